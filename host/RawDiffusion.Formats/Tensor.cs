@@ -1,0 +1,128 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+
+namespace RawDiffusion.Formats;
+
+/// <summary>
+/// An array as a file holds it: element type, shape, and a way to read its bytes. A tensor of an open
+/// <see cref="TensorFile"/> reads from the file on demand, so that a large checkpoint is never in memory twice.
+/// </summary>
+public sealed class Tensor
+{
+    /// <summary>Fills the span with all elements: contiguous, row-major, little-endian.</summary>
+    public delegate void Reader(Span<byte> destination);
+
+    private readonly Reader read;
+
+    /// <summary>Makes a tensor over a reader.</summary>
+    /// <param name="type">Element type.</param>
+    /// <param name="shape">Dimensions, outermost first; empty for a scalar.</param>
+    /// <param name="read">Fills exactly <see cref="ByteCount"/> bytes.</param>
+    /// <exception cref="ArgumentException">A dimension is negative, or the byte count passes 2 GiB.</exception>
+    public Tensor(TensorType type, IReadOnlyList<int> shape, Reader read)
+    {
+        long count = 1;
+        foreach (int d in shape)
+        {
+            if (d < 0) throw new ArgumentException($"a tensor's dimensions cannot be negative: [{string.Join(", ", shape)}]");
+            count *= d;
+            if (count * type.Size() > int.MaxValue)
+                throw new ArgumentException($"a tensor of shape [{string.Join(", ", shape)}] is larger than 2 GiB");
+        }
+        Type = type;
+        Shape = [.. shape];
+        Count = (int)count;
+        this.read = read;
+    }
+
+    /// <summary>Element type.</summary>
+    public TensorType Type { get; }
+
+    /// <summary>Dimensions, outermost first; empty for a scalar.</summary>
+    public IReadOnlyList<int> Shape { get; }
+
+    /// <summary>Number of elements; 1 for a scalar.</summary>
+    public int Count { get; }
+
+    /// <summary>Number of bytes of all elements.</summary>
+    public int ByteCount => Count * Type.Size();
+
+    /// <summary>A float32 tensor over an array in memory.</summary>
+    /// <exception cref="ArgumentException">The array's length is not the shape's product.</exception>
+    public static Tensor FromSingles(IReadOnlyList<int> shape, float[] values)
+    {
+        var tensor = new Tensor(TensorType.Float32, shape, bytes => MemoryMarshal.AsBytes<float>(values).CopyTo(bytes));
+        if (tensor.Count != values.Length)
+            throw new ArgumentException($"shape [{string.Join(", ", shape)}] has {tensor.Count} elements, the array {values.Length}");
+        return tensor;
+    }
+
+    /// <summary>All elements as raw little-endian bytes.</summary>
+    public byte[] ToBytes()
+    {
+        var bytes = new byte[ByteCount];
+        read(bytes);
+        return bytes;
+    }
+
+    /// <summary>Copies all elements, converted to float32 (round to nearest even), into <paramref name="destination"/>.</summary>
+    /// <exception cref="ArgumentException">The destination's length is not <see cref="Count"/>.</exception>
+    public void CopyTo(Span<float> destination)
+    {
+        if (destination.Length != Count)
+            throw new ArgumentException($"the tensor has {Count} elements, the destination {destination.Length}");
+        if (Type == TensorType.Float32)
+        {
+            read(MemoryMarshal.AsBytes(destination));
+            return;
+        }
+        byte[] bytes = ToBytes();
+        for (int i = 0; i < destination.Length; i++) destination[i] = (float)ToDouble(bytes, i);
+    }
+
+    /// <summary>All elements converted to float32.</summary>
+    public float[] ToSingles()
+    {
+        var values = new float[Count];
+        CopyTo(values);
+        return values;
+    }
+
+    /// <summary>All elements converted to float64; exact for every type but large 64-bit integers.</summary>
+    public double[] ToDoubles()
+    {
+        byte[] bytes = ToBytes();
+        var values = new double[Count];
+        for (int i = 0; i < values.Length; i++) values[i] = ToDouble(bytes, i);
+        return values;
+    }
+
+    /// <summary>All elements of an integer or boolean tensor.</summary>
+    /// <exception cref="InvalidOperationException">The tensor holds floating-point numbers.</exception>
+    public long[] ToInt64s()
+    {
+        byte[] bytes = ToBytes();
+        var values = new long[Count];
+        for (int i = 0; i < values.Length; i++) values[i] = ToInt64(bytes, i);
+        return values;
+    }
+
+    private double ToDouble(ReadOnlySpan<byte> bytes, int i) => Type switch
+    {
+        TensorType.Float16 => (double)BinaryPrimitives.ReadHalfLittleEndian(bytes[(2 * i)..]),
+        TensorType.BFloat16 => BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(bytes[(2 * i)..]) << 16),
+        TensorType.Float32 => BinaryPrimitives.ReadSingleLittleEndian(bytes[(4 * i)..]),
+        TensorType.Float64 => BinaryPrimitives.ReadDoubleLittleEndian(bytes[(8 * i)..]),
+        _ => ToInt64(bytes, i),
+    };
+
+    private long ToInt64(ReadOnlySpan<byte> bytes, int i) => Type switch
+    {
+        TensorType.Bool or TensorType.UInt8 => bytes[i],
+        TensorType.Int8 => (sbyte)bytes[i],
+        TensorType.Int16 => BinaryPrimitives.ReadInt16LittleEndian(bytes[(2 * i)..]),
+        TensorType.Int32 => BinaryPrimitives.ReadInt32LittleEndian(bytes[(4 * i)..]),
+        TensorType.Int64 => BinaryPrimitives.ReadInt64LittleEndian(bytes[(8 * i)..]),
+        _ => throw new InvalidOperationException($"a {Type} tensor holds no integers"),
+    };
+}

@@ -1,0 +1,47 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace RawDiffusion.Formats;
+
+/// <summary>Named tensors in file order, and what keeps their bytes reachable. Dispose closes the file.</summary>
+public sealed class TensorFile : IDisposable
+{
+    private readonly Dictionary<string, Tensor> byName = new(StringComparer.Ordinal);
+    private readonly List<string> names = [];
+    private readonly IDisposable? owner;
+
+    /// <summary>Makes a file from tensors that are in memory, or that read from <paramref name="owner"/>.</summary>
+    /// <param name="tensors">Names and tensors, in order.</param>
+    /// <param name="metadata">Free text that the file carries.</param>
+    /// <param name="owner">Closed by <see cref="Dispose"/>.</param>
+    /// <exception cref="ArgumentException">A name occurs twice.</exception>
+    public TensorFile(
+        IEnumerable<KeyValuePair<string, Tensor>> tensors,
+        IReadOnlyDictionary<string, string>? metadata = null,
+        IDisposable? owner = null)
+    {
+        foreach ((string name, Tensor tensor) in tensors)
+        {
+            byName.Add(name, tensor);
+            names.Add(name);
+        }
+        Metadata = metadata ?? new Dictionary<string, string>();
+        this.owner = owner;
+    }
+
+    /// <summary>Tensor names in file order.</summary>
+    public IReadOnlyList<string> Names => names;
+
+    /// <summary>Free text that the file carries: safetensors' <c>__metadata__</c>.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>The tensor of that name.</summary>
+    /// <exception cref="KeyNotFoundException">There is none.</exception>
+    public Tensor this[string name] =>
+        byName.TryGetValue(name, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"no tensor named '{name}'");
+
+    /// <summary>Looks a tensor up by name.</summary>
+    public bool TryGet(string name, [NotNullWhen(true)] out Tensor? tensor) => byName.TryGetValue(name, out tensor);
+
+    /// <inheritdoc/>
+    public void Dispose() => owner?.Dispose();
+}
