@@ -1,0 +1,126 @@
+namespace RawDiffusion.Engine;
+
+/// <summary>
+/// A computation as a list of nodes in execution order, each value defined once. Builder methods read like the
+/// mathematics and stand in the operators' files, see <see cref="Operators.GraphBuilder"/>.
+/// </summary>
+public sealed class Graph
+{
+    private readonly List<Value> values = [];
+    private readonly List<Node> nodes = [];
+    private readonly List<(Value State, Value Next)> updates = [];
+    private readonly Dictionary<string, Value> inputs = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Value> outputs = new(StringComparer.Ordinal);
+    private string scope = "";
+
+    /// <summary>All values, each after those it is computed from.</summary>
+    public IReadOnlyList<Value> Values => values;
+
+    /// <summary>All nodes in execution order.</summary>
+    public IReadOnlyList<Node> Nodes => nodes;
+
+    /// <summary>What each state becomes at the end of a run.</summary>
+    public IReadOnlyList<(Value State, Value Next)> Updates => updates;
+
+    /// <summary>Inputs and states by name: what a caller may write.</summary>
+    public IReadOnlyDictionary<string, Value> Inputs => inputs;
+
+    /// <summary>Named outputs: what a caller may read.</summary>
+    public IReadOnlyDictionary<string, Value> Outputs => outputs;
+
+    /// <summary>Sum over all nodes.</summary>
+    public Cost Cost => nodes.Aggregate(new Cost(), (sum, node) => sum + node.Cost);
+
+    /// <summary>A value that the caller writes before a run.</summary>
+    /// <exception cref="GraphException">The name is taken.</exception>
+    public Value Input(string name, Shape shape, DType dtype = DType.F32) =>
+        Named(Define(ValueKind.Input, name, shape, dtype, null, null));
+
+    /// <summary>A value that lives from run to run, zero at first unless <paramref name="initial"/> fills it.</summary>
+    /// <exception cref="GraphException">The name is taken.</exception>
+    public Value State(string name, Shape shape, DType dtype = DType.F32, ConstantReader? initial = null) =>
+        Named(Define(ValueKind.State, name, shape, dtype, null, initial));
+
+    /// <summary>A fixed value, read from its source when the graph is compiled.</summary>
+    public Value Constant(string name, Shape shape, ConstantReader read) =>
+        Define(ValueKind.Constant, name, shape, DType.F32, null, read);
+
+    /// <summary>A fixed value from an array.</summary>
+    /// <exception cref="GraphException">The array's length is not the shape's product.</exception>
+    public Value Constant(string name, Shape shape, float[] data)
+    {
+        if (data.Length != shape.Count) throw new GraphException($"constant {name} {shape} got {data.Length} elements");
+        return Constant(name, shape, destination => data.CopyTo(destination));
+    }
+
+    /// <summary>Declares what a state becomes at the end of a run.</summary>
+    /// <exception cref="GraphException">Not a state, already assigned, or of another shape or type.</exception>
+    public void Assign(Value state, Value next)
+    {
+        if (state.Kind != ValueKind.State) throw new GraphException($"only a state can be assigned, not {state}");
+        if (state.Shape != next.Shape || state.DType != next.DType) throw new GraphException($"state {state} cannot become {next}");
+        if (updates.Any(u => u.State == state)) throw new GraphException($"state {state} is assigned twice");
+        updates.Add((state, next));
+    }
+
+    /// <summary>Makes a value readable under a name.</summary>
+    /// <exception cref="GraphException">The name is taken.</exception>
+    public void Output(string name, Value value)
+    {
+        if (!outputs.TryAdd(name, value)) throw new GraphException($"there are two outputs named '{name}'");
+    }
+
+    /// <summary>Appends a node: the builder methods call this.</summary>
+    /// <param name="op">Operator and attributes.</param>
+    /// <param name="inputs">Inputs by position, null where absent.</param>
+    /// <param name="name">Name within the current scope; the operator's by default.</param>
+    /// <exception cref="GraphException">Shapes disagree.</exception>
+    public Value Apply(Operator op, ReadOnlySpan<Value?> inputs, string? name = null)
+    {
+        string full = scope + (name ?? op.Name);
+        var node = new Node(full, op, inputs.ToArray());
+        foreach (Value? input in inputs)
+        {
+            if (input is not null && (input.Id >= values.Count || values[input.Id] != input))
+                throw new GraphException($"{full}: {input} belongs to another graph");
+        }
+        Shape shape;
+        try
+        {
+            shape = op.Infer(node.Inputs);
+        }
+        catch (GraphException e)
+        {
+            throw new GraphException($"{full} ({op.Name}): {e.Message}");
+        }
+        node.Output = Define(ValueKind.Result, full, shape, op.OutputType, node, null);
+        nodes.Add(node);
+        return node.Output;
+    }
+
+    /// <summary>Prefixes the names of nodes until the result is disposed: <c>using (g.Scope("middle_block.0"))</c>.</summary>
+    public IDisposable Scope(string name)
+    {
+        var restore = new ScopeEnd(this, scope);
+        scope += name + ".";
+        return restore;
+    }
+
+    private Value Define(ValueKind kind, string name, Shape shape, DType dtype, Node? producer, ConstantReader? constant)
+    {
+        var value = new Value(values.Count, kind, name, shape, dtype, producer, constant);
+        values.Add(value);
+        return value;
+    }
+
+    private Value Named(Value value)
+    {
+        if (!inputs.TryAdd(value.Name, value)) throw new GraphException($"there are two inputs named '{value.Name}'");
+        return value;
+    }
+
+    private sealed class ScopeEnd(Graph graph, string previous) : IDisposable
+    {
+        public void Dispose() => graph.scope = previous;
+    }
+}

@@ -1,0 +1,63 @@
+namespace RawDiffusion.Engine;
+
+/// <summary>Compiles graphs into executables.</summary>
+public interface IDevice : IDisposable
+{
+    /// <summary>What it is, for people: <c>cpu (AVX-512, 2 threads)</c>.</summary>
+    string Description { get; }
+
+    /// <summary>Runs the passes, plans memory, repacks constants and makes the graph runnable.</summary>
+    /// <exception cref="GraphException">An operator has no kernel on this device.</exception>
+    IExecutable Compile(Graph graph, CompileOptions? options = null);
+}
+
+/// <summary>
+/// A graph that a device can run again and again. It owns its memory. Not thread-safe: one run at a time.
+/// </summary>
+public interface IExecutable : IDisposable
+{
+    /// <summary>Bytes of the arena, the constants and scratch memory.</summary>
+    long MemoryBytes { get; }
+
+    /// <summary>Copies data into an input or a state.</summary>
+    /// <exception cref="GraphException">No such name, or another element count.</exception>
+    void Write(string name, ReadOnlySpan<float> data);
+
+    /// <summary>Copies integers into an input or a state.</summary>
+    /// <exception cref="GraphException">No such name, or another element count.</exception>
+    void Write(string name, ReadOnlySpan<int> data);
+
+    /// <summary>Copies an output or a state out.</summary>
+    /// <exception cref="GraphException">No such name, or another element count.</exception>
+    void Read(string name, Span<float> destination);
+
+    /// <summary>Executes all nodes and the state updates.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled between two kernels; states may be half updated.</exception>
+    void Run(CancellationToken cancellation = default);
+
+    /// <summary>Executes once and times each kernel.</summary>
+    IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default);
+}
+
+/// <summary>One kernel's share of a run.</summary>
+/// <param name="Name">Node name.</param>
+/// <param name="Kernel">Kernel and variant.</param>
+/// <param name="Seconds">Wall time.</param>
+/// <param name="Cost">Arithmetic and compulsory traffic.</param>
+public sealed record KernelTime(string Name, string Kernel, double Seconds, Cost Cost);
+
+/// <summary>Choices that change how a graph is compiled, never what it computes.</summary>
+public sealed record CompileOptions
+{
+    /// <summary>Evaluate what depends on constants alone when compiling.</summary>
+    public bool FoldConstants { get; init; } = true;
+
+    /// <summary>Compute what does not depend on the factor before rows are repeated.</summary>
+    public bool ShareAcrossFactors { get; init; } = true;
+
+    /// <summary>Merge nodes into the convolutions and pools that read or feed them.</summary>
+    public bool Fuse { get; init; } = true;
+
+    /// <summary>Let values whose lifetimes do not overlap share memory.</summary>
+    public bool ReuseMemory { get; init; } = true;
+}

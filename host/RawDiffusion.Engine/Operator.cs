@@ -1,0 +1,52 @@
+namespace RawDiffusion.Engine;
+
+/// <summary>
+/// What a node does: a name, its attributes (the record's properties) and the rules that need no device. The
+/// operator's kernels live under the same name in each device's project.
+/// </summary>
+public abstract record Operator
+{
+    /// <summary>The operator's name, the same in all rooms.</summary>
+    public string Name => GetType().Name;
+
+    /// <summary>
+    /// Whether row n of the output depends on row n of the inputs alone (dimension 0; inputs without rows, such as
+    /// weights, aside). Such a node can be computed before rows are repeated instead of after.
+    /// </summary>
+    public virtual bool IsRowWise => false;
+
+    /// <summary>Position of the input whose memory the output may take, if nobody reads that input later; -1: none.</summary>
+    public virtual int InPlaceInput => -1;
+
+    /// <summary>Shape rule.</summary>
+    /// <param name="inputs">Inputs by position; null where an optional one is absent.</param>
+    /// <exception cref="GraphException">The inputs do not fit; the message is completed with the node's name.</exception>
+    public abstract Shape Infer(IReadOnlyList<Value?> inputs);
+
+    /// <summary>Element type of the output.</summary>
+    public virtual DType OutputType => DType.F32;
+
+    /// <summary>Arithmetic and compulsory traffic of one execution.</summary>
+    public virtual Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 1);
+
+    /// <summary>Throws a <see cref="GraphException"/> unless <paramref name="condition"/> holds.</summary>
+    protected static void Require(bool condition, string message)
+    {
+        if (!condition) throw new GraphException(message);
+    }
+
+    /// <summary>An input that must be present, of the given rank (-1: any).</summary>
+    protected static Value Take(IReadOnlyList<Value?> inputs, int position, string role, int rank)
+    {
+        Value value = (position < inputs.Count ? inputs[position] : null) ?? throw new GraphException($"{role} is missing");
+        Require(rank < 0 || value.Shape.Rank == rank, $"{role} {value} must have {rank} dimensions");
+        return value;
+    }
+
+    /// <summary>Requires an input, where present, to have exactly this shape.</summary>
+    protected static void RequireShape(IReadOnlyList<Value?> inputs, int position, string role, Shape expected)
+    {
+        if (position < inputs.Count && inputs[position] is { } value)
+            Require(value.Shape == expected, $"{role} {value} must have shape {expected}");
+    }
+}

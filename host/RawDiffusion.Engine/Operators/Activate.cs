@@ -1,0 +1,38 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>Pointwise nonlinearities.</summary>
+public enum Activation
+{
+    /// <summary>Identity.</summary>
+    None,
+    /// <summary>x * sigmoid(x), "swish".</summary>
+    Silu,
+    /// <summary>max(x, 0); NaN stays NaN.</summary>
+    Relu,
+}
+
+/// <summary>y = activation(x), element by element, any shape.</summary>
+/// <param name="Activation">Which one.</param>
+public sealed record Activate(Activation Activation) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs) => Take(inputs, 0, "x", -1).Shape;
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 4);
+}
+
+public static partial class GraphBuilder
+{
+    /// <summary>x * sigmoid(x).</summary>
+    public static Value Silu(this Graph g, Value x, string? name = null) => g.Apply(new Activate(Activation.Silu), [x], name);
+
+    /// <summary>max(x, 0).</summary>
+    public static Value Relu(this Graph g, Value x, string? name = null) => g.Apply(new Activate(Activation.Relu), [x], name);
+}

@@ -1,0 +1,26 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>y = a + b, equal shapes.</summary>
+public sealed record Add : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value a = Take(inputs, 0, "a", -1);
+        Value b = Take(inputs, 1, "b", -1);
+        Require(a.Shape == b.Shape, $"{a} and {b} must have the same shape");
+        return a.Shape;
+    }
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="Add"/>
+    public static Value Add(this Graph g, Value a, Value b, string? name = null) => g.Apply(new Add(), [a, b], name);
+}

@@ -1,0 +1,35 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>
+/// Self-attention over all positions of an image: softmax(q k^T / sqrt(d)) v in each head.
+/// qkv [N, H, W, 3C] holds for each head its q, k and v channels side by side ([head][q|k|v][d]); output [N, H, W, C].
+/// Source: the authors' QKVAttention (unet.py), whose layout of heads this is.
+/// </summary>
+/// <param name="Heads">Number of heads; divides C.</param>
+public sealed record Attention(int Heads) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value qkv = Take(inputs, 0, "qkv", 4);
+        Require(Heads > 0 && qkv.Shape[^1] % (3 * Heads) == 0, $"the channels of qkv {qkv} must be a multiple of 3 x {Heads} heads");
+        return qkv.Shape.WithChannels(qkv.Shape[^1] / 3);
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
+    {
+        double positions = (double)output[1] * output[2];
+        double scores = output[0] * positions * positions;
+        return new(4 * scores * output[^1] + 5 * scores * Heads, Engine.Cost.Traffic(inputs, output));
+    }
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="Attention"/>
+    public static Value Attention(this Graph g, Value qkv, int heads, string? name = null) => g.Apply(new Attention(heads), [qkv], name);
+}

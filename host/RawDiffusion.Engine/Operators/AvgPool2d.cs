@@ -1,0 +1,27 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>
+/// 2 x 2 average pool with stride 2; an odd last row or column is dropped, as PyTorch does. With an affine
+/// [N, 2, C] it pools activation(scale * x + shift), that is a normalised input it never writes out.
+/// </summary>
+/// <param name="OnLoad">Activation applied to each input element.</param>
+public sealed record AvgPool2d(Activation OnLoad = Activation.None) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value x = Take(inputs, 0, "x", 4);
+        Require(x.Shape[1] >= 2 && x.Shape[2] >= 2, $"x {x} is too small for a 2x2 pool");
+        RequireShape(inputs, 1, "affine", [x.Shape[0], 2, x.Shape[^1]]);
+        return [x.Shape[0], x.Shape[1] / 2, x.Shape[2] / 2, x.Shape[^1]];
+    }
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="AvgPool2d"/>
+    public static Value AvgPool2d(this Graph g, Value x, string? name = null) => g.Apply(new AvgPool2d(), [x, null], name);
+}

@@ -1,0 +1,27 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>Joins two values along their last dimension: [.., A] and [.., B] give [.., A + B].</summary>
+public sealed record Concat : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value a = Take(inputs, 0, "a", -1);
+        Value b = Take(inputs, 1, "b", -1);
+        Require(a.Shape.Rank > 1 && a.Shape.Rank == b.Shape.Rank && a.Shape.WithChannels(0) == b.Shape.WithChannels(0),
+            $"{a} and {b} must agree in all dimensions but the last");
+        return a.Shape.WithChannels(a.Shape[^1] + b.Shape[^1]);
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 0);
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="Concat"/>
+    public static Value Concat(this Graph g, Value a, Value b, string? name = null) => g.Apply(new Concat(), [a, b], name);
+}

@@ -1,0 +1,73 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>
+/// 2-D convolution, NHWC, square kernel, zero padding. One operator covers the plain convolution and the fused ones
+/// that the passes make of it:
+/// y = onStore(conv(upsample(onLoad(affine(concat(x, x2))))) + bias + embedding + residual).
+/// </summary>
+/// <remarks>
+/// Inputs by position: 0 x [N, H, W, C]; 1 weight [O, K, K, C + C2] (PyTorch's OIHW becomes OHWI on import); 2 bias [O];
+/// 3 x2 [N, H, W, C2], read as if concatenated to x; 4 affine [N, 2, C + C2], scale then shift of a normalised input;
+/// 5 embedding [N, O]; 6 residual, like the output, or half its height and width with <see cref="UpsampleResidual"/>.
+/// </remarks>
+/// <param name="Stride">1 or 2.</param>
+/// <param name="Padding">Zeros on each side.</param>
+public sealed record Conv2d(int Stride, int Padding) : Operator
+{
+    /// <summary>Positions of the optional inputs.</summary>
+    public const int Bias = 2, X2 = 3, Affine = 4, Embedding = 5, Residual = 6, InputCount = 7;
+
+    /// <summary>Applied to each input element, after the affine; padding stays zero.</summary>
+    public Activation OnLoad { get; init; }
+
+    /// <summary>Applied to each output element, last.</summary>
+    public Activation OnStore { get; init; }
+
+    /// <summary>The convolution sees each input pixel twice in each direction (nearest upsampling).</summary>
+    public bool Upsample { get; init; }
+
+    /// <summary>The residual is read with nearest upsampling.</summary>
+    public bool UpsampleResidual { get; init; }
+
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value x = Take(inputs, 0, "x", 4);
+        Value w = Take(inputs, 1, "weight", 4);
+        Value? x2 = inputs[X2];
+        int channels = x.Shape[^1] + (x2?.Shape[^1] ?? 0);
+        if (x2 is not null) RequireShape(inputs, X2, "x2", x.Shape.WithChannels(x2.Shape[^1]));
+        Require(w.Shape[^1] == channels, $"weight {w} must have as many input channels as x {x} ({channels})");
+        Require(w.Shape[1] == w.Shape[2], $"weight {w} must have a square kernel");
+        Require(Stride is 1 or 2, $"stride must be 1 or 2, not {Stride}");
+        Require(Padding >= 0 && Padding < w.Shape[1], $"padding must be at least 0 and less than the kernel, not {Padding}");
+        int scale = Upsample ? 2 : 1;
+        int height = (scale * x.Shape[1] + 2 * Padding - w.Shape[1]) / Stride + 1;
+        int width = (scale * x.Shape[2] + 2 * Padding - w.Shape[1]) / Stride + 1;
+        Require(scale * x.Shape[1] + 2 * Padding >= w.Shape[1] && scale * x.Shape[2] + 2 * Padding >= w.Shape[1],
+            $"x {x} is smaller than the kernel of {w}");
+        Shape output = [x.Shape[0], height, width, w.Shape[0]];
+        RequireShape(inputs, Bias, "bias", [output[^1]]);
+        RequireShape(inputs, Affine, "affine", [x.Shape[0], 2, channels]);
+        RequireShape(inputs, Embedding, "embedding", [x.Shape[0], output[^1]]);
+        RequireShape(inputs, Residual, "residual", UpsampleResidual ? [output[0], height / 2, width / 2, output[^1]] : output);
+        return output;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
+    {
+        Shape w = inputs[1]!.Shape;
+        return new(2.0 * output.Count * w[1] * w[2] * w[3], Engine.Cost.Traffic(inputs, output));
+    }
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="Conv2d"/>
+    public static Value Conv2d(this Graph g, Value x, Value weight, Value? bias, int stride = 1, int padding = 0, string? name = null) =>
+        g.Apply(new Conv2d(stride, padding), [x, weight, bias, null, null, null, null], name);
+}

@@ -1,0 +1,52 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>
+/// One row of a table of per-step constants: table [S, ..], step [1] gives table[step], shape [1, ..].
+/// A step outside the table reads its nearest row.
+/// </summary>
+public sealed record TableRow : Operator
+{
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value table = Take(inputs, 0, "table", -1);
+        Require(table.Shape.Rank >= 1 && table.Shape[0] > 0, $"table {table} must have rows");
+        StepCounter(inputs, 1);
+        return table.Shape.WithRows(1);
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(0, 8.0 * output.Count);
+
+    internal static void StepCounter(IReadOnlyList<Value?> inputs, int position)
+    {
+        Value step = Take(inputs, position, "step", 1);
+        Require(step.DType == DType.I32 && step.Shape[0] == 1, $"step {step} must be one int32");
+    }
+}
+
+/// <summary>step + 1: the device-side counter that lets one executable serve every sampling step.</summary>
+public sealed record NextStep : Operator
+{
+    /// <inheritdoc/>
+    public override DType OutputType => DType.I32;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        TableRow.StepCounter(inputs, 0);
+        return [1];
+    }
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="NextStep"/>
+    public static Value NextStep(this Graph g, Value step, string? name = null) => g.Apply(new NextStep(), [step], name);
+
+    /// <inheritdoc cref="TableRow"/>
+    public static Value TableRow(this Graph g, Value table, Value step, string? name = null) => g.Apply(new TableRow(), [table, step], name);
+}

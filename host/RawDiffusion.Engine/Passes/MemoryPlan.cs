@@ -1,0 +1,130 @@
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Engine.Passes;
+
+/// <summary>
+/// Where each value lives: one arena in which values whose lifetimes do not overlap share memory. A reshape shares its
+/// input's memory, an operator may write over an input that nobody reads later, and a state's next content is computed
+/// in the state's own place where that is safe.
+/// </summary>
+public sealed class MemoryPlan
+{
+    private const int Alignment = 64;
+    private readonly int[] block;
+    private readonly Dictionary<int, long> offsets = [];
+    private readonly List<(Value State, Value Next)> copies = [];
+
+    private MemoryPlan(int values) => block = [.. Enumerable.Range(0, values)];
+
+    /// <summary>Size of the arena in bytes.</summary>
+    public long ArenaBytes { get; private set; }
+
+    /// <summary>State updates that are not computed in place and have to be copied at the end of a run.</summary>
+    public IReadOnlyList<(Value State, Value Next)> Copies => copies;
+
+    /// <summary>Offset in the arena, in bytes; constants have none.</summary>
+    public long Offset(Value value) => offsets[Block(value.Id)];
+
+    /// <summary>Plans a graph.</summary>
+    /// <param name="graph">Graph with its nodes in execution order.</param>
+    /// <param name="reuse">False gives every value its own memory.</param>
+    public static MemoryPlan Of(Graph graph, bool reuse = true)
+    {
+        var plan = new MemoryPlan(graph.Values.Count);
+        int end = graph.Nodes.Count;
+        var last = new int[graph.Values.Count];
+        Array.Fill(last, -1);
+        for (int i = 0; i < end; i++)
+        {
+            foreach (Value? input in graph.Nodes[i].Inputs)
+                if (input is not null) last[input.Id] = i;
+        }
+        foreach (Value output in graph.Outputs.Values) last[output.Id] = end;
+        foreach (Value value in graph.Values)
+            if (value.Kind is ValueKind.Input or ValueKind.State) last[value.Id] = end;
+
+        Dictionary<Value, Value> inPlaceStates = plan.PlaceUpdates(graph, last, reuse);
+        var births = new Dictionary<int, int>();
+        var deaths = new Dictionary<int, int>();
+        var sizes = new Dictionary<int, long>();
+        void Live(int id, Value value, int birth, int death)
+        {
+            births[id] = Math.Min(births.GetValueOrDefault(id, birth), birth);
+            deaths[id] = Math.Max(deaths.GetValueOrDefault(id, death), death);
+            sizes[id] = Math.Max(sizes.GetValueOrDefault(id), 4 * value.Shape.Count);
+        }
+        foreach (Value value in graph.Inputs.Values) Live(value.Id, value, -1, end);
+        for (int i = 0; i < end; i++)
+        {
+            Node node = graph.Nodes[i];
+            Value output = node.Output;
+            if (inPlaceStates.TryGetValue(output, out Value? state)) plan.block[output.Id] = state.Id;
+            else if (node.Operator is Reshape && node.Input(0).Kind != ValueKind.Constant) plan.block[output.Id] = plan.Block(node.Input(0).Id);
+            else if (reuse && InPlace(node) is { } input && deaths[plan.Block(input.Id)] == i) plan.block[output.Id] = plan.Block(input.Id);
+            Live(plan.Block(output.Id), output, i, Math.Max(i, last[output.Id]));
+
+            // A block lives as long as its longest-lived member; readers of a view extend what it is a view of.
+            foreach (Value? read in node.Inputs)
+                if (read is not null && read.Kind != ValueKind.Constant) Live(plan.Block(read.Id), read, i, Math.Max(i, last[read.Id]));
+        }
+        plan.Place(births, deaths, sizes, reuse);
+        return plan;
+    }
+
+    private int Block(int id) => block[id];
+
+    // The input whose place the output may take: results only (the caller owns inputs and states), and the same size.
+    private static Value? InPlace(Node node) =>
+        node.Operator.InPlaceInput is >= 0 and var position && node.Input(position) is { Kind: ValueKind.Result } input
+        && input.Shape.Count == node.Output.Shape.Count ? input : null;
+
+    private Dictionary<Value, Value> PlaceUpdates(Graph graph, int[] last, bool reuse)
+    {
+        var inPlace = new Dictionary<Value, Value>();
+        foreach ((Value state, Value next) in graph.Updates)
+        {
+            int produced = next.Producer is { } producer ? IndexOf(graph, producer) : -1;
+            int lastRead = -1;
+            for (int i = 0; i < graph.Nodes.Count; i++)
+                if (graph.Nodes[i].Inputs.Contains(state)) lastRead = i;
+            bool safe = reuse && produced >= 0 && !graph.Outputs.ContainsValue(state) && next.Producer!.Operator is not Reshape
+                && !inPlace.ContainsKey(next)
+                && (lastRead < produced || lastRead == produced && next.Producer.Operator.InPlaceInput is >= 0 and var p
+                    && next.Producer.Inputs[p] == state && next.Producer.Inputs.Count(v => v == state) == 1);
+            if (safe) inPlace.Add(next, state);
+            else
+            {
+                copies.Add((state, next));
+                last[next.Id] = graph.Nodes.Count;
+            }
+        }
+        return inPlace;
+    }
+
+    private static int IndexOf(Graph graph, Node node)
+    {
+        for (int i = 0; i < graph.Nodes.Count; i++)
+            if (graph.Nodes[i] == node) return i;
+        throw new InvalidOperationException($"{node.Name} is not in the graph");
+    }
+
+    // Largest first, each at the lowest offset that is free during its whole life.
+    private void Place(Dictionary<int, int> births, Dictionary<int, int> deaths, Dictionary<int, long> sizes, bool reuse)
+    {
+        var placed = new List<(long Start, long End, int Birth, int Death)>();
+        foreach (int id in sizes.Keys.OrderByDescending(k => sizes[k]).ThenBy(k => k))
+        {
+            long size = (sizes[id] + Alignment - 1) / Alignment * Alignment;
+            long offset = 0;
+            foreach ((long start, long stop, int birth, int death) in placed.OrderBy(p => p.Start))
+            {
+                if (reuse && (birth > deaths[id] || death < births[id])) continue;
+                if (start - offset >= size) break;
+                offset = Math.Max(offset, stop);
+            }
+            placed.Add((offset, offset + size, births[id], deaths[id]));
+            offsets[id] = offset;
+            ArenaBytes = Math.Max(ArenaBytes, offset + size);
+        }
+    }
+}
