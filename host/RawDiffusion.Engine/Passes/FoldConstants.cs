@@ -1,5 +1,3 @@
-using RawDiffusion.Engine.Operators;
-
 namespace RawDiffusion.Engine.Passes;
 
 /// <summary>Computes nodes whose inputs are all constants when the graph is compiled, on the compiling device itself.</summary>

@@ -87,9 +87,9 @@ public sealed class MemoryPlan
             int lastRead = -1;
             for (int i = 0; i < graph.Nodes.Count; i++)
                 if (graph.Nodes[i].Inputs.Contains(state)) lastRead = i;
-            bool safe = reuse && produced >= 0 && !graph.Outputs.ContainsValue(state) && next.Producer!.Operator is not Reshape
+            bool safe = reuse && produced >= 0 && !graph.Outputs.Values.Contains(state) && next.Producer!.Operator is not Reshape
                 && !inPlace.ContainsKey(next)
-                && (lastRead < produced || lastRead == produced && next.Producer.Operator.InPlaceInput is >= 0 and var p
+                && (lastRead < produced || lastRead == produced && next.Producer!.Operator.InPlaceInput is >= 0 and var p
                     && next.Producer.Inputs[p] == state && next.Producer.Inputs.Count(v => v == state) == 1);
             if (safe) inPlace.Add(next, state);
             else
