@@ -1,0 +1,149 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+using RawDiffusion.Engine.Passes;
+
+namespace RawDiffusion.Cpu;
+
+/// <summary>Memory of an executable while its kernels are prepared.</summary>
+internal sealed unsafe class CpuContext(Graph graph, MemoryPlan plan, NativeBuffer arena, List<NativeBuffer> owned)
+{
+    private readonly Dictionary<Value, NativeBuffer> constants = [];
+
+    /// <summary>Where a value lives; a constant is copied to memory when it is first asked for.</summary>
+    public float* Pointer(Value value)
+    {
+        if (value.Kind != ValueKind.Constant) return (float*)((byte*)arena.Pointer + plan.Offset(value));
+        if (!constants.TryGetValue(value, out NativeBuffer? buffer))
+        {
+            buffer = Allocate(value.Shape.Count);
+            value.Constant!(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
+            constants.Add(value, buffer);
+        }
+        return buffer.Pointer;
+    }
+
+    /// <summary>Where an optional value lives; null where it is absent.</summary>
+    public float* PointerOrNull(Value? value) => value is null ? null : Pointer(value);
+
+    /// <summary>Zeroed memory for so many floats, freed with the executable.</summary>
+    public NativeBuffer Allocate(long floats)
+    {
+        var buffer = new NativeBuffer(4 * floats);
+        owned.Add(buffer);
+        return buffer;
+    }
+
+    /// <summary>
+    /// A constant's elements in memory of their own, for a kernel that repacks them; the caller disposes. Null where the
+    /// value is no constant.
+    /// </summary>
+    public NativeBuffer? ReadConstant(Value value)
+    {
+        if (value.Kind != ValueKind.Constant) return null;
+        var buffer = new NativeBuffer(4 * value.Shape.Count);
+        value.Constant!(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
+        return buffer;
+    }
+
+    /// <summary>The graph being compiled.</summary>
+    public Graph Graph => graph;
+}
+
+/// <summary>A graph prepared for the CPU: an arena, repacked constants, and launches with fixed arguments.</summary>
+internal sealed unsafe class CpuExecutable : IExecutable
+{
+    private readonly WorkerPool pool;
+    private readonly Graph graph;
+    private readonly MemoryPlan plan;
+    private readonly NativeBuffer arena;
+    private readonly List<NativeBuffer> owned = [];
+    private readonly List<(Node Node, CpuLaunch Launch)> launches = [];
+    private readonly CpuContext context;
+
+    public CpuExecutable(CpuDevice device, Graph source, CompileOptions options)
+    {
+        pool = device.Pool;
+        graph = RemoveDead.Apply(source);
+        if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
+        if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
+        if (options.Fuse) graph = FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)));
+        plan = MemoryPlan.Of(graph, options.ReuseMemory);
+        arena = new NativeBuffer(plan.ArenaBytes);
+        owned.Add(arena);
+        context = new CpuContext(graph, plan, arena, owned);
+        try
+        {
+            foreach (Value state in graph.Inputs.Values.Where(v => v.Kind == ValueKind.State && v.Constant is not null))
+                state.Constant!(Span(state));
+            foreach (Node node in graph.Nodes)
+            {
+                if (node.Operator is Reshape) continue;
+                CpuLaunch launch = device.Prepare(node, context);
+                pool.ReserveScratch(launch.ScratchBytes);
+                launches.Add((node, launch));
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public long MemoryBytes => owned.Sum(b => b.ByteCount) + pool.ScratchBytes;
+
+    public void Write(string name, ReadOnlySpan<float> data) => data.CopyTo(Named(name, data.Length, DType.F32, graph.Inputs));
+
+    public void Write(string name, ReadOnlySpan<int> data) => MemoryMarshal.Cast<int, float>(data).CopyTo(Named(name, data.Length, DType.I32, graph.Inputs));
+
+    public void Read(string name, Span<float> destination) =>
+        Named(name, destination.Length, DType.F32, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs).CopyTo(destination);
+
+    public void Run(CancellationToken cancellation = default)
+    {
+        foreach ((_, CpuLaunch launch) in launches)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            pool.Run(launch);
+        }
+        Update();
+    }
+
+    public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default)
+    {
+        var times = new List<KernelTime>(launches.Count);
+        foreach ((Node node, CpuLaunch launch) in launches)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            long start = Stopwatch.GetTimestamp();
+            pool.Run(launch);
+            times.Add(new KernelTime(node.Name, launch.Description, Stopwatch.GetElapsedTime(start).TotalSeconds, node.Cost));
+        }
+        Update();
+        return times;
+    }
+
+    public void Dispose()
+    {
+        foreach (NativeBuffer buffer in owned) buffer.Dispose();
+        owned.Clear();
+    }
+
+    private void Update()
+    {
+        foreach ((Value state, Value next) in plan.Copies) Span(next).CopyTo(Span(state));
+    }
+
+    private Span<float> Span(Value value) => new(context.Pointer(value), checked((int)value.Shape.Count));
+
+    private Span<float> Named(string name, int count, DType dtype, IReadOnlyDictionary<string, Value> values)
+    {
+        if (!values.TryGetValue(name, out Value? value))
+            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
+        if (value.Shape.Count != count || value.DType != dtype)
+            throw new GraphException($"{value} of {value.DType} cannot exchange {count} elements of {dtype}");
+        return Span(value);
+    }
+}

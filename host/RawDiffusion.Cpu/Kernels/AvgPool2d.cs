@@ -1,0 +1,65 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cpu.Kernels;
+
+/// <summary>2x2 average pool, through a group norm's affine and activation if asked.</summary>
+internal sealed unsafe class AvgPool2dKernel : CpuKernel<AvgPool2d>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((AvgPool2d)node.Operator).OnLoad switch
+    {
+        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
+        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
+        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
+    };
+
+    private sealed class Launch<S, V, F>(Node node, CpuContext context) : ImageRowsLaunch("avg pool", node.Output.Shape)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where F : struct, IFunction<V>
+    {
+        private readonly int inHeight = node.Input(0).Shape[1];
+        private readonly int inWidth = node.Input(0).Shape[2];
+        private readonly float* x = context.Pointer(node.Input(0));
+        private readonly float* affine = context.PointerOrNull(node.Inputs[1]);
+        private readonly float* output = context.Pointer(node.Output);
+
+        protected override void Row(int n, int y, nint at)
+        {
+            float* scales = affine == null ? null : affine + (nint)n * 2 * Channels;
+            float* top = x + ((nint)n * inHeight + 2 * y) * inWidth * Channels;
+            for (int i = 0; i < Width; i++, at += Channels, top += 2 * Channels)
+                Pool(top, top + Channels, top + (nint)inWidth * Channels, top + ((nint)inWidth + 1) * Channels, output + at, scales);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Pool(float* a, float* b, float* c, float* d, float* destination, float* scales)
+        {
+            int i = 0;
+            float* tail = stackalloc float[6 * S.Lanes];
+            for (; i <= Channels - S.Lanes; i += S.Lanes)
+                S.Store(Average(a + i, b + i, c + i, d + i, scales == null ? null : scales + i, scales + Channels + i), destination + i);
+            if (i == Channels) return;
+            for (int j = 0; j < Channels - i; j++)
+            {
+                (tail[j], tail[S.Lanes + j], tail[2 * S.Lanes + j], tail[3 * S.Lanes + j]) = (a[i + j], b[i + j], c[i + j], d[i + j]);
+                if (scales != null) (tail[4 * S.Lanes + j], tail[5 * S.Lanes + j]) = (scales[i + j], scales[Channels + i + j]);
+            }
+            S.Store(Average(tail, tail + S.Lanes, tail + 2 * S.Lanes, tail + 3 * S.Lanes, scales == null ? null : tail + 4 * S.Lanes, tail + 5 * S.Lanes), tail);
+            for (int j = 0; j < Channels - i; j++) destination[i + j] = tail[j];
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static V Average(float* a, float* b, float* c, float* d, float* scale, float* shift) =>
+            S.Multiply(S.Add(S.Add(Read(a, scale, shift), Read(b, scale, shift)), S.Add(Read(c, scale, shift), Read(d, scale, shift))), S.Splat(0.25f));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static V Read(float* x, float* scale, float* shift)
+        {
+            V v = S.Load(x);
+            if (scale != null) v = S.MultiplyAdd(v, S.Load(scale), S.Load(shift));
+            return F.Apply(v);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cpu.Kernels;
+
+/// <summary>A launch that passes over memory in tasks of equal size.</summary>
+internal abstract unsafe class ElementwiseLaunch(string description, long count) : CpuLaunch
+{
+    // 64 KiB of floats: enough to hide the cost of a task, small enough to share out.
+    private const int Chunk = 16 * 1024;
+
+    public override string Description => description;
+
+    public override int Tasks(int phase) => checked((int)((count + Chunk - 1) / Chunk));
+
+    public sealed override void Run(int phase, int task, float* scratch)
+    {
+        long first = (long)task * Chunk;
+        Run(first, (int)Math.Min(Chunk, count - first));
+    }
+
+    /// <summary>Processes elements first .. first + length.</summary>
+    protected abstract void Run(long first, int length);
+}
+
+/// <summary>Loops over contiguous floats.</summary>
+internal static unsafe class Elementwise
+{
+    /// <summary>destination = activation(source).</summary>
+    public static void Activate<S, V>(Activation activation, float* source, float* destination, int count)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        switch (activation)
+        {
+            case Activation.Silu: Pixel.Apply<S, V, SiluFunction<S, V>>(source, destination, count, null, null); break;
+            case Activation.Relu: Pixel.Apply<S, V, ReluFunction<S, V>>(source, destination, count, null, null); break;
+            default: new Span<float>(source, count).CopyTo(new Span<float>(destination, count)); break;
+        }
+    }
+
+    /// <summary>destination = a + b.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Add<S, V>(float* a, float* b, float* destination, int count)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        int i = 0;
+        for (; i <= count - S.Lanes; i += S.Lanes) S.Store(S.Add(S.Load(a + i), S.Load(b + i)), destination + i);
+        for (; i < count; i++) destination[i] = a[i] + b[i];
+    }
+}

@@ -1,0 +1,252 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cpu.Kernels;
+
+/// <summary>
+/// Group norm's statistics as a scale and a shift for each channel. Phase 0 takes the mean and the sum of squared
+/// deviations of each channel over a block of pixels, phase 1 merges blocks and channels into groups (Chan et al.).
+/// </summary>
+/// <remarks>
+/// Each block is read twice, the second time from first-level cache, because a mean that is large against the deviation
+/// would ruin sums of squares taken in one pass.
+/// </remarks>
+internal unsafe class GroupNormStatistics<S, V> : CpuLaunch
+    where S : struct, ISimd<V>
+    where V : unmanaged
+{
+    private const int BlockPixels = 64;
+    private const int BlocksPerTask = 8;
+
+    private readonly float* x;
+    private readonly float* x2;
+    private readonly float* gamma;
+    private readonly float* beta;
+    private readonly float* film;
+    private readonly float* partial;
+    private readonly int c1;
+    private readonly int c2;
+    private readonly int groups;
+    private readonly float epsilon;
+    private readonly int pixels;
+    private readonly int tasksPerImage;
+
+    public GroupNormStatistics(Node node, CpuContext context, int groups, float epsilon, float* affine)
+    {
+        Value input = node.Input(0);
+        Value? second = node.Inputs.Count > 4 ? node.Inputs[4] : null;
+        x = context.Pointer(input);
+        x2 = context.PointerOrNull(second);
+        gamma = context.Pointer(node.Input(1));
+        beta = context.Pointer(node.Input(2));
+        film = context.PointerOrNull(node.Inputs[3]);
+        c1 = input.Shape[3];
+        c2 = second?.Shape[3] ?? 0;
+        this.groups = groups;
+        this.epsilon = epsilon;
+        Affine = affine;
+        Images = input.Shape[0];
+        pixels = input.Shape[1] * input.Shape[2];
+        tasksPerImage = (pixels + BlockPixels * BlocksPerTask - 1) / (BlockPixels * BlocksPerTask);
+        partial = context.Allocate((long)Images * tasksPerImage * 2 * Channels).Pointer;
+    }
+
+    public override string Description => "group norm statistics";
+
+    public override int Phases => 2;
+
+    /// <summary>Images.</summary>
+    protected int Images { get; }
+
+    /// <summary>Channels, both inputs together.</summary>
+    protected int Channels => c1 + c2;
+
+    /// <summary>The result, [N, 2, C].</summary>
+    protected float* Affine { get; }
+
+    public override int Tasks(int phase) => phase == 0 ? Images * tasksPerImage : Images;
+
+    public override long ScratchBytes => 4L * 2 * Channels;
+
+    public override void Run(int phase, int task, float* scratch)
+    {
+        if (phase == 1)
+        {
+            Merge(task);
+            return;
+        }
+        int n = task / tasksPerImage;
+        int first = task % tasksPerImage * BlockPixels * BlocksPerTask;
+        int count = Math.Min(BlockPixels * BlocksPerTask, pixels - first);
+        float* means = partial + (nint)task * 2 * Channels;
+        Measure(x + ((nint)n * pixels + first) * c1, c1, count, means, means + Channels, scratch);
+        if (x2 != null) Measure(x2 + ((nint)n * pixels + first) * c2, c2, count, means + c1, means + Channels + c1, scratch);
+    }
+
+    // Mean and sum of squared deviations of each channel over count pixels, block by block.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Measure(float* source, int channels, int count, float* means, float* squares, float* scratch)
+    {
+        float* blockMeans = scratch;
+        float* blockSquares = scratch + channels;
+        for (int done = 0; done < count;)
+        {
+            int block = Math.Min(BlockPixels, count - done);
+            float* to = done == 0 ? means : blockMeans;
+            float* toSquares = done == 0 ? squares : blockSquares;
+            MeasureBlock(source + (nint)done * channels, channels, block, to, toSquares);
+            if (done > 0)
+            {
+                float share = (float)block / (done + block);
+                float spread = done * share;
+                for (int c = 0; c < channels; c++)
+                {
+                    float delta = blockMeans[c] - means[c];
+                    means[c] += delta * share;
+                    squares[c] += blockSquares[c] + delta * delta * spread;
+                }
+            }
+            done += block;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MeasureBlock(float* source, int channels, int count, float* means, float* squares)
+    {
+        V inverse = S.Splat(1f / count);
+        int c = 0;
+        for (; c <= channels - S.Lanes; c += S.Lanes)
+        {
+            V sum0 = S.Zero, sum1 = S.Zero;
+            float* p = source + c;
+            int i = 0;
+            for (; i < count - 1; i += 2, p += 2 * channels)
+            {
+                sum0 = S.Add(sum0, S.Load(p));
+                sum1 = S.Add(sum1, S.Load(p + channels));
+            }
+            if (i < count) sum0 = S.Add(sum0, S.Load(p));
+            V mean = S.Multiply(S.Add(sum0, sum1), inverse);
+            V square0 = S.Zero, square1 = S.Zero;
+            p = source + c;
+            for (i = 0; i < count - 1; i += 2, p += 2 * channels)
+            {
+                V d0 = S.Subtract(S.Load(p), mean), d1 = S.Subtract(S.Load(p + channels), mean);
+                square0 = S.MultiplyAdd(d0, d0, square0);
+                square1 = S.MultiplyAdd(d1, d1, square1);
+            }
+            if (i < count)
+            {
+                V d = S.Subtract(S.Load(p), mean);
+                square0 = S.MultiplyAdd(d, d, square0);
+            }
+            S.Store(mean, means + c);
+            S.Store(S.Add(square0, square1), squares + c);
+        }
+        for (; c < channels; c++)
+        {
+            double sum = 0, square = 0;
+            for (int i = 0; i < count; i++) sum += source[(nint)i * channels + c];
+            double mean = sum / count;
+            for (int i = 0; i < count; i++)
+            {
+                double d = source[(nint)i * channels + c] - mean;
+                square += d * d;
+            }
+            means[c] = (float)mean;
+            squares[c] = (float)square;
+        }
+    }
+
+    private void Merge(int n)
+    {
+        int size = Channels / groups;
+        float* scale = Affine + (nint)n * 2 * Channels;
+        float* shift = scale + Channels;
+        for (int g = 0; g < groups; g++)
+        {
+            double count = 0, mean = 0, squares = 0;
+            for (int t = 0; t < tasksPerImage; t++)
+            {
+                float* part = partial + ((nint)n * tasksPerImage + t) * 2 * Channels;
+                double block = Math.Min(BlockPixels * BlocksPerTask, pixels - t * BlockPixels * BlocksPerTask);
+                for (int c = g * size; c < (g + 1) * size; c++)
+                {
+                    double delta = part[c] - mean;
+                    double total = count + block;
+                    mean += delta * block / total;
+                    squares += part[Channels + c] + delta * delta * count * block / total;
+                    count = total;
+                }
+            }
+            double rstd = 1 / Math.Sqrt(squares / count + epsilon);
+            for (int c = g * size; c < (g + 1) * size; c++)
+            {
+                double a = gamma[c] * rstd;
+                double b = beta[c] - mean * a;
+                if (film != null)
+                {
+                    float* row = film + (nint)n * 2 * Channels;
+                    a *= 1 + row[c];
+                    b = b * (1 + row[c]) + row[Channels + c];
+                }
+                scale[c] = (float)a;
+                shift[c] = (float)b;
+            }
+        }
+    }
+}
+
+/// <summary>The statistics alone, for readers that normalise on load.</summary>
+internal sealed unsafe class GroupNormAffineKernel : CpuKernel<GroupNormAffine>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
+    {
+        var op = (GroupNormAffine)node.Operator;
+        return new GroupNormStatistics<S, V>(node, context, op.Groups, op.Epsilon, context.Pointer(node.Output));
+    }
+}
+
+/// <summary>Group norm that writes its result: the statistics, then one pass that applies them.</summary>
+internal sealed unsafe class GroupNormKernel : CpuKernel<GroupNorm>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((GroupNorm)node.Operator).Activation switch
+    {
+        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
+        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
+        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
+    };
+
+    private sealed class Launch<S, V, F>(Node node, CpuContext context)
+        : GroupNormStatistics<S, V>(node, context, ((GroupNorm)node.Operator).Groups, ((GroupNorm)node.Operator).Epsilon,
+            context.Allocate(2L * node.Output.Shape[0] * node.Output.Shape[3]).Pointer)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+        where F : struct, IFunction<V>
+    {
+        private readonly int height = node.Output.Shape[1];
+        private readonly int width = node.Output.Shape[2];
+        private readonly float* source = context.Pointer(node.Input(0));
+        private readonly float* y = context.Pointer(node.Output);
+
+        public override string Description => "group norm";
+
+        public override int Phases => 3;
+
+        public override int Tasks(int phase) => phase < 2 ? base.Tasks(phase) : Images * height;
+
+        public override void Run(int phase, int task, float* scratch)
+        {
+            if (phase < 2)
+            {
+                base.Run(phase, task, scratch);
+                return;
+            }
+            float* scale = Affine + (nint)(task / height) * 2 * Channels;
+            nint at = (nint)task * width * Channels;
+            for (int i = 0; i < width; i++, at += Channels)
+                Pixel.Apply<S, V, F>(source + at, y + at, Channels, scale, scale + Channels);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cpu.Kernels;
+
+/// <summary>Copies each trajectory's row to its factors' rows, adding their embeddings if there are any.</summary>
+internal sealed unsafe class RepeatFactorsKernel : CpuKernel<RepeatFactors>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
+
+    private sealed class Launch<S, V>(Node node, CpuContext context) : CpuLaunch
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        private const int PixelsPerTask = 256;
+        private readonly FactorGroups groups = ((RepeatFactors)node.Operator).Groups;
+        private readonly int channels = node.Output.Shape[^1];
+        private readonly int pixels = (int)(node.Output.Shape.Count / Math.Max(1, (long)node.Output.Shape[0] * node.Output.Shape[^1]));
+        private readonly float* x = context.Pointer(node.Input(0));
+        private readonly float* embedding = context.PointerOrNull(node.Inputs[1]);
+        private readonly float* y = context.Pointer(node.Output);
+
+        public override string Description => "repeat factors";
+
+        private int TasksPerRow => (pixels + PixelsPerTask - 1) / PixelsPerTask;
+
+        public override int Tasks(int phase) => groups.Rows * TasksPerRow;
+
+        public override void Run(int phase, int task, float* scratch)
+        {
+            int row = task / TasksPerRow;
+            int first = task % TasksPerRow * PixelsPerTask;
+            int count = Math.Min(PixelsPerTask, pixels - first);
+            float* source = x + ((nint)groups.Owner[row] * pixels + first) * channels;
+            float* destination = y + ((nint)row * pixels + first) * channels;
+            if (embedding == null)
+            {
+                new Span<float>(source, count * channels).CopyTo(new Span<float>(destination, count * channels));
+                return;
+            }
+            for (int i = 0; i < count; i++, source += channels, destination += channels)
+                Elementwise.Add<S, V>(source, embedding + (nint)row * channels, destination, channels);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cpu.Kernels;
+
+/// <summary>Copies the row of a table that the step counter names.</summary>
+internal sealed unsafe class TableRowKernel : CpuKernel<TableRow>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
+
+    private sealed class Launch(Node node, CpuContext context) : CpuLaunch
+    {
+        private readonly int rows = node.Input(0).Shape[0];
+        private readonly int count = (int)node.Output.Shape.Count;
+        private readonly float* table = context.Pointer(node.Input(0));
+        private readonly int* step = (int*)context.Pointer(node.Input(1));
+        private readonly float* y = context.Pointer(node.Output);
+
+        public override string Description => "table row";
+
+        public override int Tasks(int phase) => 1;
+
+        public override void Run(int phase, int task, float* scratch) =>
+            new Span<float>(table + (nint)Math.Clamp(*step, 0, rows - 1) * count, count).CopyTo(new Span<float>(y, count));
+    }
+}
+
+/// <summary>Advances the step counter.</summary>
+internal sealed unsafe class NextStepKernel : CpuKernel<NextStep>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
+
+    private sealed class Launch(Node node, CpuContext context) : CpuLaunch
+    {
+        private readonly int* step = (int*)context.Pointer(node.Input(0));
+        private readonly int* next = (int*)context.Pointer(node.Output);
+
+        public override string Description => "next step";
+
+        public override int Tasks(int phase) => 1;
+
+        public override void Run(int phase, int task, float* scratch) => *next = *step + 1;
+    }
+}

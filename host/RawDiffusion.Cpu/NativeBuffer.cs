@@ -1,0 +1,61 @@
+using System.Runtime.InteropServices;
+
+namespace RawDiffusion.Cpu;
+
+/// <summary>
+/// Zeroed native memory on a 64-byte boundary, with one owner that disposes it. With
+/// <see cref="TrackAllocations"/> on, <see cref="Leaks"/> tells where each live buffer was allocated.
+/// </summary>
+public sealed unsafe class NativeBuffer : IDisposable
+{
+    private static readonly Lock Gate = new();
+    private static readonly Dictionary<NativeBuffer, string> Live = [];
+    private void* memory;
+
+    /// <summary>Allocates.</summary>
+    /// <exception cref="OutOfMemoryException">The system has no such block.</exception>
+    public NativeBuffer(long bytes)
+    {
+        ByteCount = bytes;
+        memory = NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 64), 64);
+        NativeMemory.Clear(memory, (nuint)bytes);
+        if (TrackAllocations)
+            lock (Gate) Live.Add(this, Environment.StackTrace);
+    }
+
+    /// <summary>Frees a buffer whose owner forgot it.</summary>
+    ~NativeBuffer() => Free();
+
+    /// <summary>Whether to remember where buffers were allocated; for tests.</summary>
+    public static bool TrackAllocations { get; set; }
+
+    /// <summary>Stack traces of the allocations of all tracked buffers that are not disposed.</summary>
+    public static IReadOnlyList<string> Leaks
+    {
+        get
+        {
+            lock (Gate) return [.. Live.Values];
+        }
+    }
+
+    /// <summary>Size in bytes.</summary>
+    public long ByteCount { get; }
+
+    /// <summary>First byte, as floats.</summary>
+    /// <exception cref="ObjectDisposedException">The buffer was freed.</exception>
+    public float* Pointer => memory != null ? (float*)memory : throw new ObjectDisposedException(nameof(NativeBuffer));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        lock (Gate) Live.Remove(this);
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Free()
+    {
+        NativeMemory.AlignedFree(memory);
+        memory = null;
+    }
+}
