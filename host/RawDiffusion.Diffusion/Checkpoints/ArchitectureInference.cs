@@ -40,36 +40,31 @@ public static class ArchitectureInference
     {
         overrides ??= new ArchitectureOverrides();
         var clues = new Clues(shapes);
-        clues.Require(
-            "time_embed.0.weight",
-            "input_blocks.0.0.weight",
-            "input_blocks.1.0.emb_layers.1.weight",
-            "output_blocks.0.0.in_layers.2.weight",
-            "latent_encoder.0.weight",
-            "latent_encoder.15.weight");
+        clues.Require("time_embed.0.weight", "output_blocks.0.0.in_layers.2.weight", "latent_encoder.15.weight");
 
         (int numResBlocks, int levels, bool resBlockUpDown) = Layout(clues);
         // The first residual block of each level: every level but the first begins after a change of resolution.
-        string[] levelBlocks = [.. Enumerable.Range(0, levels).Select(level => $"input_blocks.{1 + level * (numResBlocks + 1)}")];
-        clues.Require([.. levelBlocks.Select(block => $"{block}.0.out_layers.3.weight")]);
-
-        int channels = clues.Dimension("time_embed.0.weight", rank: 2, axis: 1);
-        int latentDim = clues.Dimension("time_embed.0.weight", rank: 2, axis: 0);
-        int encChannels = clues.Dimension("latent_encoder.0.weight", rank: 4, axis: 0);
+        string[] firsts = [.. Enumerable.Range(0, levels).Select(level => $"input_blocks.{1 + level * (numResBlocks + 1)}")];
+        int[] widths = [.. firsts.Select(block => Width(clues, block))];
+        int channels = clues.Dimension(1, "time_embed.0.weight");
+        int latentDim = clues.Dimension(
+            0, "time_embed.0.weight", "time_embed.0.bias", "time_embed.2.weight", "time_embed.2.bias");
+        int encChannels = clues.Dimension(
+            0, "latent_encoder.0.weight", "latent_encoder.0.bias", "latent_encoder.2.bn1.weight");
         var config = new UNetConfig
         {
             ImageSize = ImageSize(EncodedSize(clues, encChannels), overrides),
-            ImageChannels = clues.Dimension("input_blocks.0.0.weight", rank: 4, axis: 1),
+            ImageChannels = clues.Dimension(1, "input_blocks.0.0.weight", "latent_encoder.0.weight"),
             Channels = channels,
-            ChannelMult = [.. levelBlocks.Select(block => Multiple(clues, $"{block}.0.out_layers.3.weight", channels))],
+            ChannelMult = [.. widths.Select((width, level) => Multiple(firsts[level], width, channels))],
             NumResBlocks = numResBlocks,
             EmbDim = 2 * latentDim,
             EncChannels = encChannels,
             NumComponents = Components(clues, latentDim),
             AttentionDownsamples = [.. Enumerable.Range(0, levels)
-                .Where(level => clues.Has($"{levelBlocks[level]}.1.qkv.weight"))
+                .Where(level => clues.HasModule($"{firsts[level]}.1.qkv") || clues.HasModule($"{firsts[level]}.1.norm"))
                 .Select(level => 1 << level)],
-            UseScaleShiftNorm = HasScaleShift(clues),
+            UseScaleShiftNorm = clues.Dimension(0, EmbeddingLayer("weight"), EmbeddingLayer("bias")) == 2 * widths[0],
             ResBlockUpDown = resBlockUpDown,
             NumHeads = overrides.NumHeads,
             NumHeadChannels = overrides.NumHeadChannels,
@@ -92,8 +87,8 @@ public static class ArchitectureInference
         {
             foreach (string child in new[] { $"output_blocks.{block}.1", $"output_blocks.{block}.2" })
             {
-                bool byResBlock = clues.Has($"{child}.in_layers.2.weight");
-                if (byResBlock || clues.Has($"{child}.conv.weight")) return Divided(blocks, block, byResBlock);
+                bool byResBlock = clues.HasModule($"{child}.in_layers");
+                if (byResBlock || clues.HasModule($"{child}.conv")) return Divided(blocks, block, byResBlock);
             }
         }
         return Divided(blocks, blocks - 1, resBlockUpDown: false);
@@ -113,22 +108,26 @@ public static class ArchitectureInference
         return (numResBlocks, levels, resBlockUpDown);
     }
 
-    private static int Multiple(Clues clues, string name, int channels)
+    private static string EmbeddingLayer(string parameter) => $"input_blocks.1.0.emb_layers.1.{parameter}";
+
+    private static int Width(Clues clues, string block) => clues.Dimension(
+        0,
+        $"{block}.0.out_layers.3.weight",
+        $"{block}.0.out_layers.3.bias",
+        $"{block}.0.out_layers.0.weight",
+        $"{block}.0.out_layers.0.bias");
+
+    private static int Multiple(string block, int width, int channels)
     {
-        int width = clues.Dimension(name, rank: 4, axis: 0);
         if (width % channels == 0) return width / channels;
         throw new CheckpointException(
-            $"expected the rows of {name} to be a multiple of the {channels} columns of time_embed.0.weight, " +
-            $"found {width}: the checkpoint is damaged or another network's");
+            $"expected the rows of {block}.0.out_layers.3.weight to be a multiple of the {channels} columns of " +
+            $"time_embed.0.weight, found {width}: the checkpoint is damaged or another network's");
     }
-
-    private static bool HasScaleShift(Clues clues) =>
-        clues.Dimension("input_blocks.1.0.emb_layers.1.weight", rank: 2, axis: 0)
-        == 2 * clues.Dimension("input_blocks.1.0.out_layers.3.weight", rank: 4, axis: 0);
 
     private static int Components(Clues clues, int latentDim)
     {
-        int rows = clues.Dimension("latent_encoder.15.weight", rank: 2, axis: 0);
+        int rows = clues.Dimension(0, "latent_encoder.15.bias", "latent_encoder.15.weight");
         if (rows % latentDim == 0) return rows / latentDim;
         throw new CheckpointException(
             $"expected the rows of latent_encoder.15.weight to be a multiple of the {latentDim} rows of " +
@@ -137,13 +136,14 @@ public static class ArchitectureInference
 
     private static int EncodedSize(Clues clues, int encChannels)
     {
-        int columns = clues.Dimension("latent_encoder.15.weight", rank: 2, axis: 1);
+        int columns = clues.Dimension(1, "latent_encoder.15.weight");
         long lastWidth = (long)encChannels << UNetConfig.EncoderDepth;
         int size = (int)Math.Round(Math.Sqrt((double)columns / lastWidth));
         if (size > 0 && lastWidth * size * size == columns) return size;
         throw new CheckpointException(
             $"expected latent_encoder.15.weight to have {lastWidth} x s x s columns (8 times the rows of " +
-            $"latent_encoder.0.weight, on a square feature map), found {columns}: the checkpoint is damaged or another network's");
+            $"latent_encoder.0.weight, on a square feature map), found {columns}: the checkpoint is " +
+            "damaged or another network's");
     }
 
     private static int ImageSize(int encodedSize, ArchitectureOverrides overrides)
@@ -169,27 +169,47 @@ public static class ArchitectureInference
         return config with { NumHeadChannels = DefaultHeadChannels };
     }
 
-    private sealed class Clues(IReadOnlyDictionary<string, IReadOnlyList<int>> shapes)
+    private sealed class Clues
     {
-        public bool Has(string name) => shapes.ContainsKey(name);
+        private readonly IReadOnlyDictionary<string, IReadOnlyList<int>> shapes;
+
+        // "output_blocks.7.0.in_layers" of "output_blocks.7.0.in_layers.0.weight": present as long as one tensor of it is.
+        private readonly HashSet<string> modules = new(StringComparer.Ordinal);
+
+        public Clues(IReadOnlyDictionary<string, IReadOnlyList<int>> shapes)
+        {
+            this.shapes = shapes;
+            foreach (string name in shapes.Keys) modules.Add(string.Join('.', name.Split('.', 5).Take(4)));
+        }
+
+        public bool HasModule(string name) => modules.Contains(name);
 
         public void Require(params string[] names)
         {
-            string[] missing = [.. names.Where(name => !Has(name))];
+            string[] missing = [.. names.Where(name => !shapes.ContainsKey(name))];
             if (missing.Length == 0) return;
-            string found = shapes.Count == 0 ? "no tensors" : $"{shapes.Count} tensors: {StateDictCheck.List([.. shapes.Keys])}";
+            string found = shapes.Count == 0
+                ? "no tensors"
+                : $"{shapes.Count} tensors: {StateDictCheck.List([.. shapes.Keys])}";
             throw new CheckpointException(
                 "expected a Decomp Diffusion checkpoint, but tensors that tell its architecture are missing: " +
                 $"{StateDictCheck.List(missing)}; found {found}; use a checkpoint of the whole network");
         }
 
-        public int Dimension(string name, int rank, int axis)
+        // The dimension that most of the tensors have, the first named in a tie. A single mis-shaped tensor is outvoted,
+        // and then named by the comparison with the architecture, instead of making all the others look wrong.
+        public int Dimension(int axis, params string[] names)
         {
-            IReadOnlyList<int> shape = shapes[name];
-            if (shape.Count == rank && shape[axis] is >= 1 and <= LargestDimension) return shape[axis];
+            if (!names.Any(shapes.ContainsKey)) Require(names);
+            int[] votes = [.. names
+                .Where(name => shapes.TryGetValue(name, out IReadOnlyList<int>? shape)
+                    && axis < shape.Count && shape[axis] is >= 1 and <= LargestDimension)
+                .Select(name => shapes[name][axis])];
+            if (votes.Length > 0) return votes.GroupBy(vote => vote).MaxBy(group => group.Count())!.Key;
+            string present = names.First(shapes.ContainsKey);
             throw new CheckpointException(
-                $"expected {name} to have {rank} dimensions of at least 1, found {StateDictCheck.Text(shape)}: " +
-                "the checkpoint is damaged or another network's");
+                $"expected a size of at least 1 in dimension {axis} of {present}, found the shape " +
+                $"{StateDictCheck.Text(shapes[present])}: the checkpoint is damaged or another network's");
         }
 
         // Of names like "output_blocks.7.0.in_layers.0.weight"; -1 when there is none.
@@ -199,15 +219,10 @@ public static class ArchitectureInference
             foreach (string name in shapes.Keys)
             {
                 if (!name.StartsWith(prefix, StringComparison.Ordinal)) continue;
-                string rest = name[prefix.Length..];
-                int dot = rest.IndexOf('.', StringComparison.Ordinal);
+                string index = name[prefix.Length..].Split('.', 2)[0];
                 // No file has more blocks than tensors: a larger index is somebody's joke and left for the comparison.
-                if (dot > 0
-                    && int.TryParse(rest[..dot], NumberStyles.None, CultureInfo.InvariantCulture, out int index)
-                    && index < shapes.Count)
-                {
-                    highest = Math.Max(highest, index);
-                }
+                if (int.TryParse(index, NumberStyles.None, CultureInfo.InvariantCulture, out int block) && block < shapes.Count)
+                    highest = Math.Max(highest, block);
             }
             return highest;
         }

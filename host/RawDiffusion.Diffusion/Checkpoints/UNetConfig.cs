@@ -105,7 +105,8 @@ public sealed record UNetConfig
         }
         Require(
             ImageSize % SizeMultiple == 0,
-            $"a network of {ChannelMult.Count} levels needs an image size that is a multiple of {SizeMultiple}, found {ImageSize}");
+            $"a network of {ChannelMult.Count} levels needs an image size that is a multiple of {SizeMultiple}, " +
+            $"found {ImageSize}");
         foreach (int downsample in AttentionDownsamples)
         {
             Require(
@@ -136,16 +137,16 @@ public sealed record UNetConfig
     {
         Require(
             NumHeads is null != NumHeadChannels is null,
-            "give either the number of attention heads (--num-heads) or the channels of a head (--num-head-channels), not both");
+            "give either the number of attention heads (--num-heads) or the channels of a head (--num-head-channels), " +
+            "not both");
         int divisor = NumHeadChannels ?? NumHeads ?? 1;
         RequirePositive(divisor, NumHeads is null ? "number of channels of a head" : "number of heads");
         foreach (int width in AttentionWidths)
         {
             Require(
                 width % divisor == 0,
-                NumHeads is null
-                    ? $"{divisor} channels a head do not divide an attention width of {width}: set --num-head-channels to a divisor of it, or --num-heads"
-                    : $"{divisor} heads do not divide an attention width of {width}: set --num-heads to a divisor of it");
+                $"{divisor} {(NumHeads is null ? "channels a head" : "heads")} do not divide an attention width of " +
+                $"{width}: set {(NumHeads is null ? "--num-head-channels" : "--num-heads")} to a divisor of it");
         }
     }
 

@@ -58,7 +58,7 @@ public sealed class TimestepSpacingTests
     public void All_steps_are_the_whole_chain() =>
         Assert.That(TimestepSpacing.Every(1000, 1000), Is.EqualTo(Enumerable.Range(0, 1000)));
 
-    [TestCase("ddim334", "no integer stride")]
+    [TestCase("ddim300", "no integer stride")]
     [TestCase("ddim", "neither section counts")]
     [TestCase("10,x", "neither section counts")]
     [TestCase("", "neither section counts")]
@@ -66,6 +66,6 @@ public sealed class TimestepSpacingTests
     [TestCase("-1", "into -1")]
     public void A_spacing_that_cannot_be_is_refused(string spacing, string because) =>
         Assert.That(
-            () => TimestepSpacing.Parse(999 + 1, spacing),
+            () => TimestepSpacing.Parse(1000, spacing),
             Throws.ArgumentException.With.Message.Contains(because));
 }
