@@ -26,7 +26,7 @@ public sealed class Tensor
         {
             if (d < 0) throw new ArgumentException($"a tensor's dimensions cannot be negative: [{string.Join(", ", shape)}]");
             count *= d;
-            if (count * type.Size() > int.MaxValue)
+            if (count > Array.MaxLength / type.Size())
                 throw new ArgumentException($"a tensor of shape [{string.Join(", ", shape)}] is larger than 2 GiB");
         }
         Type = type;
@@ -52,8 +52,26 @@ public sealed class Tensor
     public static Tensor FromSingles(IReadOnlyList<int> shape, float[] values)
     {
         var tensor = new Tensor(TensorType.Float32, shape, bytes => MemoryMarshal.AsBytes<float>(values).CopyTo(bytes));
-        if (tensor.Count != values.Length)
-            throw new ArgumentException($"shape [{string.Join(", ", shape)}] has {tensor.Count} elements, the array {values.Length}");
+        RequireLength(tensor.Count, values.Length, shape);
+        return tensor;
+    }
+
+    /// <summary>An int64 tensor over an array in memory.</summary>
+    /// <exception cref="ArgumentException">The array's length is not the shape's product.</exception>
+    public static Tensor FromInt64s(IReadOnlyList<int> shape, long[] values)
+    {
+        var tensor = new Tensor(TensorType.Int64, shape, bytes => MemoryMarshal.AsBytes<long>(values).CopyTo(bytes));
+        RequireLength(tensor.Count, values.Length, shape);
+        return tensor;
+    }
+
+    /// <summary>A tensor of any type over little-endian bytes in memory.</summary>
+    /// <exception cref="ArgumentException">The array's length is not the shape's product times the element size.</exception>
+    public static Tensor FromBytes(TensorType type, IReadOnlyList<int> shape, byte[] values)
+    {
+        var tensor = new Tensor(type, shape, bytes => values.CopyTo(bytes));
+        if (tensor.ByteCount != values.Length)
+            throw new ArgumentException($"shape [{string.Join(", ", shape)}] of {type} takes {tensor.ByteCount} bytes, the array has {values.Length}");
         return tensor;
     }
 
@@ -77,7 +95,24 @@ public sealed class Tensor
             return;
         }
         byte[] bytes = ToBytes();
-        for (int i = 0; i < destination.Length; i++) destination[i] = (float)ToDouble(bytes, i);
+        switch (Type)
+        {
+            case TensorType.Float16:
+                ReadOnlySpan<Half> halves = MemoryMarshal.Cast<byte, Half>(bytes);
+                for (int i = 0; i < destination.Length; i++) destination[i] = (float)halves[i];
+                break;
+            case TensorType.BFloat16:
+                ReadOnlySpan<ushort> upper = MemoryMarshal.Cast<byte, ushort>(bytes);
+                for (int i = 0; i < destination.Length; i++) destination[i] = BitConverter.UInt32BitsToSingle((uint)upper[i] << 16);
+                break;
+            case TensorType.Float64:
+                ReadOnlySpan<double> doubles = MemoryMarshal.Cast<byte, double>(bytes);
+                for (int i = 0; i < destination.Length; i++) destination[i] = (float)doubles[i];
+                break;
+            default:
+                for (int i = 0; i < destination.Length; i++) destination[i] = ToInt64(bytes, i);
+                break;
+        }
     }
 
     /// <summary>All elements converted to float32.</summary>
@@ -101,10 +136,21 @@ public sealed class Tensor
     /// <exception cref="InvalidOperationException">The tensor holds floating-point numbers.</exception>
     public long[] ToInt64s()
     {
+        if (Type is TensorType.Float16 or TensorType.BFloat16 or TensorType.Float32 or TensorType.Float64)
+            throw new InvalidOperationException($"a {Type} tensor holds no integers");
         byte[] bytes = ToBytes();
         var values = new long[Count];
         for (int i = 0; i < values.Length; i++) values[i] = ToInt64(bytes, i);
         return values;
+    }
+
+    /// <summary>Fills the span, of <see cref="ByteCount"/> bytes, with all elements.</summary>
+    internal void ReadBytes(Span<byte> destination) => read(destination);
+
+    private static void RequireLength(int expected, int found, IReadOnlyList<int> shape)
+    {
+        if (expected != found)
+            throw new ArgumentException($"shape [{string.Join(", ", shape)}] has {expected} elements, the array {found}");
     }
 
     private double ToDouble(ReadOnlySpan<byte> bytes, int i) => Type switch
@@ -118,7 +164,9 @@ public sealed class Tensor
 
     private long ToInt64(ReadOnlySpan<byte> bytes, int i) => Type switch
     {
-        TensorType.Bool or TensorType.UInt8 => bytes[i],
+        // A boolean byte of a foreign file may be neither 0 nor 1; it is true then, as in C.
+        TensorType.Bool => bytes[i] == 0 ? 0 : 1,
+        TensorType.UInt8 => bytes[i],
         TensorType.Int8 => (sbyte)bytes[i],
         TensorType.Int16 => BinaryPrimitives.ReadInt16LittleEndian(bytes[(2 * i)..]),
         TensorType.Int32 => BinaryPrimitives.ReadInt32LittleEndian(bytes[(4 * i)..]),

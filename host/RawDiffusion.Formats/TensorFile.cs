@@ -13,11 +13,13 @@ public sealed class TensorFile : IDisposable
     /// <param name="tensors">Names and tensors, in order.</param>
     /// <param name="metadata">Free text that the file carries.</param>
     /// <param name="owner">Closed by <see cref="Dispose"/>.</param>
+    /// <param name="notes">What the reader did to the file's content; see <see cref="Notes"/>.</param>
     /// <exception cref="ArgumentException">A name occurs twice.</exception>
     public TensorFile(
         IEnumerable<KeyValuePair<string, Tensor>> tensors,
         IReadOnlyDictionary<string, string>? metadata = null,
-        IDisposable? owner = null)
+        IDisposable? owner = null,
+        IReadOnlyList<string>? notes = null)
     {
         foreach ((string name, Tensor tensor) in tensors)
         {
@@ -25,6 +27,7 @@ public sealed class TensorFile : IDisposable
             names.Add(name);
         }
         Metadata = metadata ?? new Dictionary<string, string>();
+        Notes = notes ?? [];
         this.owner = owner;
     }
 
@@ -33,6 +36,12 @@ public sealed class TensorFile : IDisposable
 
     /// <summary>Free text that the file carries: safetensors' <c>__metadata__</c>.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>
+    /// One sentence for each thing that the reader did to the file's content, for people to read: where the state dict
+    /// was found, which prefix was removed, whether EMA weights were taken. Empty where the tensors are as in the file.
+    /// </summary>
+    public IReadOnlyList<string> Notes { get; }
 
     /// <summary>The tensor of that name.</summary>
     /// <exception cref="KeyNotFoundException">There is none.</exception>

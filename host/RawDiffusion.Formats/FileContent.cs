@@ -1,0 +1,63 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace RawDiffusion.Formats;
+
+/// <summary>
+/// An open file that is read at positions, never as a whole. Its length is taken once, when it is opened, so that
+/// readers can check every declared length against it before they allocate.
+/// </summary>
+internal sealed class FileContent : IDisposable
+{
+    private readonly SafeFileHandle handle;
+
+    /// <summary>Opens a file for reading; other readers, and a rename over it, stay possible.</summary>
+    /// <exception cref="IOException">The file cannot be opened.</exception>
+    public FileContent(string path)
+    {
+        Path = path;
+        handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
+        Length = RandomAccess.GetLength(handle);
+    }
+
+    public string Path { get; }
+
+    public long Length { get; }
+
+    /// <summary>Fills the span from a position that the caller has checked against <see cref="Length"/>.</summary>
+    /// <exception cref="IOException">The file has become shorter since it was opened.</exception>
+    public void Read(long position, Span<byte> destination)
+    {
+        while (destination.Length > 0)
+        {
+            int count = RandomAccess.Read(handle, destination, position);
+            if (count == 0) throw new IOException($"{Path} ended at byte {position} while it was read: it was changed by another program");
+            position += count;
+            destination = destination[count..];
+        }
+    }
+
+    /// <summary>The bytes at a position; the file must hold them.</summary>
+    /// <exception cref="FileFormatException">The range reaches past the end of the file.</exception>
+    public byte[] ReadBytes(long position, long count, string what)
+    {
+        if (position < 0 || count < 0 || position > Length || count > Length - position || count > Array.MaxLength)
+            throw Error($"{what} takes {count} bytes from byte {position}, but the file has {Length}; it is truncated or damaged, fetch it again");
+        var bytes = new byte[count];
+        Read(position, bytes);
+        return bytes;
+    }
+
+    /// <summary>
+    /// An exception whose message starts with the file's name. Messages quote names from the file, which may be long and
+    /// may hold line ends or terminal escapes: the message is cut to one readable line.
+    /// </summary>
+    public FileFormatException Error(string message, Exception? inner = null)
+    {
+        const int longest = 1000;
+        if (message.Length > longest) message = message[..longest] + "...";
+        message = string.Concat(message.Select(c => char.IsControl(c) ? ' ' : c));
+        return new FileFormatException($"{System.IO.Path.GetFileName(Path)}: {message}", inner);
+    }
+
+    public void Dispose() => handle.Dispose();
+}

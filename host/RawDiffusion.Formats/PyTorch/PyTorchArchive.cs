@@ -1,0 +1,139 @@
+using System.Text;
+
+namespace RawDiffusion.Formats.PyTorch;
+
+/// <summary>
+/// What torch.save wrote, as plain values: the object graph of a zip or legacy file, its tensors readable while the
+/// archive is open. Nothing in the file is executed. <see cref="Checkpoint.Open"/> is the way to a state dict.
+/// </summary>
+public sealed class PyTorchArchive : IDisposable
+{
+    /// <summary>The longest pickle that is read; a state dict's takes about 200 bytes a tensor.</summary>
+    public const int MaxPickleBytes = 64 << 20;
+
+    /// <summary>The first pickle of every legacy file: the magic number 0x1950a86a20f9469cfc6c.</summary>
+    private static readonly byte[] LegacyStart = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
+
+    private readonly FileContent file;
+
+    private PyTorchArchive(FileContent file, object? root)
+    {
+        this.file = file;
+        Root = root;
+    }
+
+    /// <summary>
+    /// The saved object. Python's values become: None null, bool, int <see cref="long"/> or
+    /// <see cref="System.Numerics.BigInteger"/>, float <see cref="double"/>, str <see cref="string"/>, bytes
+    /// <c>byte[]</c>, tuple <c>object?[]</c>, list <see cref="List{T}"/>, dict and OrderedDict
+    /// <see cref="OrderedDictionary{TKey,TValue}"/>, set <see cref="HashSet{T}"/>, tensor and parameter
+    /// <see cref="Tensor"/>.
+    /// </summary>
+    public object? Root { get; }
+
+    /// <summary>Opens a file that torch.save wrote and reads its object graph; tensors are read when they are asked for.</summary>
+    /// <exception cref="FileFormatException">The file is malformed, or holds more than tensors and plain containers.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static PyTorchArchive Open(string path)
+    {
+        var file = new FileContent(path);
+        try
+        {
+            return Read(file);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => file.Dispose();
+
+    internal static bool IsZip(FileContent file) => StartsWith(file, [(byte)'P', (byte)'K', 3, 4]);
+
+    internal static bool IsLegacy(FileContent file) => StartsWith(file, LegacyStart);
+
+    internal static PyTorchArchive Read(FileContent file)
+    {
+        if (IsZip(file)) return new PyTorchArchive(file, ReadZip(file));
+        if (IsLegacy(file)) return new PyTorchArchive(file, ReadLegacy(file));
+        throw file.Error($"expected a PyTorch checkpoint, but the file starts with {Checkpoint.FirstBytes(file)}");
+    }
+
+    private static bool StartsWith(FileContent file, ReadOnlySpan<byte> expected)
+    {
+        if (file.Length < expected.Length) return false;
+        Span<byte> found = stackalloc byte[expected.Length];
+        file.Read(0, found);
+        return found.SequenceEqual(expected);
+    }
+
+    private static object? ReadZip(FileContent file)
+    {
+        const string pickleName = "data.pkl";
+        var zip = new ZipDirectory(file);
+        string pickle = zip.Names.Where(n => n == pickleName || n.EndsWith("/" + pickleName, StringComparison.Ordinal)).MinBy(n => n.Length)
+            ?? throw file.Error($"the zip archive should have an entry '{pickleName}', but has {Listing.Of(zip.Names)}; it was not written by torch.save");
+        string root = pickle[..^pickleName.Length];
+        if (zip.Names.Contains(root + "constants.pkl"))
+            throw file.Error("the file is a TorchScript archive, which holds a program; save the state dict instead: torch.save(model.state_dict(), path)");
+        if (zip.Names.Contains(root + "byteorder")) RequireLittleEndian(file, Encoding.Latin1.GetString(zip.Read(root + "byteorder", 64)) == "little");
+
+        (long position, long length) = zip.Locate(pickle);
+        if (length > MaxPickleBytes) throw file.Error($"the pickle has {length} bytes; at most {MaxPickleBytes} are read");
+        var reader = new PickleReader(file, position, position + length);
+        var globals = new PickleGlobals(reader);
+        object? value = new PickleMachine(reader, globals).Run();
+        foreach ((string key, TorchStorage storage) in globals.Storages)
+        {
+            (storage.Position, long bytes) = zip.Locate($"{root}data/{key}");
+            if (bytes != storage.Count * storage.Type.Size())
+                throw file.Error($"the storage '{key}' should hold {storage.Count} x {storage.Type}, but its entry has {bytes} bytes; the file is damaged");
+        }
+        return value;
+    }
+
+    /// <summary>
+    /// Five pickles in a row (magic number, protocol version, facts about the writer's machine, the object, the storages'
+    /// keys), then each storage: its 64-bit element count and its elements.
+    /// </summary>
+    private static object? ReadLegacy(FileContent file)
+    {
+        var reader = new PickleReader(file, LegacyStart.Length, Math.Min(file.Length, MaxPickleBytes));
+        var globals = new PickleGlobals(reader);
+        object? Next() => new PickleMachine(reader, globals).Run();
+
+        object? protocol = Next();
+        if (protocol is not 1001L) throw file.Error($"expected protocol version 1001 of the legacy PyTorch format, found {protocol ?? "None"}");
+        if (Next() is OrderedDictionary<object, object?> system && system.TryGetValue("little_endian", out object? little))
+            RequireLittleEndian(file, little is true);
+        object? value = Next();
+        if (Next() is not List<object?> keys) throw reader.Error("the list of storages is missing");
+
+        long position = reader.Position;
+        HashSet<string> placed = [];
+        foreach (object? key in keys)
+        {
+            if (key is not string name || !globals.Storages.TryGetValue(name, out TorchStorage? storage) || !placed.Add(name))
+                throw reader.Error($"the list of storages names '{key}', which no tensor uses");
+            long count = BitConverter.ToInt64(file.ReadBytes(position, 8, $"the size of storage '{name}'"));
+            if (count != storage.Count) throw file.Error($"the storage '{name}' should hold {storage.Count} elements, but says {count}; the file is damaged");
+            storage.Position = position + 8;
+            position = storage.Position + count * storage.Type.Size();
+            if (position > file.Length)
+                throw file.Error($"the storage '{name}' ends at byte {position}, but the file has {file.Length}; it is truncated, fetch it again");
+        }
+        foreach (string name in globals.Storages.Keys)
+        {
+            if (!placed.Contains(name)) throw reader.Error($"the storage '{name}' is not in the list of storages");
+        }
+        return value;
+    }
+
+    private static void RequireLittleEndian(FileContent file, bool little)
+    {
+        if (!little) throw file.Error("the checkpoint was written on a big-endian machine, which is not supported; load and save it on a little-endian one");
+    }
+}
