@@ -1,0 +1,53 @@
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Diffusion.Models;
+
+/// <summary>
+/// The convolutional encoder that turns an image into the latents of its K factors. Source: <c>latent_encoder</c> of the
+/// authors' model/unet.py, in evaluation mode: batch norm uses running statistics.
+/// </summary>
+/// <remarks>
+/// The authors' Sequential applies ReLU again after each BasicBlock, which ends with one; that changes nothing and is
+/// left out here.
+/// </remarks>
+public sealed class LatentEncoder(ModelWeights weights)
+{
+    /// <summary>Images x [B, S, S, C] to latents [B, K * E / 2], factor k in columns k * E / 2 and on.</summary>
+    public Value Encode(Graph g, Value x)
+    {
+        using IDisposable scope = g.Scope("latent_encoder");
+        Value h = g.Relu(Conv(g, x, "0", bias: true));
+        int module = 2;
+        for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
+        {
+            h = BasicBlock(g, h, $"{module}");
+            h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2)); // half the size, rounded up; twice the channels
+        }
+        int channels = h.Shape[^1];
+        h = g.Reshape(h, [x.Shape[0], h.Shape[1] * h.Shape[2] * channels], "14");
+        h = g.Linear(h, weights.Flattened(g, $"latent_encoder.{module + 1}.weight", channels), weights.Plain(g, $"latent_encoder.{module + 1}.bias"), "15");
+        return g.Relu(h, "16");
+    }
+
+    private Value BasicBlock(Graph g, Value x, string name)
+    {
+        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1"), name + ".bn1"), name + ".relu");
+        h = Norm(g, Conv(g, h, name + ".conv2"), name + ".bn2");
+        return g.Relu(g.Add(h, x, name + ".add"), name);
+    }
+
+    private Value Norm(Graph g, Value x, string name)
+    {
+        string full = "latent_encoder." + name;
+        return g.BatchNorm(x, weights.Plain(g, full + ".weight"), weights.Plain(g, full + ".bias"),
+            weights.Plain(g, full + ".running_mean"), weights.Plain(g, full + ".running_var"), name: name);
+    }
+
+    private Value Conv(Graph g, Value x, string name, bool bias = false, int stride = 1)
+    {
+        string full = "latent_encoder." + name;
+        return g.Conv2d(x, weights.Conv(g, full + ".weight"), bias ? weights.Plain(g, full + ".bias") : null, stride, padding: 1, name: name);
+    }
+}

@@ -1,0 +1,74 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Formats;
+
+namespace RawDiffusion.Diffusion.Models;
+
+/// <summary>
+/// A checkpoint's tensors as constants of a graph, in the engine's layouts: convolutions OHWI (PyTorch has OIHW), 1-D
+/// convolutions of kernel 1 as 1x1 convolutions, the encoder's linear layer with its columns in H, W, C order (PyTorch
+/// flattens C, H, W). Tensors are read when a device compiles the graph, and each is looked through for NaN and infinity.
+/// </summary>
+public sealed class ModelWeights(TensorFile file)
+{
+    private readonly SortedDictionary<string, string> nonFinite = new(StringComparer.Ordinal);
+
+    /// <summary>Tensors read so far that hold a NaN or an infinity: name and first index.</summary>
+    public IReadOnlyDictionary<string, string> NonFinite => nonFinite;
+
+    /// <summary>A tensor as it is: biases, norms, linear layers [O, I].</summary>
+    public Value Plain(Graph g, string name) => g.Constant(name, [.. file[name].Shape], destination => Read(name, destination));
+
+    /// <summary>A convolution's weight [O, I, K, K], or [O, I, 1], as [O, K, K, I].</summary>
+    public Value Conv(Graph g, string name)
+    {
+        IReadOnlyList<int> shape = file[name].Shape;
+        int taps = shape.Skip(2).Aggregate(1, (product, d) => product * d);
+        int kernel = shape.Count == 4 ? shape[2] : 1;
+        return g.Constant(name, [shape[0], kernel, kernel, shape[1]], destination => ReadTransposed(name, destination, shape[0], shape[1], taps));
+    }
+
+    /// <summary>A linear layer's weight [O, C * H * W] as [O, H * W * C].</summary>
+    public Value Flattened(Graph g, string name, int channels)
+    {
+        IReadOnlyList<int> shape = file[name].Shape;
+        return g.Constant(name, [shape[0], shape[1]], destination => ReadTransposed(name, destination, shape[0], channels, shape[1] / channels));
+    }
+
+    private void Read(string name, Span<float> destination)
+    {
+        file[name].CopyTo(destination);
+        Check(name, destination);
+    }
+
+    // [rows, a, b] becomes [rows, b, a].
+    private void ReadTransposed(string name, Span<float> destination, int rows, int a, int b)
+    {
+        if (b == 1)
+        {
+            Read(name, destination);
+            return;
+        }
+        var source = new float[destination.Length];
+        Read(name, source);
+        for (int r = 0; r < rows; r++)
+        {
+            Span<float> from = source.AsSpan(r * a * b, a * b), to = destination.Slice(r * a * b, a * b);
+            for (int i = 0; i < a; i++)
+                for (int j = 0; j < b; j++) to[j * a + i] = from[i * b + j];
+        }
+    }
+
+    private void Check(string name, ReadOnlySpan<float> values)
+    {
+        // x - x is 0 for every finite x and NaN for the others, so one sum tells.
+        float sum = 0;
+        foreach (float value in values) sum += value - value;
+        if (sum == 0) return;
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (float.IsFinite(values[i])) continue;
+            nonFinite.TryAdd(name, $"{name}[{i}] is {values[i]}");
+            return;
+        }
+    }
+}

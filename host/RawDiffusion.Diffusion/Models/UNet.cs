@@ -1,0 +1,122 @@
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Diffusion.Models;
+
+/// <summary>
+/// The denoising U-Net, evaluated for all factors of all trajectories as one batch. Scopes are the checkpoint's module
+/// names, so that <c>input_blocks.3.0.in_layers.2</c> is a tensor of the file, a node of the graph and a place in this
+/// code. Source: the authors' model/unet.py, <c>UNetModel</c>.
+/// </summary>
+/// <remarks>N is the number of trajectories, R of rows (factor evaluations), S the image size, E the embedding width.</remarks>
+public sealed class UNet(UNetConfig config, ModelWeights weights)
+{
+    /// <summary>Timesteps, which may be fractional, to embeddings: t [M] gives [M, E / 2].</summary>
+    public Value TimeEmbedding(Graph g, Value t)
+    {
+        using IDisposable scope = g.Scope("time_embed");
+        Value h = g.TimestepEmbedding(t, config.Channels);
+        h = g.Linear(h, weights.Plain(g, "time_embed.0.weight"), weights.Plain(g, "time_embed.0.bias"), "0");
+        h = g.Silu(h, "1");
+        return g.Linear(h, weights.Plain(g, "time_embed.2.weight"), weights.Plain(g, "time_embed.2.bias"), "2");
+    }
+
+    /// <summary>The prediction of each trajectory: the weighted mean over its rows.</summary>
+    /// <param name="g">Graph to append to.</param>
+    /// <param name="x">Noisy images [N, S, S, C].</param>
+    /// <param name="timeEmbedding">[R, E / 2].</param>
+    /// <param name="latents">Each row's factor [R, E / 2]; zeros for the null latent.</param>
+    /// <param name="groups">Which rows belong to which trajectory, and their weights.</param>
+    /// <param name="bias">Whether to add the last convolution's bias; off where several models' predictions are added.</param>
+    /// <returns>[N, S, S, C]. The last convolution is linear, so it runs after the mean, once for each trajectory.</returns>
+    public Value Predict(Graph g, Value x, Value timeEmbedding, Value latents, FactorGroups groups, bool bias = true)
+    {
+        Value embedding = g.Silu(g.Concat(latents, timeEmbedding, "emb"), "emb.silu"); // [R, E]
+        var skips = new Stack<Value>();
+
+        Value h = g.RepeatFactors(x, groups, "repeat"); // [R, S, S, C]
+        h = Conv(g, h, "input_blocks.0.0", padding: 1);
+        skips.Push(h);
+        int block = 1;
+        for (int level = 0; level < config.ChannelMult.Count; level++)
+        {
+            for (int i = 0; i < config.NumResBlocks; i++, block++)
+            {
+                h = ResBlock(g, h, embedding, $"input_blocks.{block}.0");
+                if (config.HasAttention(level)) h = AttentionBlock(g, h, $"input_blocks.{block}.1");
+                skips.Push(h);
+            }
+            if (level == config.ChannelMult.Count - 1) continue;
+            h = config.ResBlockUpDown // [R, S / 2, S / 2, ..]
+                ? ResBlock(g, h, embedding, $"input_blocks.{block}.0", Resample.Down)
+                : Conv(g, h, $"input_blocks.{block}.0.op", stride: 2, padding: 1);
+            skips.Push(h);
+            block++;
+        }
+
+        h = ResBlock(g, h, embedding, "middle_block.0");
+        h = AttentionBlock(g, h, "middle_block.1");
+        h = ResBlock(g, h, embedding, "middle_block.2");
+
+        block = 0;
+        for (int level = config.ChannelMult.Count - 1; level >= 0; level--)
+        {
+            for (int i = 0; i <= config.NumResBlocks; i++, block++)
+            {
+                string name = $"output_blocks.{block}";
+                h = g.Concat(h, skips.Pop(), name + ".cat");
+                h = ResBlock(g, h, embedding, name + ".0");
+                int module = 1;
+                if (config.HasAttention(level)) h = AttentionBlock(g, h, $"{name}.{module++}");
+                if (level == 0 || i < config.NumResBlocks) continue;
+                h = config.ResBlockUpDown // [R, 2 S, 2 S, ..]
+                    ? ResBlock(g, h, embedding, $"{name}.{module}", Resample.Up)
+                    : Conv(g, g.UpsampleNearest(h, $"{name}.{module}.up"), $"{name}.{module}.conv", padding: 1);
+            }
+        }
+
+        h = Norm(g, h, "out.0", Activation.Silu); // [R, S, S, ch]
+        h = g.MeanFactors(h, groups, "mean"); // [N, S, S, ch]
+        return g.Conv2d(h, weights.Conv(g, "out.2.weight"), bias ? weights.Plain(g, "out.2.bias") : null, padding: 1, name: "out.2");
+    }
+
+    private enum Resample
+    {
+        None,
+        Up,
+        Down,
+    }
+
+    private Value ResBlock(Graph g, Value x, Value embedding, string name, Resample resample = Resample.None)
+    {
+        Value h = Norm(g, x, name + ".in_layers.0", Activation.Silu);
+        if (resample == Resample.Up) (h, x) = (g.UpsampleNearest(h, name + ".h_upd"), g.UpsampleNearest(x, name + ".x_upd"));
+        if (resample == Resample.Down) (h, x) = (g.AvgPool2d(h, name + ".h_upd"), g.AvgPool2d(x, name + ".x_upd"));
+        h = Conv(g, h, name + ".in_layers.2", padding: 1);
+        Value e = Linear(g, embedding, name + ".emb_layers.1"); // [R, ch], or [R, 2 ch] to scale and shift
+        if (config.UseScaleShiftNorm) h = Norm(g, h, name + ".out_layers.0", Activation.Silu, e);
+        else h = Norm(g, g.AddEmbedding(h, e, name + ".add_emb"), name + ".out_layers.0", Activation.Silu);
+        h = Conv(g, h, name + ".out_layers.3", padding: 1);
+        bool widens = x.Shape[^1] != h.Shape[^1];
+        return g.Add(widens ? Conv(g, x, name + ".skip_connection") : x, h, name + ".add");
+    }
+
+    private Value AttentionBlock(Graph g, Value x, string name)
+    {
+        Value h = Norm(g, x, name + ".norm", Activation.None);
+        h = Conv(g, h, name + ".qkv"); // [R, H, W, 3 ch]
+        h = g.Attention(h, config.HeadsAt(x.Shape[^1]), name + ".attention");
+        h = Conv(g, h, name + ".proj_out");
+        return g.Add(x, h, name + ".add");
+    }
+
+    private Value Norm(Graph g, Value x, string name, Activation activation, Value? film = null) =>
+        g.GroupNorm(x, weights.Plain(g, name + ".weight"), weights.Plain(g, name + ".bias"), UNetConfig.NormGroups, activation, film, name: name);
+
+    private Value Conv(Graph g, Value x, string name, int stride = 1, int padding = 0) =>
+        g.Conv2d(x, weights.Conv(g, name + ".weight"), weights.Plain(g, name + ".bias"), stride, padding, name);
+
+    private Value Linear(Graph g, Value x, string name) =>
+        g.Linear(x, weights.Plain(g, name + ".weight"), weights.Plain(g, name + ".bias"), name);
+}
