@@ -18,7 +18,7 @@ internal static class StateDict
         for (int depth = 0; depth < 4; depth++)
         {
             if (value is not OrderedDictionary<object, object?> dictionary)
-                throw file.Error($"expected a state dict (names and tensors), found {Describe(value)}; save torch.save(model.state_dict(), path)");
+                throw file.Error($"expected a state dict (names and tensors), found {Describe(value)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
             string? container = Containers.FirstOrDefault(c => dictionary.TryGetValue(c, out object? inner) && inner is OrderedDictionary<object, object?>);
             if (container is null) return Tensors(file, dictionary, notes);
             notes.Add($"State dict found under '{container}'.");

@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Security.Cryptography;
+using System.Text.Json;
 using RawDiffusion.Formats.PyTorch;
 
 namespace RawDiffusion.Formats.Tests;
@@ -56,6 +58,108 @@ public sealed class CheckpointTests
         Assert.That(ema.Notes, Is.EqualTo(new[] { "EMA weights taken (step 140001); --weights online picks the others." }));
         RequireEqual(legacy, zip);
         RequireEqual(ema, zip);
+    }
+
+    [Test]
+    public void Online_weights_are_the_closed_form_ones()
+    {
+        using TensorFile online = Checkpoint.Open(Files.Golden("B_ema.pt"), WeightSelection.Online);
+        using TensorFile plain = Checkpoint.Open(Files.Golden("B.pt"), WeightSelection.Online);
+        Assert.That(online.Notes, Is.EqualTo(new[] { "Online weights taken (step 140001); --weights ema picks the others." }));
+        Assert.That(online.Names, Is.EqualTo(plain.Names));
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string name in online.Names.Where(n => !n.EndsWith("num_batches_tracked")).Order(StringComparer.Ordinal))
+            hash.AppendData(online[name].ToBytes());
+        Assert.That(Convert.ToHexStringLower(hash.GetHashAndReset()), Is.EqualTo("1556d71bb5761c24ce0e01f2d0c63af526b59a104b94b83b326d5ca243d22aef"));
+    }
+
+    [Test]
+    public void The_older_EMA_layout_is_read()
+    {
+        using TensorFile ema = Checkpoint.Open(Files.Golden("mini_ema_old_layout.pt"), WeightSelection.Ema);
+        using TensorFile online = Checkpoint.Open(Files.Golden("mini_ema_old_layout.pt"), WeightSelection.Online);
+        Assert.That(ema.Names, Has.Count.EqualTo(3));
+        Assert.That(online.Names, Is.EqualTo(ema.Names));
+        Assert.That(ema.Notes.Single(), Does.StartWith("EMA weights taken (step "));
+        foreach (string name in ema.Names)
+            Assert.That(online[name].ToDoubles(), Is.EqualTo(ema[name].ToDoubles().Select(v => 2 * v)), name);
+    }
+
+    [TestCase("A")]
+    [TestCase("B")]
+    public void State_dicts_have_the_entries_of_the_manifest_in_order(string config)
+    {
+        using TensorFile file = Checkpoint.Open(Files.Golden(config + ".pt"));
+        using JsonDocument manifest = JsonDocument.Parse(File.ReadAllBytes(Files.Golden("manifest.json")));
+        JsonElement[] entries = [.. manifest.RootElement.GetProperty(config).EnumerateArray()];
+        Assert.That(file.Names, Is.EqualTo(entries.Select(e => e.GetProperty("name").GetString())));
+        foreach (JsonElement entry in entries)
+            Assert.That(file[entry.GetProperty("name").GetString()!].Shape, Is.EqualTo(entry.GetProperty("shape").EnumerateArray().Select(d => d.GetInt32())));
+    }
+
+    [TestCase("A_f16.pt", TensorType.Float16)]
+    [TestCase("A_bf16.pt", TensorType.BFloat16)]
+    public void Low_precision_files_are_the_rounded_model(string name, TensorType type)
+    {
+        using TensorFile rounded = Checkpoint.Open(Files.Golden(name));
+        using TensorFile exact = Checkpoint.Open(Files.Golden("A.pt"));
+        Assert.That(rounded.Names, Is.EqualTo(exact.Names));
+        foreach (string tensor in exact.Names)
+        {
+            bool counter = tensor.EndsWith("num_batches_tracked");
+            Assert.That(rounded[tensor].Type, Is.EqualTo(counter ? TensorType.Int64 : type), tensor);
+            float[] expected = [.. exact[tensor].ToSingles().Select(v => counter ? v : type == TensorType.Float16 ? (float)(Half)v : Round16(v))];
+            Assert.That(rounded[tensor].ToSingles(), Is.EqualTo(expected), tensor);
+        }
+
+        static float Round16(float v)
+        {
+            uint bits = BitConverter.SingleToUInt32Bits(v);
+            return BitConverter.UInt32BitsToSingle((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000);
+        }
+    }
+
+    [Test]
+    public void Asking_for_EMA_where_there_is_none_names_what_is_there()
+    {
+        FileFormatException e = Assert.Throws<FileFormatException>(() => Checkpoint.Open(Files.Golden("A.pt"), WeightSelection.Ema))!;
+        Assert.That(e.Message, Does.StartWith("A.pt: EMA weights were asked for").And.Contain("'time_embed.0.weight'"));
+    }
+
+    [TestCase("x.safetensors")]
+    [TestCase("x.pt")]
+    public void Prefixes_and_wrappers_are_removed_whatever_the_format(string name)
+    {
+        string path = Files.Temporary(name);
+        Write(path, ("module.ema_model.module.w", 1), ("module.online_model.module.w", 2), ("module.step", 3), ("module.initted", 1));
+        using (TensorFile ema = Checkpoint.Open(path))
+        {
+            Assert.That(ema.Names, Is.EqualTo(new[] { "w" }));
+            Assert.That(ema["w"].ToSingles(), Is.EqualTo(new[] { 1f }));
+            Assert.That(ema.Notes, Is.EqualTo(new[]
+            {
+                "Prefix 'module.' of DistributedDataParallel removed.",
+                "EMA weights taken (step 3); --weights online picks the others.",
+                "Prefix 'module.' of DistributedDataParallel removed.",
+            }));
+        }
+        using (TensorFile online = Checkpoint.Open(path, WeightSelection.Online)) Assert.That(online["w"].ToSingles(), Is.EqualTo(new[] { 2f }));
+
+        Write(path, ("ema_model.w", 1));
+        using (TensorFile ema = Checkpoint.Open(path)) Assert.That(ema.Notes, Is.EqualTo(new[] { "EMA weights taken; the file has no others." }));
+        Assert.That(
+            Assert.Throws<FileFormatException>(() => Checkpoint.Open(path, WeightSelection.Online))!.Message,
+            Does.Contain("only EMA weights").And.Contain("'ema_model.w'"));
+
+        Write(path, ("module.w", 1), ("other", 2));
+        using (TensorFile mixed = Checkpoint.Open(path)) Assert.That(mixed.Names, Is.EqualTo(new[] { "module.w", "other" }));
+
+        static void Write(string path, params (string Name, float Value)[] tensors)
+        {
+            var named = tensors.Select(t => KeyValuePair.Create(t.Name, Tensor.FromSingles([1], [t.Value])));
+            if (path.EndsWith(".pt")) PyTorchCheckpoint.Write(path, named);
+            else SafeTensors.Write(path, named);
+        }
     }
 
     internal static void RequireEqual(TensorFile found, TensorFile expected)

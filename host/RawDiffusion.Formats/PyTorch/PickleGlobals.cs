@@ -12,6 +12,8 @@ internal sealed record PickleGlobal(string Name)
 /// <summary>The list of globals that a pickle may name, and what calling each of them builds.</summary>
 internal sealed class PickleGlobals(PickleReader reader)
 {
+    private const string TensorFunction = "torch._utils._rebuild_tensor_v2";
+
     private static readonly Dictionary<string, TensorType> StorageTypes = new()
     {
         ["torch.DoubleStorage"] = TensorType.Float64,
@@ -30,8 +32,8 @@ internal sealed class PickleGlobals(PickleReader reader)
 
     private static readonly HashSet<string> Known =
     [
-        "collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter",
-        "torch._utils._rebuild_parameter_with_state", "torch.Size", "torch.device", "torch.storage.TypedStorage",
+        "collections.OrderedDict", TensorFunction, "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_parameter_with_state", "torch._tensor._rebuild_from_type_v2", "torch.Tensor", "torch.Size", "torch.device", "torch.storage.TypedStorage",
         "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16", "torch.int64", "torch.int32", "torch.int16",
         "torch.int8", "torch.uint8", "torch.bool",
         // Protocol 2 has no opcodes for sets and bytes: these calls stand for them.
@@ -87,8 +89,11 @@ internal sealed class PickleGlobals(PickleReader reader)
     {
         switch (function.Name, arguments)
         {
-            case ("torch._utils._rebuild_tensor_v2", [TorchStorage storage, long offset, object?[] shape, object?[] strides, ..]):
-                return storage.View(offset, Integers(shape), Integers(strides));
+            // A tensor with attributes of its own, which are left aside.
+            case ("torch._tensor._rebuild_from_type_v2", [PickleGlobal { Name: TensorFunction }, PickleGlobal { Name: "torch.Tensor" }, object?[] inner, ..]):
+                return Tensor(inner);
+            case (TensorFunction, _):
+                return Tensor(arguments);
             case ("torch._utils._rebuild_parameter" or "torch._utils._rebuild_parameter_with_state", [Tensor data, ..]):
                 return data;
             case ("torch.Size", [object?[] dimensions]):
@@ -110,6 +115,10 @@ internal sealed class PickleGlobals(PickleReader reader)
                 throw reader.Error($"'{function.Name}' is called with unexpected arguments");
         }
     }
+
+    private Tensor Tensor(object?[] arguments) => arguments is [TorchStorage storage, long offset, object?[] shape, object?[] strides, ..]
+        ? storage.View(offset, Integers(shape), Integers(strides))
+        : throw reader.Error($"'{TensorFunction}' is called with unexpected arguments");
 
     private OrderedDictionary<object, object?> Dictionary(List<object?> pairs)
     {

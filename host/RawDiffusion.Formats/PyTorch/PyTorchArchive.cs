@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Text;
 
 namespace RawDiffusion.Formats.PyTorch;
@@ -11,8 +12,8 @@ public sealed class PyTorchArchive : IDisposable
     /// <summary>The longest pickle that is read; a state dict's takes about 200 bytes a tensor.</summary>
     public const int MaxPickleBytes = 64 << 20;
 
-    /// <summary>The first pickle of every legacy file: the magic number 0x1950a86a20f9469cfc6c.</summary>
-    private static readonly byte[] LegacyStart = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, (byte)'.'];
+    /// <summary>0x1950a86a20f9469cfc6c as the pickle opcode LONG1: in the first of a legacy file's pickles.</summary>
+    private static readonly byte[] LegacyMagic = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
     private readonly FileContent file;
 
@@ -24,7 +25,7 @@ public sealed class PyTorchArchive : IDisposable
 
     /// <summary>
     /// The saved object. Python's values become: None null, bool, int <see cref="long"/> or
-    /// <see cref="System.Numerics.BigInteger"/>, float <see cref="double"/>, str <see cref="string"/>, bytes
+    /// <see cref="BigInteger"/>, float <see cref="double"/>, str <see cref="string"/>, bytes
     /// <c>byte[]</c>, tuple <c>object?[]</c>, list <see cref="List{T}"/>, dict and OrderedDict
     /// <see cref="OrderedDictionary{TKey,TValue}"/>, set <see cref="HashSet{T}"/>, tensor and parameter
     /// <see cref="Tensor"/>.
@@ -51,9 +52,14 @@ public sealed class PyTorchArchive : IDisposable
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();
 
-    internal static bool IsZip(FileContent file) => StartsWith(file, [(byte)'P', (byte)'K', 3, 4]);
+    internal static bool IsZip(FileContent file) => Start(file, 4).SequenceEqual("PK\u0003\u0004"u8);
 
-    internal static bool IsLegacy(FileContent file) => StartsWith(file, LegacyStart);
+    /// <summary>A pickle whose first value is the magic number; protocol 4 has a frame's length before it.</summary>
+    internal static bool IsLegacy(FileContent file)
+    {
+        ReadOnlySpan<byte> start = Start(file, 32);
+        return start.StartsWith((byte)0x80) && start.IndexOf(LegacyMagic) >= 0;
+    }
 
     internal static PyTorchArchive Read(FileContent file)
     {
@@ -62,13 +68,7 @@ public sealed class PyTorchArchive : IDisposable
         throw file.Error($"expected a PyTorch checkpoint, but the file starts with {Checkpoint.FirstBytes(file)}");
     }
 
-    private static bool StartsWith(FileContent file, ReadOnlySpan<byte> expected)
-    {
-        if (file.Length < expected.Length) return false;
-        Span<byte> found = stackalloc byte[expected.Length];
-        file.Read(0, found);
-        return found.SequenceEqual(expected);
-    }
+    private static byte[] Start(FileContent file, int longest) => file.ReadBytes(0, Math.Min(longest, file.Length), "the file's start");
 
     private static object? ReadZip(FileContent file)
     {
@@ -101,10 +101,11 @@ public sealed class PyTorchArchive : IDisposable
     /// </summary>
     private static object? ReadLegacy(FileContent file)
     {
-        var reader = new PickleReader(file, LegacyStart.Length, Math.Min(file.Length, MaxPickleBytes));
+        var reader = new PickleReader(file, 0, Math.Min(file.Length, MaxPickleBytes));
         var globals = new PickleGlobals(reader);
         object? Next() => new PickleMachine(reader, globals).Run();
 
+        if (Next() is not BigInteger magic || magic != new BigInteger(LegacyMagic.AsSpan(2))) throw reader.Error("the magic number is not the first value");
         object? protocol = Next();
         if (protocol is not 1001L) throw file.Error($"expected protocol version 1001 of the legacy PyTorch format, found {protocol ?? "None"}");
         if (Next() is OrderedDictionary<object, object?> system && system.TryGetValue("little_endian", out object? little))

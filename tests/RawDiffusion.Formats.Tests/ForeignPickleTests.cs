@@ -1,0 +1,242 @@
+using System.Buffers.Binary;
+using System.IO.Compression;
+using System.Text;
+using RawDiffusion.Formats.PyTorch;
+using static RawDiffusion.Formats.Tests.PickleBuilder;
+
+namespace RawDiffusion.Formats.Tests;
+
+/// <summary>Files from strangers: what a pickle or an archive may not do, and what the message says.</summary>
+public sealed class ForeignPickleTests
+{
+    private static readonly byte[] FourFloats = [0, 0, 128, 63, 0, 0, 0, 64, 0, 0, 64, 64, 0, 0, 128, 64];
+
+    private static string ErrorOf(byte[] content)
+    {
+        string path = Files.Write("strange.pt", content);
+        string message = Assert.Throws<FileFormatException>(() => Checkpoint.Open(path).Dispose())!.Message;
+        Assert.That(message, Does.StartWith("strange.pt: ").And.Not.Contain("\n"));
+        return message;
+    }
+
+    private static byte[] ZipOf(string value) => Zip(Pickle(Dict(("w", value))), ("any root/data/0", FourFloats));
+
+    [Test]
+    public void Foreign_globals_are_refused_by_name_and_nothing_runs()
+    {
+        string trace = Files.Temporary("trace");
+        string[] calls =
+        [
+            $"cos\nsystem\n({Text("touch " + trace)}tR",
+            $"{Text("os")}{Text("system")}\u0093({Text("touch " + trace)}tR",
+            $"cposix\nsystem\n({Text("touch " + trace)}tR",
+            $"c__builtin__\neval\n({Text("open('" + trace + "', 'w')")}tR",
+        ];
+        string[] names = ["os.system", "os.system", "posix.system", "builtins.eval"];
+        for (int i = 0; i < calls.Length; i++)
+        {
+            Assert.That(ErrorOf(ZipOf(calls[i])), Does.Contain($"'{names[i]}'").And.Contain("refused").And.Contain("torch.save(model.state_dict(), path)"));
+            Assert.That(ErrorOf(Legacy(Pickle(calls[i]), Pickle("]"))), Does.Contain($"'{names[i]}'"));
+        }
+        Assert.That(File.Exists(trace), Is.False);
+    }
+
+    [TestCase("torch", "ComplexFloatStorage", "not supported")]
+    [TestCase("argparse", "Namespace", "refused")]
+    [TestCase("numpy.core.multiarray", "_reconstruct", "refused")]
+    [TestCase("torch._utils", "_rebuild_tensor_v2.__globals__", "refused")]
+    public void Other_globals_are_refused_by_name(string module, string name, string says) =>
+        Assert.That(ErrorOf(ZipOf($"c{module}\n{name}\n")), Does.Contain($"{module}.{name}").And.Contain(says));
+
+    [TestCase("builtins", "bytes", ")R")]
+    [TestCase("torch", "device", "(X\u0003\u0000\u0000\u0000cputR")]
+    [TestCase("torch", "float32", "")]
+    public void Harmless_globals_beside_the_state_dict_are_accepted(string module, string name, string call)
+    {
+        string tensor = Tensor("0", 4, 0, [2, 2], [2, 1]);
+        byte[] content = Zip(Pickle(Dict(("w", tensor), ("other", $"c{module}\n{name}\n{call}"))), ("any root/data/0", FourFloats));
+        using TensorFile file = Checkpoint.Open(Files.Write("other.pt", content));
+        Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+        Assert.That(file.Notes, Is.EqualTo(new[] { "Ignored, as no tensors: 'other'." }));
+    }
+
+    [Test]
+    public void Views_that_repeat_too_much_or_leave_their_storage_are_refused()
+    {
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [1 << 20, 2], [0, 1]))), Does.Contain("repeats 4 elements"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [1 << 30, 1 << 30], [0, 0]))), Does.Contain("2 GiB"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [1L << 40, 0], [0, 0]))), Does.Contain("natural numbers"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 1, [4], [1]))), Does.Contain("needs element 4"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [2, 2], [long.MaxValue, long.MaxValue]))), Does.Contain("needs element"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, long.MaxValue, [2], [1]))), Does.Contain("needs element"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, -1, [4], [1]))), Does.Contain("negative"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 3, [4], [-1]))), Does.Contain("negative"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [-4], [1]))), Does.Contain("natural numbers"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1, 1]))), Does.Contain("1 dimensions and 2 strides"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [.. Enumerable.Repeat(1L, 17)], [.. Enumerable.Repeat(1L, 17)]))), Does.Contain("17 dimensions"));
+    }
+
+    [Test]
+    public void Storages_must_be_there_and_have_their_size()
+    {
+        Assert.That(ErrorOf(ZipOf(Tensor("1", 4, 0, [4], [1]))), Does.Contain("data/1").And.Contain("none"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 5, 0, [4], [1]))), Does.Contain("5 x Float32").And.Contain("16 bytes"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 1L << 40, 0, [4], [1]))), Does.Contain("truncated"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1], "LongStorage"))), Does.Contain("4 x Int64"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1]) + Text("v") + Tensor("0", 4, 0, [4], [1], "IntStorage"))), Does.Contain("two types"));
+    }
+
+    [Test]
+    public void Legacy_storages_must_be_there_and_have_their_size()
+    {
+        byte[] pickle = Pickle(Dict(("w", Tensor("7", 4, 0, [4], [1]))));
+        byte[] keys = Pickle("](" + Text("7") + "e");
+        byte[] storage = [4, 0, 0, 0, 0, 0, 0, 0, .. FourFloats];
+        using (TensorFile good = Checkpoint.Open(Files.Write("good.pt", Legacy(pickle, keys, storage))))
+            Assert.That(good["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+
+        Assert.That(ErrorOf(Legacy(pickle, keys, storage[..^1])), Does.Contain("truncated"));
+        Assert.That(ErrorOf(Legacy(pickle, keys, [5, .. storage[1..]])), Does.Contain("says 5"));
+        Assert.That(ErrorOf(Legacy(pickle, Pickle("]"), storage)), Does.Contain("'7' is not in the list"));
+        Assert.That(ErrorOf(Legacy(pickle, Pickle("](" + Text("8") + "e"), storage)), Does.Contain("'8', which no tensor uses"));
+        Assert.That(ErrorOf(Legacy(pickle, Pickle("](" + Text("7") + Text("7") + "e"), storage)), Does.Contain("'7'"));
+        Assert.That(ErrorOf(Legacy(pickle, Pickle("}"), storage)), Does.Contain("list of storages is missing"));
+        byte[] bigEndian = Legacy(pickle, keys, storage);
+        bigEndian[bigEndian.AsSpan().IndexOf("little_endian"u8) + 13] = 0x89;
+        Assert.That(ErrorOf(bigEndian), Does.Contain("big-endian"));
+    }
+
+    [Test]
+    public void Copies_of_one_value_over_and_over_are_refused()
+    {
+        // 30 000 empty tuples in a list, memoised, and then an OrderedDict or a set of that list, again and again.
+        string list = "](" + new string(')', 30_000) + "eq\u0000";
+        foreach (string call in new[] { "h\u0001(h\u0000tR0", "h\u0001h\u0000\u0085R0" })
+        {
+            string bomb = list + "0c__builtin__\nset\nq\u0001" + string.Concat(Enumerable.Repeat(call, 10_000));
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            Assert.That(ErrorOf(Zip(Pickle(bomb))), Does.Contain("over and over"));
+            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(100 << 20));
+        }
+    }
+
+    [Test]
+    public void Depth_is_no_danger()
+    {
+        string nested = ")" + new string('\u0085', 1_000_000);
+        Assert.That(ErrorOf(Zip(Pickle(nested))), Does.Contain("a tuple of 1"));
+        Assert.That(ErrorOf(Zip(Pickle("}" + nested + "Ns"))), Does.Contain("no tensor"));
+        Assert.That(ErrorOf(Zip(Pickle(new string('(', 1_000_000)))), Does.Contain("stack is empty"));
+        Assert.That(ErrorOf(Zip(Pickle("}q\u0000" + Text("model") + "h\u0000s"))), Does.Contain("dicts in dicts"));
+    }
+
+    [TestCase("", "stack is empty")]
+    [TestCase("0", "stack is empty")]
+    [TestCase("e", "mark is missing")]
+    [TestCase("N(e", "not a list")]
+    [TestCase("}(Nu", "pair up")]
+    [TestCase("}NNs", "None as a dict's key")]
+    [TestCase("h\u0005", "memo has no entry 5")]
+    [TestCase("\u0080\u0006", "newer than 5")]
+    [TestCase("\u00fe", "opcode 0xfe")]
+    [TestCase("X\u00ff\u00ff\u00ff\u00ff", "4294967295 more bytes")]
+    [TestCase("\u008b\u00ff\u00ff\u00ff\u00ff", "-1 more bytes")]
+    [TestCase("X\u0001\u0000\u0000\u0000\u00ff", "UTF-8")]
+    [TestCase("NNR", "known global")]
+    [TestCase("ccollections\nOrderedDict\nK\u0001\u0085R", "unexpected arguments")]
+    [TestCase("NQ", "persistent id")]
+    [TestCase("N}b", "attributes")]
+    [TestCase("NK\u0001\u0093", "name is not a string")]
+    [TestCase("N", "found None")]
+    [TestCase("]", "found a list of 0")]
+    [TestCase("}", "no tensor")]
+    public void Malformed_pickles_are_refused(string opcodes, string says) => Assert.That(ErrorOf(Zip(Pickle(opcodes))), Does.Contain(says));
+
+    [Test]
+    public void Newer_opcodes_and_every_plain_value_are_read()
+    {
+        byte[] pickle =
+        [
+            0x80, 4, 0x95, 0, 0, 0, 0, 0, 0, 0, 0, (byte)'(',
+            0x8c, 1, (byte)'a', 0x94, (byte)'B', 2, 0, 0, 0, 1, 2, 0x8e, 1, 0, 0, 0, 0, 0, 0, 0, 9, (byte)'C', 1, 7,
+            0x8d, 1, 0, 0, 0, 0, 0, 0, 0, (byte)'b', (byte)'h', 0,
+            0x8f, (byte)'(', (byte)'K', 1, (byte)'K', 1, 0x90, (byte)'(', (byte)'K', 2, 0x91,
+            (byte)'(', (byte)'N', (byte)'l', (byte)'(', (byte)'K', 3, (byte)'N', (byte)'d', (byte)']', (byte)'N', (byte)'a',
+            0x8b, 2, 0, 0, 0, 0xff, 0xff, 0x8a, 0, (byte)'U', 1, (byte)'c', (byte)'M', 0xff, 0xff, (byte)'J', 0xff, 0xff, 0xff, 0xff,
+            (byte)'G', 0x3f, 0xf8, 0, 0, 0, 0, 0, 0, (byte)'(', (byte)'N', (byte)'1', (byte)'N', (byte)'0', (byte)'N', (byte)'2',
+            .. Bytes("c_codecs\nencode\n(X\u0002\u0000\u0000\u0000\u00c3\u00bfX\u0006\u0000\u0000\u0000latin1tR"),
+            .. Bytes("c__builtin__\nset\n](K\u0005e\u0085R"),
+            .. Bytes("ccollections\nOrderedDict\n](K\u0001K\u0002\u0086](K\u0003K\u0004ee\u0085R}b"),
+            .. Bytes("ctorch\nSize\n(K\u0002t\u0085R"),
+            (byte)'t', (byte)'.',
+        ];
+        using PyTorchArchive archive = PyTorchArchive.Open(Files.Write("plain.pt", Zip(pickle)));
+        Assert.That((object?[])archive.Root!, Is.EqualTo(new object?[]
+        {
+            "a", new byte[] { 1, 2 }, new byte[] { 9 }, new byte[] { 7 }, "b", "a", new HashSet<object> { 1L }, new HashSet<object> { 2L },
+            new List<object?> { null }, new OrderedDictionary<object, object?> { [3L] = null }, new List<object?> { null },
+            -1L, 0L, "c", 65535L, -1L, 1.5, null, null, new byte[] { 255 }, new HashSet<object> { 5L },
+            new OrderedDictionary<object, object?> { [1L] = 2L, [3L] = 4L }, new object[] { 2L },
+        }));
+    }
+
+    [Test]
+    public void Archives_that_are_not_what_torch_save_writes_are_refused()
+    {
+        byte[] good = Pickle(Dict(("w", Tensor("0", 4, 0, [4], [1]))));
+        (string, byte[]) storage = ("any root/data/0", FourFloats);
+        Assert.That(ErrorOf(Zip(CompressionLevel.Optimal, Pickle(Dict(("w", new string('N', 1)), (new string('x', 1000), "N"))))), Does.Contain("compressed").And.Contain("zip -0"));
+        Assert.That(ErrorOf(Zip(good, storage, ("any root/byteorder", "big"u8.ToArray()))), Does.Contain("big-endian"));
+        Assert.That(ErrorOf(Zip(good, storage, ("any root/constants.pkl", []))), Does.Contain("TorchScript"));
+        Assert.That(ErrorOf(Zip(good, storage, storage)), Does.Contain("twice"));
+        byte[] renamed = Zip(good, storage);
+        for (int i; (i = renamed.AsSpan().IndexOf("data.pkl"u8)) >= 0;) renamed[i] = (byte)'D';
+        Assert.That(ErrorOf(renamed), Does.Contain("'data.pkl'").And.Contain("not written by torch.save"));
+    }
+
+    [Test]
+    public void An_entry_that_claims_a_terabyte_is_refused()
+    {
+        byte[] good = ZipOf(Tensor("0", 4, 0, [4], [1]));
+        int record = good.AsSpan().LastIndexOf("PK\u0001\u0002"u8), end = good.AsSpan().LastIndexOf("PK\u0005\u0006"u8);
+        int name = BinaryPrimitives.ReadUInt16LittleEndian(good.AsSpan(record + 28));
+        byte[] field = new byte[20];
+        field[0] = 1;
+        field[2] = 16;
+        BinaryPrimitives.WriteInt64LittleEndian(field.AsSpan(4), 1L << 40);
+        BinaryPrimitives.WriteInt64LittleEndian(field.AsSpan(12), 1L << 40);
+        byte[] huge = [.. good[..(record + 46 + name)], .. field, .. good[(record + 46 + name)..]];
+        huge.AsSpan(record + 20, 8).Fill(0xff);
+        huge[record + 30] = (byte)field.Length;
+        BinaryPrimitives.WriteInt32LittleEndian(huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
+        Assert.That(ErrorOf(huge), Does.Contain("claims 1099511627776 bytes"));
+    }
+
+    [Test]
+    public void Messages_quote_names_as_one_readable_line()
+    {
+        string message = ErrorOf(ZipOf($"{Text("a\r\n\u001b[31m" + new string('x', 100_000))}{Text("b")}\u0093"));
+        Assert.That(message, Has.Length.LessThan(1100));
+        Assert.That(message.Any(char.IsControl), Is.False);
+    }
+
+    [TestCase("", "it is empty")]
+    [TestCase("<!DOCTYPE html>", "3c21444f43545950452068746d6c3e (\"<!DOCTYPE html>\")")]
+    [TestCase("\u0080\u0002}.", "80027d2e")]
+    [TestCase("PK", "504b")]
+    public void Files_of_no_known_format_are_shown_by_their_first_bytes(string content, string says) =>
+        Assert.That(ErrorOf(Encoding.Latin1.GetBytes(content)), Does.Contain("torch.save").And.Contain("safetensors").And.Contain(says));
+
+    [TestCase("quirks.pt")]
+    [TestCase("quirks_legacy.pt")]
+    [TestCase("mini_ema_old_layout.pt")]
+    [TestCase("quirks.safetensors")]
+    public void Files_cut_at_any_byte_are_refused(string name)
+    {
+        byte[] whole = File.ReadAllBytes(Files.Golden(name));
+        for (int length = 0; length < whole.Length; length++) ErrorOf(whole[..length]);
+    }
+
+    [Test]
+    public void A_missing_file_is_an_IO_error() => Assert.Throws<FileNotFoundException>(() => Checkpoint.Open(Files.Temporary("none.pt")));
+}
