@@ -56,6 +56,7 @@ internal sealed unsafe class WorkerPool : IDisposable
     {
         lock (running)
         {
+            ObjectDisposedException.ThrowIf(stopping, typeof(CpuDevice));
             for (int p = 0; p < work.Phases; p++)
             {
                 launch = work;
@@ -74,10 +75,14 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     public void Dispose()
     {
-        stopping = true;
-        Wake();
-        foreach (Thread worker in workers) worker.Join();
-        foreach (NativeBuffer? buffer in scratch) buffer?.Dispose();
+        lock (running)
+        {
+            if (stopping) return;
+            stopping = true;
+            Wake();
+            foreach (Thread worker in workers) worker.Join();
+            foreach (NativeBuffer? buffer in scratch) buffer?.Dispose();
+        }
     }
 
     private void Wake()
