@@ -213,6 +213,32 @@ public sealed class ForeignPickleTests
     }
 
     [Test]
+    public void Archives_with_64_bit_sizes_and_places_are_read()
+    {
+        byte[] good = ZipOf(Tensor("0", 4, 0, [4], [1]));
+        int record = good.AsSpan().LastIndexOf("PK\u0001\u0002"u8), end = good.AsSpan().LastIndexOf("PK\u0005\u0006"u8);
+        int name = BinaryPrimitives.ReadUInt16LittleEndian(good.AsSpan(record + 28));
+        int directory = BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 16));
+        // An unrelated field, then length, stored length and place of the entry, which are all ones in their old places.
+        byte[] field = [9, 9, 1, 0, 7, 1, 0, 24, 0, .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes((long)BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(record + 42)))];
+        good.AsSpan(record + 20, 8).Fill(0xff);
+        good.AsSpan(record + 42, 4).Fill(0xff);
+        good[record + 30] = (byte)field.Length;
+        byte[] front = [.. good[..(record + 46 + name)], .. field, .. good[(record + 46 + name)..end]];
+        byte[] end64 =
+        [
+            .. "PK\u0006\u0006"u8, .. new byte[20], .. BitConverter.GetBytes(2L), .. BitConverter.GetBytes(2L),
+            .. BitConverter.GetBytes((long)(front.Length - directory)), .. BitConverter.GetBytes((long)directory),
+        ];
+        byte[] locator = [.. "PK\u0006\u0007"u8, .. new byte[4], .. BitConverter.GetBytes((long)front.Length), .. new byte[4]];
+        byte[] last = [.. "PK\u0005\u0006"u8, .. new byte[4], .. Enumerable.Repeat((byte)0xff, 12), 3, 0, .. "end"u8];
+        byte[] wide = [.. front, .. end64, .. locator, .. last];
+
+        using (TensorFile file = Checkpoint.Open(Files.Write("wide.pt", wide))) Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+        for (int length = front.Length; length < wide.Length; length++) ErrorOf(wide[..length]);
+    }
+
+    [Test]
     public void Messages_quote_names_as_one_readable_line()
     {
         string message = ErrorOf(ZipOf($"{Text("a\r\n\u001b[31m" + new string('x', 100_000))}{Text("b")}\u0093"));
