@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.IO.Compression;
 using System.Text;
 using RawDiffusion.Formats.PyTorch;
@@ -130,8 +131,24 @@ public sealed class ForeignPickleTests
         Assert.That(ErrorOf(Zip(Pickle("}q\u0000" + Text("model") + "h\u0000s"))), Does.Contain("dicts in dicts"));
     }
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public void Numbers_chosen_to_collide_take_no_time(bool integers)
+    {
+        // Both halves of each number are equal, which .NET's own hash of 64-bit values makes 0.
+        string Number(uint i) => integers
+            ? Integer((long)i << 32 | i)
+            : "G" + Encoding.Latin1.GetString([(byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i, (byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i]);
+        string items = string.Concat(Enumerable.Range(1, 100_000).Select(i => Number((uint)i) + "N"));
+        long start = Stopwatch.GetTimestamp();
+        Assert.That(ErrorOf(Zip(Pickle("}(" + items + "u"))), Does.Contain("99994 more"));
+        Assert.That(Stopwatch.GetElapsedTime(start), Is.LessThan(TimeSpan.FromSeconds(3)));
+    }
+
     [TestCase("", "stack is empty")]
     [TestCase("0", "stack is empty")]
+    [TestCase("N(0t", "stack is empty")]
+    [TestCase("N(2t", "stack is empty")]
     [TestCase("e", "mark is missing")]
     [TestCase("N(e", "not a list")]
     [TestCase("}(Nu", "pair up")]
