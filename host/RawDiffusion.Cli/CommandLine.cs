@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using RawDiffusion.Cli.Verbs;
 using RawDiffusion.Diffusion.Checkpoints;
@@ -20,11 +21,7 @@ internal static class CommandLine
             RootCommand root = Root(terminal);
             if (args.Length == 0) args = ["--help"];
             ParseResult result = root.Parse(args);
-            if (result is { Errors.Count: > 0, Action: ParseErrorAction })
-            {
-                string verb = result.CommandResult.Command is RootCommand ? "" : $" {result.CommandResult.Command.Name}";
-                return Fail(terminal, $"{result.Errors[0].Message.TrimEnd('.')} (see rawdiffusion{verb} --help)", ExitCode.Usage);
-            }
+            if (result is { Errors.Count: > 0, Action: ParseErrorAction }) return Fail(terminal, Describe(result), ExitCode.Usage);
             return result.Invoke(new InvocationConfiguration
             {
                 Output = terminal.Out,
@@ -52,17 +49,29 @@ internal static class CommandLine
         }
     }
 
-    private static RootCommand Root(Terminal terminal) => new(
-        """
-        Compositional image diffusion: decomposes images into factors and recombines them.
-
-        Example:
-          rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results
-        """)
+    private static RootCommand Root(Terminal terminal)
     {
-        Decompose.Create(terminal),
-        Bench.Create(terminal),
-    };
+        var root = new RootCommand("Compositional image diffusion: decomposes images into factors and recombines them.")
+        {
+            Decompose.Create(terminal),
+            Recombine.Create(terminal),
+            Import.Create(terminal),
+            Bench.Create(terminal),
+            Profile.Create(terminal),
+            Doctor.Create(terminal),
+        };
+        HelpOption help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new HelpWithExample((HelpAction)help.Action!);
+        return root;
+    }
+
+    private static string Describe(ParseResult result)
+    {
+        Command command = result.CommandResult.Command;
+        if (command is not RootCommand) return $"{result.Errors[0].Message.TrimEnd('.')} (see rawdiffusion {command.Name} --help)";
+        string found = result.UnmatchedTokens.Count > 0 ? $"'{result.UnmatchedTokens[0]}'" : "none";
+        return $"expected a verb ({string.Join(", ", command.Subcommands.Select(c => c.Name))}), found {found}";
+    }
 
     private static int Fail(Terminal terminal, string message, int exitCode)
     {

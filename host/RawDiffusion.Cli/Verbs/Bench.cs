@@ -19,13 +19,9 @@ internal sealed class Bench(Terminal terminal)
     public static Command Create(Terminal terminal)
     {
         var verb = new Bench(terminal);
-        var command = new Command("bench",
-            """
-            Measures seconds per sampling step, arithmetic rate and memory.
-
-            Example:
-              rawdiffusion bench --preset clevr --batch 4
-            """);
+        var command = new VerbCommand("bench",
+            "Measures seconds per sampling step, arithmetic rate and memory.",
+            "rawdiffusion bench --preset clevr --batch 4");
         verb.networkOptions.AddTo(command);
         command.Options.Add(verb.what);
         verb.deviceOptions.AddTo(command);

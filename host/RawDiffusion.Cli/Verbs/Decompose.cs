@@ -22,13 +22,9 @@ internal sealed class Decompose(Terminal terminal)
     public static Command Create(Terminal terminal)
     {
         var verb = new Decompose(terminal);
-        var command = new Command("decompose",
-            """
-            Decomposes images into factors and puts them together again. One picture for each image: input, factors, reconstruction.
-
-            Example:
-              rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results
-            """);
+        var command = new VerbCommand("decompose",
+            "Decomposes images into factors and puts them together again. One picture for each image: input, factors, reconstruction.",
+            "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results");
         command.Options.Add(verb.modelOptions.Checkpoint);
         verb.imageOptions.AddTo(command);
         verb.samplingOptions.AddTo(command);
