@@ -43,19 +43,24 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     public long ScratchBytes => scratch.Sum(s => s?.ByteCount ?? 0);
 
-    /// <summary>Gives each thread at least so much scratch memory.</summary>
+    /// <summary>Gives each thread at least so much scratch memory, once no launch uses what it has.</summary>
     public void ReserveScratch(long bytes)
     {
-        if (bytes <= (scratch[0]?.ByteCount ?? 0)) return;
-        foreach (NativeBuffer? old in scratch) old?.Dispose();
-        scratch = [.. scratch.Select(_ => new NativeBuffer(bytes))];
+        lock (running)
+        {
+            if (bytes <= (scratch[0]?.ByteCount ?? 0)) return;
+            foreach (NativeBuffer? old in scratch) old?.Dispose();
+            scratch = [.. scratch.Select(_ => new NativeBuffer(bytes))];
+        }
     }
 
     /// <summary>Runs all phases of a launch; returns when the last task is done.</summary>
+    /// <exception cref="ObjectDisposedException">The device was disposed: there is nobody left to do the work.</exception>
     public void Run(CpuLaunch work)
     {
         lock (running)
         {
+            ObjectDisposedException.ThrowIf(stopping, typeof(CpuDevice));
             for (int p = 0; p < work.Phases; p++)
             {
                 launch = work;
@@ -74,10 +79,14 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     public void Dispose()
     {
-        stopping = true;
-        Wake();
-        foreach (Thread worker in workers) worker.Join();
-        foreach (NativeBuffer? buffer in scratch) buffer?.Dispose();
+        lock (running)
+        {
+            if (stopping) return;
+            stopping = true;
+            Wake();
+            foreach (Thread worker in workers) worker.Join();
+            foreach (NativeBuffer? buffer in scratch) buffer?.Dispose();
+        }
     }
 
     private void Wake()

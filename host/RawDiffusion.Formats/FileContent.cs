@@ -11,12 +11,20 @@ internal sealed class FileContent : IDisposable
     private readonly SafeFileHandle handle;
 
     /// <summary>Opens a file for reading; other readers, and a rename over it, stay possible.</summary>
-    /// <exception cref="IOException">The file cannot be opened.</exception>
+    /// <exception cref="IOException">The file cannot be opened, or is not a regular file.</exception>
     public FileContent(string path)
     {
         Path = path;
         handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
-        Length = RandomAccess.GetLength(handle);
+        try
+        {
+            Length = RandomAccess.GetLength(handle);
+        }
+        catch (NotSupportedException e)
+        {
+            handle.Dispose();
+            throw new IOException($"{path} is a pipe or device, but a regular file is needed: it is not read from start to end", e);
+        }
     }
 
     public string Path { get; }

@@ -66,6 +66,14 @@ internal sealed class GoldenModel : IDisposable
         Comparer.RequireClose($"{Config} {name} (NHWC)", shape, expected.AsSpan(), shape, found[..expected.Length], allowed);
     }
 
+    /// <summary>Compares one image with image <paramref name="index"/> of a golden tensor.</summary>
+    public void CheckImage(string name, int index, ReadOnlySpan<float> found)
+    {
+        float[] expected = Read(name);
+        int[] shape = [found.Length];
+        Comparer.RequireClose($"{Config} {name} image {index} (NHWC)", shape, expected.AsSpan(index * found.Length, found.Length), shape, found, Goldens.ToleranceOf(Config, name));
+    }
+
     public void Dispose()
     {
         Model.Dispose();

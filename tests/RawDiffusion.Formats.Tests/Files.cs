@@ -1,17 +1,20 @@
-using System.Runtime.CompilerServices;
-
 namespace RawDiffusion.Formats.Tests;
 
 /// <summary>Where tests read and write.</summary>
 internal static class Files
 {
-    /// <summary>A golden file, found relative to this source file.</summary>
-    public static string Golden(string name) => Path.Combine(Source(), "..", "goldens", name);
+    private static readonly string Goldens = FindGoldens();
 
-    /// <summary>A fresh folder that is deleted with the test's other output.</summary>
+    /// <summary>A file of tests/goldens.</summary>
+    public static string Golden(string name) => Path.Combine(Goldens, name);
+
+    /// <summary>What the tests write is below this folder, beside the built tests.</summary>
+    public static string TemporaryRoot => Path.Combine(TestContext.CurrentContext.WorkDirectory, "formats-tests");
+
+    /// <summary>A path in a folder of the running test.</summary>
     public static string Temporary(string name)
     {
-        string folder = Path.Combine(TestContext.CurrentContext.WorkDirectory, "formats-tests", TestContext.CurrentContext.Test.ID);
+        string folder = Path.Combine(TemporaryRoot, TestContext.CurrentContext.Test.ID);
         Directory.CreateDirectory(folder);
         return Path.Combine(folder, name);
     }
@@ -24,5 +27,13 @@ internal static class Files
         return path;
     }
 
-    private static string Source([CallerFilePath] string path = "") => Path.GetDirectoryName(path)!;
+    private static string FindGoldens()
+    {
+        for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            string goldens = Path.Combine(folder.FullName, "goldens");
+            if (Directory.Exists(goldens)) return goldens;
+        }
+        throw new DirectoryNotFoundException($"no folder 'goldens' above {AppContext.BaseDirectory}");
+    }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.IO.Compression;
 using System.Text;
 using RawDiffusion.Formats.PyTorch;
@@ -130,8 +131,24 @@ public sealed class ForeignPickleTests
         Assert.That(ErrorOf(Zip(Pickle("}q\u0000" + Text("model") + "h\u0000s"))), Does.Contain("dicts in dicts"));
     }
 
+    [TestCase(true)]
+    [TestCase(false)]
+    public void Numbers_chosen_to_collide_take_no_time(bool integers)
+    {
+        // Both halves of each number are equal, which .NET's own hash of 64-bit values makes 0.
+        string Number(uint i) => integers
+            ? Integer((long)i << 32 | i)
+            : "G" + Encoding.Latin1.GetString([(byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i, (byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i]);
+        string items = string.Concat(Enumerable.Range(1, 100_000).Select(i => Number((uint)i) + "N"));
+        long start = Stopwatch.GetTimestamp();
+        Assert.That(ErrorOf(Zip(Pickle("}(" + items + "u"))), Does.Contain("99994 more"));
+        Assert.That(Stopwatch.GetElapsedTime(start), Is.LessThan(TimeSpan.FromSeconds(3)));
+    }
+
     [TestCase("", "stack is empty")]
     [TestCase("0", "stack is empty")]
+    [TestCase("N(0t", "stack is empty")]
+    [TestCase("N(2t", "stack is empty")]
     [TestCase("e", "mark is missing")]
     [TestCase("N(e", "not a list")]
     [TestCase("}(Nu", "pair up")]
@@ -210,6 +227,32 @@ public sealed class ForeignPickleTests
         huge[record + 30] = (byte)field.Length;
         BinaryPrimitives.WriteInt32LittleEndian(huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
         Assert.That(ErrorOf(huge), Does.Contain("claims 1099511627776 bytes"));
+    }
+
+    [Test]
+    public void Archives_with_64_bit_sizes_and_places_are_read()
+    {
+        byte[] good = ZipOf(Tensor("0", 4, 0, [4], [1]));
+        int record = good.AsSpan().LastIndexOf("PK\u0001\u0002"u8), end = good.AsSpan().LastIndexOf("PK\u0005\u0006"u8);
+        int name = BinaryPrimitives.ReadUInt16LittleEndian(good.AsSpan(record + 28));
+        int directory = BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 16));
+        // An unrelated field, then length, stored length and place of the entry, which are all ones in their old places.
+        byte[] field = [9, 9, 1, 0, 7, 1, 0, 24, 0, .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes((long)BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(record + 42)))];
+        good.AsSpan(record + 20, 8).Fill(0xff);
+        good.AsSpan(record + 42, 4).Fill(0xff);
+        good[record + 30] = (byte)field.Length;
+        byte[] front = [.. good[..(record + 46 + name)], .. field, .. good[(record + 46 + name)..end]];
+        byte[] end64 =
+        [
+            .. "PK\u0006\u0006"u8, .. new byte[20], .. BitConverter.GetBytes(2L), .. BitConverter.GetBytes(2L),
+            .. BitConverter.GetBytes((long)(front.Length - directory)), .. BitConverter.GetBytes((long)directory),
+        ];
+        byte[] locator = [.. "PK\u0006\u0007"u8, .. new byte[4], .. BitConverter.GetBytes((long)front.Length), .. new byte[4]];
+        byte[] last = [.. "PK\u0005\u0006"u8, .. new byte[4], .. Enumerable.Repeat((byte)0xff, 12), 3, 0, .. "end"u8];
+        byte[] wide = [.. front, .. end64, .. locator, .. last];
+
+        using (TensorFile file = Checkpoint.Open(Files.Write("wide.pt", wide))) Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+        for (int length = front.Length; length < wide.Length; length++) ErrorOf(wide[..length]);
     }
 
     [Test]

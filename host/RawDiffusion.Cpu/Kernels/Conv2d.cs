@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 
@@ -6,7 +7,8 @@ namespace RawDiffusion.Cpu.Kernels;
 /// <summary>Chooses the convolution kernel for a node.</summary>
 internal sealed class Conv2dKernel : CpuKernel<Conv2d>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Conv2dDirect<S, V>(node, context);
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
+        Conv2dWinograd<S, V>.Suits(node) ? new Conv2dWinograd<S, V>(node, context) : new Conv2dDirect<S, V>(node, context);
 }
 
 /// <summary>
@@ -64,6 +66,7 @@ internal sealed unsafe class Conv2dDirect<S, V> : CpuLaunch
 
     public override int Tasks(int phase) => images * tasksPerImage;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Run(int phase, int task, float* scratch)
     {
         int n = task / tasksPerImage;

@@ -72,6 +72,7 @@ internal readonly unsafe struct ConvSource<S, V>
         new Span<float>(destination + (nint)Width * channels, right * channels).Clear();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadPixels(float* source, int count, float* destination, int stride, float* scales, float* shifts)
     {
         if (affine == null && onLoad == Activation.None)

@@ -73,6 +73,47 @@ internal readonly unsafe struct ConvStore<S, V>
         if (i < count) Tail(sums + i, addend + i, add == null ? null : add + i, destination + i, count - i);
     }
 
+    /// <summary>
+    /// Stores one vector of channels of <paramref name="count"/> (1 to 4) neighbouring pixels; channels beyond the last
+    /// are dropped.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Row(int n, int oy, int ox, int count, int channel, V p0, V p1, V p2, V p3, float* addend)
+    {
+        if (channel + S.Lanes > Channels)
+        {
+            PartialRow(n, oy, ox, count, channel, p0, p1, p2, p3, addend);
+            return;
+        }
+        nint channels = Channels;
+        nint at = (((nint)n * height + oy) * width + ox) * channels + channel;
+        float* destination = y + at;
+        V add = S.Load(addend + channel);
+        p0 = S.Add(p0, add);
+        p1 = S.Add(p1, add);
+        p2 = S.Add(p2, add);
+        p3 = S.Add(p3, add);
+        if (residual != null)
+        {
+            float* from = residual + at;
+            nint step1 = channels, step2 = 2 * channels, step3 = 3 * channels;
+            if (upsampleResidual)
+            {
+                // ox is a multiple of 4: the pixels in pairs have one source each.
+                from = residual + (((nint)n * (height / 2) + oy / 2) * (width / 2) + ox / 2) * channels + channel;
+                (step1, step2, step3) = (0, channels, channels);
+            }
+            p0 = S.Add(p0, S.Load(from));
+            if (count > 1) p1 = S.Add(p1, S.Load(from + step1));
+            if (count > 2) p2 = S.Add(p2, S.Load(from + step2));
+            if (count > 3) p3 = S.Add(p3, S.Load(from + step3));
+        }
+        S.Store(Activated(p0), destination);
+        if (count > 1) S.Store(Activated(p1), destination + channels);
+        if (count > 2) S.Store(Activated(p2), destination + 2 * channels);
+        if (count > 3) S.Store(Activated(p3), destination + 3 * channels);
+    }
+
     /// <summary>The vector form of the activation.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public V Activated(V v) => onStore switch
@@ -81,6 +122,17 @@ internal readonly unsafe struct ConvStore<S, V>
         Activation.Relu => SimdMath<S, V>.Relu(v),
         _ => v,
     };
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void PartialRow(int n, int oy, int ox, int count, int channel, V p0, V p1, V p2, V p3, float* addend)
+    {
+        float* sums = stackalloc float[4 * S.Lanes];
+        S.Store(p0, sums);
+        S.Store(p1, sums + S.Lanes);
+        S.Store(p2, sums + 2 * S.Lanes);
+        S.Store(p3, sums + 3 * S.Lanes);
+        for (int i = 0; i < count; i++) Pixel(n, oy, ox + i, channel, Channels - channel, sums + i * S.Lanes, addend);
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void Tail(float* sums, float* addend, float* add, float* destination, int count)

@@ -49,4 +49,16 @@ internal static unsafe class Elementwise
         for (; i <= count - S.Lanes; i += S.Lanes) S.Store(S.Add(S.Load(a + i), S.Load(b + i)), destination + i);
         for (; i < count; i++) destination[i] = a[i] + b[i];
     }
+
+    /// <summary>destination = factor * source. In place is fine.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Scale<S, V>(float* source, float factor, float* destination, int count)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        V f = S.Splat(factor);
+        int i = 0;
+        for (; i <= count - S.Lanes; i += S.Lanes) S.Store(S.Multiply(S.Load(source + i), f), destination + i);
+        for (; i < count; i++) destination[i] = source[i] * factor;
+    }
 }

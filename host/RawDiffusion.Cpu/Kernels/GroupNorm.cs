@@ -159,6 +159,7 @@ internal unsafe class GroupNormStatistics<S, V> : CpuLaunch
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Merge(int n)
     {
         int size = Channels / groups;

@@ -53,31 +53,32 @@ public sealed class Sampler : IDisposable
     /// <summary>Runs all steps.</summary>
     /// <param name="x">Initial noise [N, S, S, C]; for inversion the images.</param>
     /// <param name="stepDone">Called after each step with the number of steps done.</param>
-    /// <param name="stepNoise">With <see cref="SamplerOptions.ExternalNoise"/>: fills each step's noise [N, S, S, C].</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>The images [N, S, S, C].</returns>
-    public float[] Run(ReadOnlySpan<float> x, Action<int>? stepDone = null, Action<int, Span<float>>? stepNoise = null, CancellationToken cancellation = default)
+    public float[] Run(ReadOnlySpan<float> x, Action<int>? stepDone = null, CancellationToken cancellation = default)
     {
         Start(x);
-        float[] noise = externalNoise ? new float[count] : [];
         for (int step = 0; step < steps; step++)
         {
-            if (externalNoise)
-            {
-                stepNoise!(step, noise);
-                executable.Write("noise", noise);
-            }
             executable.Run(cancellation);
             stepDone?.Invoke(step + 1);
         }
         return Current();
     }
 
-    /// <summary>Sets the images and goes back to the first step.</summary>
-    public void Start(ReadOnlySpan<float> x)
+    /// <summary>Sets the images and the step counter.</summary>
+    /// <param name="x">[N, S, S, C].</param>
+    /// <param name="firstStep">Step to begin with, where a chain is entered in the middle.</param>
+    public void Start(ReadOnlySpan<float> x, int firstStep = 0)
     {
         executable.Write("x", x);
-        executable.Write("step", [0]);
+        executable.Write("step", [firstStep]);
+    }
+
+    /// <summary>With <see cref="SamplerOptions.ExternalNoise"/>: the noise [N, S, S, C] of the next step.</summary>
+    public void WriteNoise(ReadOnlySpan<float> noise)
+    {
+        if (externalNoise) executable.Write("noise", noise);
     }
 
     /// <summary>Runs one step.</summary>
@@ -111,6 +112,24 @@ public sealed class Sampler : IDisposable
         Value timesteps = g.Constant("timesteps", [table.Count], table.ModelTimesteps.ToArray());
         Value coefficients = g.Constant("coefficients", [table.Count, StepTable.Columns], table.Coefficients.ToArray());
 
+        Value prediction = Predict(g, models, trajectories, x, timesteps, step);
+        Value? noise = !table.AddsNoise ? null
+            : options.ExternalNoise ? g.Input("noise", x.Shape)
+            : g.RepeatFactors(g.RandomNormal(x.Shape.WithRows(1), step, options.Seed, StepStream), new FactorGroups([trajectories.Count], new float[trajectories.Count]));
+        g.Assign(x, g.DenoiseStep(prediction, x, coefficients, step, noise, options.Clip));
+        g.Assign(step, g.NextStep(step));
+        return g;
+    }
+
+    /// <summary>Appends the models' combined prediction [N, S, S, C] for each trajectory.</summary>
+    /// <param name="g">Graph to append to; it gets an input <c>latents0</c>, <c>latents1</c>, .. for each model in use.</param>
+    /// <param name="models">Models that rows refer to.</param>
+    /// <param name="trajectories">What to predict.</param>
+    /// <param name="x">Noisy images [N, S, S, C].</param>
+    /// <param name="timesteps">Table of timesteps [S].</param>
+    /// <param name="step">Row of the table in use; null where the table has one row.</param>
+    internal static Value Predict(Graph g, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, Value x, Value timesteps, Value? step)
+    {
         int[] used = [.. Enumerable.Range(0, models.Count).Where(m => trajectories.Any(t => t.Rows.Any(r => r.Model == m)))];
         Value? prediction = null;
         foreach (int m in used)
@@ -119,19 +138,13 @@ public sealed class Sampler : IDisposable
             FactorGroups groups = GroupsOf(trajectories, m);
             Value latents = g.Input($"latents{m}", [groups.Rows, models[m].Config.LatentDim]);
             // All steps' embeddings: of constants only, so a device computes this table once.
-            Value time = g.TableRow(models[m].UNet.TimeEmbedding(g, timesteps), step); // [1, E / 2]
+            Value time = models[m].UNet.TimeEmbedding(g, timesteps); // [S, E / 2]
+            if (step is not null) time = g.TableRow(time, step); // [1, E / 2]
             time = g.RepeatFactors(time, new FactorGroups([groups.Rows], new float[groups.Rows]));
             Value own = models[m].UNet.Predict(g, x, time, latents, groups, bias: used.Length == 1);
             prediction = prediction is null ? own : g.Add(prediction, own);
         }
-        if (used.Length > 1) prediction = g.AddEmbedding(prediction!, Biases(g, models, trajectories, used, channels), "biases");
-
-        Value? noise = !table.AddsNoise ? null
-            : options.ExternalNoise ? g.Input("noise", x.Shape)
-            : g.RepeatFactors(g.RandomNormal(x.Shape.WithRows(1), step, options.Seed, StepStream), new FactorGroups([trajectories.Count], new float[trajectories.Count]));
-        g.Assign(x, g.DenoiseStep(prediction!, x, coefficients, step, noise, options.Clip));
-        g.Assign(step, g.NextStep(step));
-        return g;
+        return used.Length == 1 ? prediction! : g.AddEmbedding(prediction!, Biases(g, models, trajectories, used), "biases");
     }
 
     private static FactorGroups GroupsOf(IReadOnlyList<Trajectory> trajectories, int model) => new(
@@ -139,8 +152,9 @@ public sealed class Sampler : IDisposable
         [.. trajectories.SelectMany(t => t.Rows).Where(r => r.Model == model).Select(r => r.Weight)]);
 
     // Where several models predict parts of one image, each part's bias counts with that part's weight: [N, C].
-    private static Value Biases(Graph g, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, int[] used, int channels)
+    private static Value Biases(Graph g, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, int[] used)
     {
+        int channels = models[0].Config.ImageChannels;
         Value[] biases = [.. used.Select(m => models[m].Weights.Plain(g, "out.2.bias"))];
         return g.Constant("biases", [trajectories.Count, channels], destination =>
         {
@@ -159,7 +173,10 @@ public sealed class Sampler : IDisposable
     }
 
     /// <summary>Gives the rows new latents: other images, same trajectories otherwise.</summary>
-    public void WriteLatents(IReadOnlyList<Trajectory> trajectories)
+    public void WriteLatents(IReadOnlyList<Trajectory> trajectories) => WriteLatents(executable, models, trajectories);
+
+    /// <summary>Writes the inputs that <see cref="Predict"/> declared.</summary>
+    internal static void WriteLatents(IExecutable executable, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories)
     {
         for (int m = 0; m < models.Count; m++)
         {

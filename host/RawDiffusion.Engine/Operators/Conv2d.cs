@@ -53,6 +53,8 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
         RequireShape(inputs, Bias, "bias", [output[^1]]);
         RequireShape(inputs, Affine, "affine", [x.Shape[0], 2, channels]);
         RequireShape(inputs, Embedding, "embedding", [x.Shape[0], output[^1]]);
+        if (UpsampleResidual && inputs[Residual] is { } residual)
+            Require(height % 2 == 0 && width % 2 == 0, $"an upsampled residual {residual} cannot have the output's shape {output}");
         RequireShape(inputs, Residual, "residual", UpsampleResidual ? [output[0], height / 2, width / 2, output[^1]] : output);
         return output;
     }

@@ -3,6 +3,9 @@ namespace RawDiffusion.Formats.Images;
 /// <summary>Image files: reads PNG, JPEG, PGM and PPM, writes PNG.</summary>
 public static class ImageFile
 {
+    /// <summary>Whether the system's TurboJPEG library, without which JPEG cannot be read, was found.</summary>
+    public static bool CanReadJpeg => TurboJpeg.IsAvailable;
+
     /// <summary>
     /// Reads an image; the format is told by content. Gray stays gray, palettes become RGB (RGBA with transparency), 16 bits
     /// stay 16. JPEG needs the TurboJPEG library of the system.

@@ -28,8 +28,8 @@ internal static class JpegReader
 
     private static Image Decode(FileContent file, nint decoder, byte[] jpeg)
     {
-        if (TurboJpeg.DecompressHeader(decoder, jpeg, out int width, out int height, out int colour) != 0 && !TurboJpeg.WasWarning(decoder))
-            throw file.Error($"the JPEG header is damaged ({TurboJpeg.ErrorText(decoder)}); fetch the file again");
+        bool known = TurboJpeg.DecompressHeader(decoder, jpeg, out int width, out int height, out int colour) == 0 || IsHarmless(decoder);
+        if (!known) throw file.Error($"the JPEG header is damaged ({TurboJpeg.ErrorText(decoder)}); fetch the file again");
         if (colour is TurboJpeg.ColourCmyk or TurboJpeg.ColourYcck) throw file.Error("the JPEG image has CMYK colours, which are not supported; convert it to RGB");
         int channels = colour == TurboJpeg.ColourGray ? 1 : 3;
         if (!Image.Fits(width, height, channels))
@@ -39,13 +39,14 @@ internal static class JpegReader
 
         var samples = new byte[width * height * channels];
         int format = channels == 1 ? TurboJpeg.PixelGray : TurboJpeg.PixelRgb;
-        if (TurboJpeg.Decompress(decoder, jpeg, samples, width, height, format, TurboJpeg.FlagLimitScans) != 0)
-        {
-            // Stray bytes between markers are common in the wild and harmless: only a warning, as in other programs.
-            string text = TurboJpeg.ErrorText(decoder);
-            if (!TurboJpeg.WasWarning(decoder) || text.Contains("Premature end", StringComparison.Ordinal))
-                throw file.Error($"the JPEG data is damaged or truncated ({text}); fetch the file again");
-        }
+        if (TurboJpeg.Decompress(decoder, jpeg, samples, width, height, format, TurboJpeg.FlagLimitScans) != 0 && !IsHarmless(decoder))
+            throw file.Error($"the JPEG data is damaged or truncated ({TurboJpeg.ErrorText(decoder)}); fetch the file again");
         return new Image(width, height, channels, 8, samples);
     }
+
+    /// <summary>
+    /// Stray bytes between markers are common in the wild, and other programs pass over them too. The library's own
+    /// distinction of warnings and errors does not help: an error after a warning counts as a warning.
+    /// </summary>
+    private static bool IsHarmless(nint decoder) => TurboJpeg.ErrorText(decoder).Contains("extraneous bytes before marker", StringComparison.Ordinal);
 }

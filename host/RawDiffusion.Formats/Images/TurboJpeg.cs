@@ -50,9 +50,6 @@ internal static unsafe class TurboJpeg
     public static string ErrorText(nint handle) =>
         Marshal.PtrToStringUTF8(((delegate* unmanaged[Cdecl]<nint, nint>)NativeLibrary.GetExport(Library, "tjGetErrorStr2"))(handle)) ?? "unknown error";
 
-    /// <summary>Whether the last failure was only a warning, after which the pixels are there.</summary>
-    public static bool WasWarning(nint handle) => ((delegate* unmanaged[Cdecl]<nint, int>)NativeLibrary.GetExport(Library, "tjGetErrorCode"))(handle) == 0;
-
     private static nint Load()
     {
         foreach (string name in Names)

@@ -101,7 +101,7 @@ internal sealed class PickleGlobals(PickleReader reader)
             case ("torch.device", [string, ..]):
                 return arguments[0];
             case ("collections.OrderedDict", []):
-                return new OrderedDictionary<object, object?>();
+                return new OrderedDictionary<object, object?>(PickleKeyComparer.Instance);
             case ("collections.OrderedDict", [List<object?> pairs]):
                 return Dictionary(pairs);
             case ("builtins.set" or "builtins.frozenset", [List<object?> items]):
@@ -123,7 +123,7 @@ internal sealed class PickleGlobals(PickleReader reader)
     private OrderedDictionary<object, object?> Dictionary(List<object?> pairs)
     {
         Charge(pairs.Count);
-        var dictionary = new OrderedDictionary<object, object?>();
+        var dictionary = new OrderedDictionary<object, object?>(PickleKeyComparer.Instance);
         foreach (object? pair in pairs)
         {
             (object? key, object? value) = pair switch
@@ -140,7 +140,7 @@ internal sealed class PickleGlobals(PickleReader reader)
     private HashSet<object> Set(List<object?> items)
     {
         Charge(items.Count);
-        return [.. items.Select(item => item ?? throw reader.Error("None in a set is not supported"))];
+        return new HashSet<object>(items.Select(item => item ?? throw reader.Error("None in a set is not supported")), PickleKeyComparer.Instance);
     }
 
     /// <summary>

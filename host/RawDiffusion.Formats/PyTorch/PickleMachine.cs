@@ -75,10 +75,10 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case (byte)'t': Push(PopToMark()); break;
             case (byte)']': Push(new List<object?>()); break;
             case (byte)'l': Push(new List<object?>(PopToMark())); break;
-            case (byte)'}': Push(new OrderedDictionary<object, object?>()); break;
-            case (byte)'d': Push(SetItems(new OrderedDictionary<object, object?>(), PopToMark())); break;
-            case 0x8f: Push(new HashSet<object>()); break;
-            case 0x91: Push(AddItems([], PopToMark())); break;
+            case (byte)'}': Push(new OrderedDictionary<object, object?>(PickleKeyComparer.Instance)); break;
+            case (byte)'d': Push(SetItems(new OrderedDictionary<object, object?>(PickleKeyComparer.Instance), PopToMark())); break;
+            case 0x8f: Push(new HashSet<object>(PickleKeyComparer.Instance)); break;
+            case 0x91: Push(AddItems(new HashSet<object>(PickleKeyComparer.Instance), PopToMark())); break;
             case (byte)'a': Append([Pop()]); break;
             case (byte)'e': Append(PopToMark()); break;
             case (byte)'s': SetItems(PopMany(2)); break;

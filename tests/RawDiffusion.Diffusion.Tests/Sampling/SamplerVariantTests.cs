@@ -1,0 +1,128 @@
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+
+namespace RawDiffusion.Diffusion.Tests.Sampling;
+
+/// <summary>What only configuration A's goldens hold: DDPM, eta, noise prediction, no clipping, T = 200, whole combinations.</summary>
+public sealed class SamplerVariantTests
+{
+    private static readonly GaussianDiffusion Full = new(BetaSchedule.SquaredCosine(1000));
+    private static readonly GaussianDiffusion Every20 = Full.Respace(TimestepSpacing.Every(1000, 50));
+    private static readonly StepTable Ddim50 = StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart);
+    private GoldenModel golden = null!;
+    private GoldenTrajectories of = null!;
+    private float[] noise = null!;
+
+    [OneTimeSetUp]
+    public void Open()
+    {
+        golden = new GoldenModel("A");
+        of = new GoldenTrajectories(golden);
+        noise = golden.Read("ddim.noise")[..of.ImageCount];
+    }
+
+    [OneTimeTearDown]
+    public void Close() => golden.Dispose();
+
+    [Test]
+    public void NoisePrediction() => Follow("ddim_eps.comp0", StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.Epsilon));
+
+    [Test]
+    public void NoisePredictionWithoutClipping() =>
+        Follow("ddim_eps_noclip.comp0", StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.Epsilon), new SamplerOptions { Clip = false });
+
+    [Test]
+    public void WithoutClipping() => Follow("ddim_noclip.comp0", Ddim50, new SamplerOptions { Clip = false });
+
+    [Test]
+    public void TwoHundredTrainingSteps()
+    {
+        GaussianDiffusion diffusion = new GaussianDiffusion(BetaSchedule.SquaredCosine(200)).Respace(TimestepSpacing.Every(200, 50));
+        Follow("ddim_T200.comp0", StepTable.Sampling(diffusion, SamplerKind.Ddim, Prediction.XStart));
+    }
+
+    [Test]
+    public void Eta() => WithNoise("ddim_eta0.7.comp0", of.Factor(0, 0), StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart, 0.7), noise, 3);
+
+    [Test]
+    public void AncestralSampling()
+    {
+        StepTable table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
+        float[] start = golden.Read("ddpm.x_T");
+        WithNoise("ddpm.comp0", of.Factor(0, 0), table, start, 20);
+        WithNoise("ddpm.mean", of.Composition(0), table, start, 20);
+    }
+
+    [Test]
+    public void LastAncestralStepsAddNoNoiseAtTheEnd()
+    {
+        // The tail of the full chain: t = 4, 3, 2, 1, 0 with the first five noises.
+        StepTable table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
+        WithNoise("ddpm_tail.mean", of.Composition(0), table, golden.Read("ddpm_tail.x_start_t4"), 5, firstStep: 995);
+    }
+
+    [Test]
+    public void OfficialCombinations()
+    {
+        long[] pick = golden.Integers("comb.indices");
+        using DecompModel second = GoldenModel.Load("A", "x2/");
+        float[] images = golden.Read("x_start");
+        float[] latent2 = second.Encode(GoldenModel.Device, images.AsSpan(of.ImageCount, of.ImageCount), 1);
+        Trajectory[] trajectories = [of.Sliced(pick), of.Added(), of.Crossed(pick, of.Latents[0], latent2)];
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model, second], trajectories, Ddim50);
+        float[] x = sampler.Run([.. noise, .. noise, .. noise]);
+        golden.Check("official.combine_slice.final", x.AsSpan(0, of.ImageCount));
+        golden.Check("official.combine_add.final", x.AsSpan(of.ImageCount, of.ImageCount));
+        golden.Check("official.combine_cross.final", x.AsSpan(2 * of.ImageCount, of.ImageCount));
+    }
+
+    [Test]
+    public void TwoModelsInABatchOfTwoImages()
+    {
+        // The authors' function mixes the samples of a batch; the golden is the answer computed sample by sample.
+        long[] pick = golden.Integers("comb.indices");
+        using DecompModel second = GoldenModel.Load("A", "x2/");
+        float[] latent2 = second.Encode(GoldenModel.Device, golden.Read("x_start"), 2);
+        golden.Check("comb.cross.batch2_latent2", latent2);
+        for (int b = 0; b < 2; b++)
+        {
+            float[] own = latent2[(b * latent2.Length / 2)..((b + 1) * latent2.Length / 2)];
+            golden.CheckImage("comb.cross.batch2_correct", b, of.Predict(b, golden.Integers("t")[b], [of.Crossed(pick, of.Latents[b], own)], second));
+        }
+    }
+
+    [Test]
+    public void OptionsChangeTheResult()
+    {
+        float[] plain = Run(new SamplerOptions());
+        Assert.That(Run(new SamplerOptions()), Is.EqualTo(plain), "the same seed gives the same bytes");
+        Assert.That(Run(new SamplerOptions { Seed = 1 }), Is.Not.EqualTo(plain));
+
+        float[] Run(SamplerOptions options)
+        {
+            StepTable table = StepTable.Sampling(Full.Respace(TimestepSpacing.Every(1000, 5)), SamplerKind.Ddim, Prediction.XStart, 1);
+            using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Factor(0, 0)], table, options);
+            return sampler.Run(noise);
+        }
+    }
+
+    private void Follow(string name, StepTable table, SamplerOptions? options = null)
+    {
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Factor(0, 0)], table, options);
+        of.Follow(sampler, noise, name, 3);
+    }
+
+    private void WithNoise(string name, Trajectory trajectory, StepTable table, float[] start, int steps, int firstStep = 0)
+    {
+        float[] stepNoise = golden.Read("ddpm.step_noise");
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [trajectory], table, new SamplerOptions { ExternalNoise = true });
+        sampler.Start(start, firstStep);
+        for (int step = 1; step <= steps; step++)
+        {
+            sampler.WriteNoise(stepNoise.AsSpan((step - 1) * of.ImageCount, of.ImageCount));
+            sampler.Step();
+            if (golden.Has($"{name}.step{step}")) golden.Check($"{name}.step{step}", sampler.Current());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using RawDiffusion.Testing;
+
+namespace RawDiffusion.Engine.Tests.Contract;
+
+/// <summary>How a device computes: a column of the table.</summary>
+internal enum Precision
+{
+    /// <summary>Single precision throughout.</summary>
+    Float32,
+}
+
+/// <summary>
+/// The one table of what an operator's result may differ from a double-precision reference, relative to the largest
+/// element of the tensor unless said otherwise. A float32 has 24 bits: half a unit in the last place is 6e-8.
+/// </summary>
+internal static class Tolerances
+{
+    public static Tolerance Of(string op, Precision precision) => (op, precision) switch
+    {
+        // Copies: not one bit may change.
+        ("Concat" or "UpsampleNearest" or "Reshape" or "TableRow" or "NextStep" or "RepeatFactors", _) => Tolerance.Exact,
+        // One rounding of each result.
+        ("Add" or "AddEmbedding" or "RepeatFactorsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
+        // A few roundings; SiLU's exponential is good to about 2e-7 of the element.
+        ("Activate", Precision.Float32) => new Tolerance(1e-30, 6e-7, 0),
+        ("AvgPool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
+        // Sums of up to 1000 products of random sign: sqrt(1000) roundings of 6e-8, and rarely more than twice that.
+        ("Linear" or "Conv2d", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
+        // Statistics in float32 within blocks, merged in double.
+        ("GroupNorm" or "GroupNormAffine", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
+        // A mean of 100 standard deviations: x * scale and shift are 100 times the result.
+        ("GroupNormOffset", Precision.Float32) => Tolerance.RelativeToMax(1e-4),
+        // Scores of magnitude 5 are rounded to 5e-7 before the exponential.
+        ("Attention", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
+        // The phase t * f is rounded to float32, as the authors do: near t = 1000 that is 3e-5 (goldens/README.md).
+        ("TimestepEmbedding", Precision.Float32) => Tolerance.Absolute(1e-6),
+        // goldens/README.md, ops.safetensors.
+        ("Golden", Precision.Float32) => Tolerance.RelativeToMax(1e-5),
+        ("GoldenOffset", Precision.Float32) => Tolerance.RelativeToMax(1e-4),
+        // Two orders of the same operations in a small network.
+        ("Pass", Precision.Float32) => Tolerance.RelativeToMax(1e-5),
+        _ => throw new ArgumentException($"no tolerance is stated for {op} in {precision}"),
+    };
+}
