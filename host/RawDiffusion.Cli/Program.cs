@@ -1,1 +1,11 @@
-return 0;
+namespace RawDiffusion.Cli;
+
+internal static class Program
+{
+    private static int Main(string[] args)
+    {
+        bool onTerminal = !Console.IsErrorRedirected;
+        using var interruption = new Interruption(onTerminal);
+        return CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token));
+    }
+}

@@ -25,6 +25,9 @@ public static class ImageFile
         throw file.Error($"expected a PNG, JPEG, PGM or PPM image, but the file starts with {Checkpoint.FirstBytes(file)}");
     }
 
+    /// <summary>What to do to read JPEG where <see cref="CanReadJpeg"/> is false.</summary>
+    public static string JpegAdvice => TurboJpeg.Missing;
+
     /// <summary>Writes a PNG file, whole or not at all.</summary>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void WritePng(string path, Image image) => AtomicFile.Write(path, stream => PngWriter.Write(stream, image));

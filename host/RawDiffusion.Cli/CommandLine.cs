@@ -1,0 +1,81 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using RawDiffusion.Cli.Verbs;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Formats;
+
+namespace RawDiffusion.Cli;
+
+/// <summary>The command: parses arguments, runs a verb, turns failures into one line and an exit code.</summary>
+internal static class CommandLine
+{
+    public const string InterruptedMessage = "interrupted: nothing was written";
+
+    /// <summary>Runs the command; can be called again and again in one process.</summary>
+    /// <returns>The exit code.</returns>
+    public static int Run(string[] args, Terminal terminal)
+    {
+        try
+        {
+            RootCommand root = Root(terminal);
+            if (args.Length == 0) args = ["--help"];
+            ParseResult result = root.Parse(args);
+            if (result is { Errors.Count: > 0, Action: ParseErrorAction }) return Fail(terminal, Describe(result), ExitCode.Usage);
+            return result.Invoke(new InvocationConfiguration
+            {
+                Output = terminal.Out,
+                Error = terminal.Error,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+            });
+        }
+        catch (OperationCanceledException) when (terminal.Cancellation.IsCancellationRequested)
+        {
+            terminal.Error.WriteLine(InterruptedMessage);
+            return ExitCode.Interrupted;
+        }
+        catch (CommandException e)
+        {
+            return Fail(terminal, e.Message, e.ExitCode);
+        }
+        catch (OutOfMemoryException)
+        {
+            return Fail(terminal, "the system has not enough memory for this; use a smaller batch or model", ExitCode.Failure);
+        }
+        catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException)
+        {
+            return Fail(terminal, e.Message, ExitCode.Failure);
+        }
+    }
+
+    private static RootCommand Root(Terminal terminal)
+    {
+        var root = new RootCommand("Compositional image diffusion: decomposes images into factors and recombines them.")
+        {
+            Decompose.Create(terminal),
+            Recombine.Create(terminal),
+            Import.Create(terminal),
+            Bench.Create(terminal),
+            Profile.Create(terminal),
+            Doctor.Create(terminal),
+        };
+        HelpOption help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new HelpWithExample((HelpAction)help.Action!);
+        return root;
+    }
+
+    private static string Describe(ParseResult result)
+    {
+        Command command = result.CommandResult.Command;
+        if (command is not RootCommand) return $"{result.Errors[0].Message.TrimEnd('.')} (see rawdiffusion {command.Name} --help)";
+        string found = result.UnmatchedTokens.Count > 0 ? $"'{result.UnmatchedTokens[0]}'" : "none";
+        return $"expected a verb ({string.Join(", ", command.Subcommands.Select(c => c.Name))}), found {found}";
+    }
+
+    private static int Fail(Terminal terminal, string message, int exitCode)
+    {
+        terminal.Error.WriteLine($"error: {Terminal.OneLine(message)}");
+        return exitCode;
+    }
+}

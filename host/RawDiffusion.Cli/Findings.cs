@@ -1,0 +1,73 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using RawDiffusion.Formats.Images;
+
+namespace RawDiffusion.Cli;
+
+/// <summary>One line of <c>doctor</c>.</summary>
+internal sealed record Finding(string Name, string Text);
+
+/// <summary>What <c>doctor</c> looks for.</summary>
+internal static class Findings
+{
+    private static readonly string[] DriverNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
+
+    private static readonly string[] NvrtcNames = OperatingSystem.IsWindows()
+        ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"]
+        : ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"];
+
+    public static IEnumerable<Finding> Machine()
+    {
+        GCMemoryInfo memory = GC.GetGCMemoryInfo();
+        yield return new("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}");
+        yield return new("runtime", RuntimeInformation.FrameworkDescription);
+        yield return new("processors", $"{Environment.ProcessorCount}");
+        yield return new("SIMD", string.Join(", ", Simd()));
+        yield return new("memory", string.Create(CultureInfo.InvariantCulture,
+            $"{memory.TotalAvailableMemoryBytes / 1073741824.0:0.0} GiB, {memory.MemoryLoadBytes * 100.0 / memory.TotalAvailableMemoryBytes:0}% in use"));
+    }
+
+    public static IEnumerable<Finding> Libraries()
+    {
+        yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "TurboJPEG found" : ImageFile.JpegAdvice);
+        yield return new("GPU driver", Probe(DriverNames, "libcuda", "install NVIDIA's driver"));
+        yield return new("NVRTC", Probe(NvrtcNames, "libnvrtc", "part of the CUDA toolkit"));
+        yield return new("GPU", "not used by this version: the cpu device computes");
+    }
+
+    public static IEnumerable<Finding> Weights()
+    {
+        yield return new("default model", DefaultFiles.Find(DefaultFiles.ModelName) ?? $"none in or above {AppContext.BaseDirectory}: give --checkpoint");
+        yield return new("sample image", DefaultFiles.Find(DefaultFiles.ImageName) ?? $"none in or above {AppContext.BaseDirectory}: give --image");
+    }
+
+    private static IEnumerable<string> Simd()
+    {
+        if (Avx512F.IsSupported) yield return "AVX-512";
+        if (Avx2.IsSupported) yield return "AVX2";
+        if (Fma.IsSupported) yield return "FMA";
+        yield return Vector128.IsHardwareAccelerated ? "128-bit vectors" : "no vectors: everything will be slow";
+    }
+
+    private static string Probe(string[] names, string loadedName, string advice)
+    {
+        foreach (string name in names)
+        {
+            if (!NativeLibrary.TryLoad(name, out nint library)) continue;
+            string path = PathOfLoaded(loadedName) ?? name;
+            NativeLibrary.Free(library);
+            return path;
+        }
+        return $"not found (tried {string.Join(", ", names)}); {advice}";
+    }
+
+    // Linux lists the files that are mapped into the process.
+    private static string? PathOfLoaded(string name)
+    {
+        if (!OperatingSystem.IsLinux()) return null;
+        return File.ReadLines("/proc/self/maps").Select(line => line[Math.Max(0, line.IndexOf('/'))..])
+            .FirstOrDefault(path => Path.GetFileName(path).Contains(name, StringComparison.Ordinal));
+    }
+}

@@ -1,0 +1,41 @@
+using System.Runtime.InteropServices;
+
+namespace RawDiffusion.Cli;
+
+/// <summary>
+/// Ctrl-C and SIGTERM as a cancellation token. What registers with the token cleans up before the signal handler goes
+/// on, so a process that is busy where no token is looked at (repacking weights, decoding an image) can be ended at once.
+/// </summary>
+internal sealed class Interruption : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
+
+    private readonly CancellationTokenSource source = new();
+    private readonly ManualResetEventSlim finished = new();
+    private readonly PosixSignalRegistration[] registrations;
+    private readonly bool onTerminal;
+
+    public Interruption(bool onTerminal)
+    {
+        this.onTerminal = onTerminal;
+        registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+    }
+
+    public CancellationToken Token => source.Token;
+
+    public void Dispose()
+    {
+        finished.Set();
+        foreach (PosixSignalRegistration registration in registrations) registration.Dispose();
+    }
+
+    private void Handle(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        source.Cancel();
+        if (finished.Wait(Patience)) return;
+        if (onTerminal) Console.Error.Write("\e[?25h"); // a progress bar hides the cursor
+        Console.Error.WriteLine(CommandLine.InterruptedMessage);
+        Environment.Exit(ExitCode.Interrupted);
+    }
+}

@@ -1,0 +1,113 @@
+using System.CommandLine;
+using System.Globalization;
+using RawDiffusion.Cli.Inputs;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Formats;
+
+namespace RawDiffusion.Cli.Options;
+
+/// <summary>Options that name a checkpoint and say what its shapes cannot tell.</summary>
+internal sealed class ModelOptions
+{
+    private readonly Option<string> weights = OptionOf.Choice("--weights", "Which weights of a file with EMA weights", "auto", "ema", "online");
+    private readonly Option<int?> imageSize = OptionOf.Integer("--image-size", "Pixels a side, where the checkpoint fits several [default: a multiple of 8]", 1);
+    private readonly Option<int?> numHeads = OptionOf.Integer("--num-heads", "Attention heads of every block", 1);
+    private readonly Option<int?> numHeadChannels = OptionOf.Integer("--num-head-channels", "Channels of an attention head [default: 64]", 1);
+
+    /// <summary>The model's file.</summary>
+    public Option<string?> Checkpoint { get; } = OptionOf.Path("--checkpoint", "FILE", "Model: .pt of PyTorch or .safetensors [default: the untrained model in weights/]");
+
+    public void AddTo(Command command)
+    {
+        command.Options.Add(weights);
+        command.Options.Add(imageSize);
+        command.Options.Add(numHeads);
+        command.Options.Add(numHeadChannels);
+    }
+
+    public WeightSelection Weights(ParseResult result) => result.GetValue(weights) switch
+    {
+        "ema" => WeightSelection.Ema,
+        "online" => WeightSelection.Online,
+        _ => WeightSelection.Auto,
+    };
+
+    /// <summary>Opens the model that the options name, or the default model.</summary>
+    public LoadedModel Open(ParseResult result, Terminal terminal) => Open(result, result.GetValue(Checkpoint) ?? DefaultFiles.Model(), terminal);
+
+    /// <summary>Opens a model with these options.</summary>
+    public LoadedModel Open(ParseResult result, string path, Terminal terminal)
+    {
+        TensorFile file = OpenFile(path, Weights(result));
+        var model = new LoadedModel(path, ModelMetadata.IsTrained(file.Metadata), new DecompModel(file, Overrides(result, file)));
+        foreach (string note in model.Network.Notes) terminal.Error.WriteLine($"{Path.GetFileName(path)}: {Terminal.OneLine(note)}");
+        if (!model.IsTrained)
+            terminal.Error.WriteLine($"{Path.GetFileName(path)} is UNTRAINED: its weights are random numbers, so what comes out means nothing (--checkpoint names a trained model)");
+        return model;
+    }
+
+    /// <summary>What the options, or else the file's metadata, say about what shapes cannot tell.</summary>
+    public ArchitectureOverrides Overrides(ParseResult result, TensorFile file)
+    {
+        (int? size, int? heads, int? headChannels) = (result.GetValue(imageSize), result.GetValue(numHeads), result.GetValue(numHeadChannels));
+        if (heads is not null && headChannels is not null)
+            throw new UsageException("give either --num-heads or --num-head-channels, not both");
+        bool headsGiven = heads is not null || headChannels is not null;
+        return new ArchitectureOverrides(
+            size ?? ModelMetadata.Integer(file.Metadata, ModelMetadata.ImageSize),
+            headsGiven ? heads : ModelMetadata.Integer(file.Metadata, ModelMetadata.NumHeads),
+            headsGiven ? headChannels : ModelMetadata.Integer(file.Metadata, ModelMetadata.NumHeadChannels));
+    }
+
+    /// <summary>Opens a checkpoint file.</summary>
+    /// <exception cref="CommandException">There is no such file.</exception>
+    public static TensorFile OpenFile(string path, WeightSelection weights)
+    {
+        InputFile.Require(path, "a checkpoint");
+        return Formats.Checkpoint.Open(path, weights);
+    }
+}
+
+/// <summary>An open model and where it came from.</summary>
+/// <param name="Path">Its file.</param>
+/// <param name="IsTrained">False for the model of random weights that stands in until there are trained ones.</param>
+/// <param name="Network">The network.</param>
+internal sealed record LoadedModel(string Path, bool IsTrained, DecompModel Network) : IDisposable
+{
+    public void Dispose() => Network.Dispose();
+
+    /// <summary>Warns about tensors that hold NaN or infinity; known once a device has read the weights.</summary>
+    public void WarnNonFinite(Terminal terminal)
+    {
+        IReadOnlyDictionary<string, string> bad = Network.Weights.NonFinite;
+        if (bad.Count == 0) return;
+        string more = bad.Count > 1 ? $" and {bad.Count - 1} more tensors hold such values" : "";
+        terminal.Warn($"{System.IO.Path.GetFileName(Path)}: weights must be finite numbers, but {bad.Values.First()}{more}; expect useless images");
+    }
+}
+
+/// <summary>What safetensors files that this project writes carry beside their tensors.</summary>
+internal static class ModelMetadata
+{
+    public const string Trained = "rawdiffusion.trained";
+    public const string ImageSize = "rawdiffusion.image_size";
+    public const string NumHeads = "rawdiffusion.num_heads";
+    public const string NumHeadChannels = "rawdiffusion.num_head_channels";
+
+    /// <summary>What shapes cannot tell about an architecture, to be found again when the file is opened.</summary>
+    public static Dictionary<string, string> Of(UNetConfig config)
+    {
+        Dictionary<string, string> metadata = new() { [ImageSize] = Text(config.ImageSize) };
+        if (config.NumHeads is int heads) metadata[NumHeads] = Text(heads);
+        if (config.NumHeadChannels is int channels) metadata[NumHeadChannels] = Text(channels);
+        return metadata;
+
+        static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
+    }
+
+    public static bool IsTrained(IReadOnlyDictionary<string, string> metadata) => metadata.GetValueOrDefault(Trained) != "false";
+
+    public static int? Integer(IReadOnlyDictionary<string, string> metadata, string key) =>
+        int.TryParse(metadata.GetValueOrDefault(key), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
+}

@@ -1,0 +1,71 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+
+namespace RawDiffusion.Cli.Options;
+
+/// <summary>Options whose errors say which values there are. Values are parsed here, without reflection.</summary>
+internal static class OptionOf
+{
+    /// <summary>A whole number.</summary>
+    public static Option<int?> Integer(string name, string description, int min = int.MinValue, int max = int.MaxValue) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        CustomParser = result =>
+        {
+            if (int.TryParse(Text(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max) return value;
+            string range = (min, max) switch
+            {
+                (int.MinValue, _) => "",
+                (_, int.MaxValue) => $" of at least {min}",
+                _ => $" from {min} to {max}",
+            };
+            result.AddError($"{name} takes a whole number{range}, found '{Text(result)}'");
+            return null;
+        },
+    };
+
+    /// <summary>A finite number.</summary>
+    public static Option<double?> Number(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result =>
+        {
+            if (double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)) return value;
+            result.AddError($"{name} takes a number, found '{Text(result)}'");
+            return null;
+        },
+    };
+
+    /// <summary>One of a few words.</summary>
+    public static Option<string> Choice(string name, string description, string defaultValue, params string[] others)
+    {
+        string[] all = [defaultValue, .. others];
+        return new(name)
+        {
+            Description = $"{description} ({string.Join("|", all)})",
+            HelpName = name.TrimStart('-'),
+            DefaultValueFactory = _ => defaultValue,
+            CustomParser = result =>
+            {
+                if (!all.Contains(Text(result))) result.AddError($"{name} takes {string.Join(", ", all[..^1])} or {all[^1]}, found '{Text(result)}'");
+                return Text(result);
+            },
+        };
+    }
+
+    /// <summary>The name of a file or folder.</summary>
+    public static Option<string?> Path(string name, string helpName, string description) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        CustomParser = Text,
+    };
+
+    /// <summary>On or off.</summary>
+    public static Option<bool> Flag(string name, string description) => new(name) { Description = description };
+
+    private static string Text(ArgumentResult result) => result.Tokens[0].Value;
+}

@@ -1,0 +1,52 @@
+using System.CommandLine;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+
+namespace RawDiffusion.Cli.Options;
+
+/// <summary>Options that decide the chain from noise to image.</summary>
+internal sealed class SamplingOptions
+{
+    private const int UsualDdimSteps = 50;
+
+    private readonly Option<string> sampler = OptionOf.Choice("--sampler", "Sampler", "ddim", "ddpm");
+    private readonly Option<int?> steps = OptionOf.Integer("--steps", "Sampling steps, a divisor of --diffusion-steps [default: ddim 50, ddpm all]");
+    private readonly Option<double?> eta = OptionOf.Number("--eta", "Noise that ddim adds at each step, 0 to 1 [default: 0]");
+    private readonly Option<double?> guidance = OptionOf.Number("--guidance", "Scale s of classifier-free guidance, u + s (c - u) [default: 1, none]");
+    private readonly Option<bool> noClip = OptionOf.Flag("--no-clip", "Do not clip predicted images to [-1, 1]");
+    private readonly Option<string> predict = OptionOf.Choice("--predict", "What the network was trained to predict", "xstart", "eps");
+    private readonly Option<string> schedule = OptionOf.Choice("--schedule", "Noise schedule of training", "squaredcos", "linear");
+    private readonly Option<int?> diffusionSteps = OptionOf.Integer("--diffusion-steps", "Steps of the training process [default: 1000]", 1, 1_000_000);
+
+    public void AddTo(Command command)
+    {
+        command.Options.Add(sampler);
+        command.Options.Add(steps);
+        command.Options.Add(eta);
+        command.Options.Add(guidance);
+        command.Options.Add(noClip);
+        command.Options.Add(predict);
+        command.Options.Add(schedule);
+        command.Options.Add(diffusionSteps);
+    }
+
+    public float Guidance(ParseResult result) => (float)(result.GetValue(guidance) ?? 1);
+
+    public SamplerOptions Sampler(ParseResult result, uint seed) => new() { Clip = !result.GetValue(noClip), Seed = seed };
+
+    /// <summary>All steps.</summary>
+    /// <exception cref="UsageException">Values that do not go together.</exception>
+    public StepTable Table(ParseResult result)
+    {
+        int timesteps = result.GetValue(diffusionSteps) ?? 1000;
+        SamplerKind kind = result.GetValue(sampler) == "ddpm" ? SamplerKind.Ddpm : SamplerKind.Ddim;
+        Prediction prediction = result.GetValue(predict) == "eps" ? Prediction.Epsilon : Prediction.XStart;
+        int? count = result.GetValue(steps) ?? (kind == SamplerKind.Ddim ? Math.Min(UsualDdimSteps, timesteps) : null);
+        return UsageException.Guard(() =>
+        {
+            var process = new GaussianDiffusion(BetaSchedule.Named(result.GetValue(schedule)!, timesteps));
+            if (count is int retained) process = process.Respace(TimestepSpacing.Every(timesteps, retained));
+            return StepTable.Sampling(process, kind, prediction, result.GetValue(eta) ?? 0);
+        });
+    }
+}

@@ -1,0 +1,65 @@
+using RawDiffusion.Cli.Inputs;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Cli;
+
+/// <summary>A sampling step to be measured: the published 50-step DDIM chain, started again when it ends.</summary>
+internal sealed class StepBench : IDisposable
+{
+    private const int Steps = 50;
+
+    private readonly Sampler sampler;
+    private readonly float[] noise;
+    private int step;
+
+    /// <summary>Compiles the step.</summary>
+    /// <param name="device">Device to measure.</param>
+    /// <param name="model">The network.</param>
+    /// <param name="batch">Images at once.</param>
+    /// <param name="withFactors">Whether each image's factors are sampled beside its composition, as <c>decompose</c> does.</param>
+    /// <param name="seed">Of the noise.</param>
+    public StepBench(IDevice device, DecompModel model, int batch, bool withFactors, uint seed)
+    {
+        var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
+        StepTable table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
+        var options = new SamplerOptions { Seed = seed };
+        var decomposer = new Decomposer(device, model, table, options);
+        var latents = new float[batch * model.Config.NumComponents * model.Config.LatentDim];
+        Philox.Normal(latents, 0, 1, seed, Sampler.InitialStream);
+        Trajectory[] trajectories = [.. Enumerable.Range(0, batch).SelectMany(image => withFactors
+            ? decomposer.Trajectories(latents, image)
+            : decomposer.Trajectories(latents, image).TakeLast(1))];
+        InitialNoise initial = InitialNoise.Draw(model.Config, seed);
+        noise = [.. trajectories.SelectMany(_ => initial.Of(0, 0).ToArray())];
+        sampler = new Sampler(device, [model], trajectories, table, options);
+        Restart();
+    }
+
+    /// <summary>Arithmetic of one step.</summary>
+    public Cost Cost => sampler.StepCost;
+
+    /// <summary>Bytes that the executable takes.</summary>
+    public long MemoryBytes => sampler.MemoryBytes;
+
+    /// <summary>Goes back to the start of the chain if it is at its end; not part of what is measured.</summary>
+    public void Prepare()
+    {
+        if (step == Steps) Restart();
+        step++;
+    }
+
+    public void Step(CancellationToken cancellation) => sampler.Step(cancellation);
+
+    public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation) => sampler.Profile(cancellation);
+
+    public void Dispose() => sampler.Dispose();
+
+    private void Restart()
+    {
+        sampler.Start(noise);
+        step = 0;
+    }
+}

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using RawDiffusion.Cli.Inputs;
+using RawDiffusion.Cli.Options;
+using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Cli.Verbs;
+
+/// <summary>Images to factor images and reconstructions. Source: <c>gen_image_and_components</c> of the authors' gen_image.py.</summary>
+internal sealed class Decompose(Terminal terminal)
+{
+    private readonly DeviceOptions deviceOptions = new();
+    private readonly ModelOptions modelOptions = new();
+    private readonly SamplingOptions samplingOptions = new();
+    private readonly ImageOptions imageOptions = new();
+
+    public static Command Create(Terminal terminal)
+    {
+        var verb = new Decompose(terminal);
+        var command = new VerbCommand("decompose",
+            "Decomposes images into factors and puts them together again. One picture for each image: input, factors, reconstruction.",
+            "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results");
+        command.Options.Add(verb.modelOptions.Checkpoint);
+        verb.imageOptions.AddTo(command);
+        verb.samplingOptions.AddTo(command);
+        verb.modelOptions.AddTo(command);
+        verb.deviceOptions.AddTo(command);
+        command.SetAction(verb.Run);
+        return command;
+    }
+
+    private int Run(ParseResult result)
+    {
+        StepTable table = samplingOptions.Table(result);
+        CropBox? crop = imageOptions.Crop(result);
+        uint seed = deviceOptions.Seed(result);
+        using IDevice device = deviceOptions.Open(result);
+        using LoadedModel model = modelOptions.Open(result, terminal);
+        UNetConfig config = model.Network.Config;
+        ResultWriter.RequirePicture(config);
+        IReadOnlyList<string> files = imageOptions.ImageFiles(result);
+        List<InputImage> images = InputImage.Read(files.Count > 0 ? files : [DefaultFiles.Image()], crop, config, terminal.Cancellation);
+        var decomposer = new Decomposer(device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
+        InitialNoise noise = imageOptions.Noise(result, config, images.Count, decomposer.TrajectoriesOfImage, seed);
+
+        using var folder = new OutputFolder(imageOptions.Output(result), terminal.Cancellation);
+        IReadOnlyList<RowFiles> rows = RowFiles.For(images.Select(i => i.Stem), imageOptions.Separate(result) ? TileNames(config.NumComponents) : []);
+        IEnumerable<string> names = rows.SelectMany(r => r.All);
+        IEnumerable<string> inputs = [model.Path, .. images.Select(i => i.Path), .. imageOptions.NoiseFile(result) is { } path ? [path] : Array.Empty<string>()];
+        folder.Reserve(imageOptions.Raw(result) ? names.Append(ResultWriter.RawName) : names, inputs);
+
+        long start = Stopwatch.GetTimestamp();
+        int pixels = config.ImageSize * config.ImageSize, length = pixels * config.ImageChannels;
+        float[] planes = [.. images.SelectMany(i => i.Planes)];
+        float[] latents = decomposer.Encode(Layout.ToNhwc(planes, config.ImageChannels, pixels), images.Count, terminal.Cancellation);
+        string what = images.Count == 1 ? $"decomposing {images[0].Stem}" : $"decomposing {images.Count} images";
+        Decomposition sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(images.Count),
+            stepDone => decomposer.Sample(latents, images.Count, noise.Of, stepDone, terminal.Cancellation));
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        float[] factors = Layout.ToNchw(sampled.Factors, config.ImageChannels, pixels);
+        float[] reconstructions = Layout.ToNchw(sampled.Reconstructions, config.ImageChannels, pixels);
+        model.WarnNonFinite(terminal);
+        ResultWriter.WarnNonFinite(terminal, reconstructions);
+
+        for (int b = 0; b < images.Count; b++)
+        {
+            IEnumerable<ReadOnlyMemory<float>> parts = Enumerable.Range(b * config.NumComponents, config.NumComponents)
+                .Select(k => (ReadOnlyMemory<float>)factors.AsMemory(k * length, length));
+            ResultWriter.AddRow(folder, rows[b], config, [images[b].Planes, .. parts, reconstructions.AsMemory(b * length, length)]);
+        }
+        if (imageOptions.Raw(result))
+        {
+            int[] image = [config.ImageChannels, config.ImageSize, config.ImageSize];
+            ResultWriter.AddRaw(folder,
+                ("input", [images.Count, .. image], planes),
+                ("latent", [images.Count, config.NumComponents, config.LatentDim], latents),
+                ("factors", [images.Count, config.NumComponents, .. image], factors),
+                ("reconstruction", [images.Count, .. image], reconstructions));
+        }
+        Report(result, folder.Commit(), new RunSummary(model, device, table.Count, images.Count, seed, seconds));
+        return ExitCode.Success;
+    }
+
+    private void Report(ParseResult result, IReadOnlyList<string> written, RunSummary summary)
+    {
+        if (deviceOptions.Json(result))
+        {
+            JsonReport.Write(terminal.Out, json =>
+            {
+                summary.Write(json);
+                json.Strings("files", written);
+            });
+            return;
+        }
+        foreach (string path in written) terminal.Out.WriteLine(path);
+        terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"decomposed {summary.Images} image{(summary.Images == 1 ? "" : "s")} in {summary.Steps} steps and {summary.Seconds:0.00} s on {summary.Device.Description}"));
+    }
+
+    private static IReadOnlyList<string> TileNames(int components) =>
+        ["input", .. Enumerable.Range(0, components).Select(k => $"factor{k}"), "reconstruction"];
+}

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using RawDiffusion.Cli.Options;
+using RawDiffusion.Cli.Output;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Cli.Verbs;
+
+/// <summary>Times of the kernels of a sampling step.</summary>
+internal sealed class Profile(Terminal terminal)
+{
+    private readonly NetworkOptions networkOptions = new();
+    private readonly DeviceOptions deviceOptions = new();
+    private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, or a step of decompose", "step", "decompose");
+
+    public static Command Create(Terminal terminal)
+    {
+        var verb = new Profile(terminal);
+        var command = new VerbCommand("profile",
+            "Times each kernel of a sampling step.",
+            "rawdiffusion profile --preset clevr");
+        verb.networkOptions.AddTo(command);
+        command.Options.Add(verb.what);
+        verb.deviceOptions.AddTo(command);
+        command.SetAction(verb.Run);
+        return command;
+    }
+
+    private int Run(ParseResult result)
+    {
+        uint seed = deviceOptions.Seed(result);
+        using IDevice device = deviceOptions.Open(result);
+        using LoadedModel model = networkOptions.Open(result, seed, terminal);
+        using var bench = new StepBench(device, model.Network, networkOptions.Batch(result), withFactors: result.GetValue(what) == "decompose", seed);
+        int repeat = networkOptions.Repeat(result);
+        Line[] nodes = ProgressDisplay.Run(terminal, "measuring", 1 + repeat, stepDone => Measure(bench, repeat, stepDone));
+        Line[] kernels = [.. nodes.GroupBy(n => n.Kernel).Select(Line.Sum).OrderByDescending(k => k.Seconds)];
+        if (deviceOptions.Json(result))
+        {
+            JsonReport.Write(terminal.Out, json =>
+            {
+                json.WriteString("model", model.Path);
+                json.WriteString("device", device.Description);
+                json.WriteNumber("seconds", nodes.Sum(n => n.Seconds));
+                Write(json, "nodes", nodes);
+                Write(json, "kernels", kernels);
+            });
+            return ExitCode.Success;
+        }
+        double total = nodes.Sum(n => n.Seconds);
+        terminal.Out.WriteLine($"{model.Path} on {device.Description}, medians of {repeat} steps, in order of execution");
+        TextTable.Write(terminal.Out, ["node", "kernel", "ms", "share", "GFLOP/s", "GB/s"], 2, [.. nodes.Select(n => (string[])[n.Name, n.Kernel, .. n.Numbers(total)])]);
+        terminal.Out.WriteLine();
+        TextTable.Write(terminal.Out, ["kernel", "calls", "ms", "share", "GFLOP/s", "GB/s"], 1,
+            [.. kernels.Append(Line.Sum(nodes, "total")).Select(k => (string[])[k.Kernel, k.Calls.ToString(CultureInfo.InvariantCulture), .. k.Numbers(total)])]);
+        return ExitCode.Success;
+    }
+
+    private Line[] Measure(StepBench bench, int repeat, Action stepDone)
+    {
+        var runs = new List<IReadOnlyList<KernelTime>>();
+        for (int i = -1; i < repeat; i++)
+        {
+            bench.Prepare();
+            IReadOnlyList<KernelTime> times = bench.Profile(terminal.Cancellation);
+            if (i >= 0) runs.Add(times);
+            stepDone();
+        }
+        return [.. runs[0].Select((k, i) => new Line(k.Name, k.Kernel, 1, Spread.Of(runs.Select(r => r[i].Seconds)).Median, k.Cost))];
+    }
+
+    private static void Write(Utf8JsonWriter json, string name, IEnumerable<Line> lines)
+    {
+        json.WriteStartArray(name);
+        foreach (Line line in lines)
+        {
+            json.WriteStartObject();
+            if (line.Name.Length > 0) json.WriteString("name", line.Name);
+            json.WriteString("kernel", line.Kernel);
+            json.WriteNumber("calls", line.Calls);
+            json.WriteNumber("seconds", line.Seconds);
+            json.WriteNumber("flops", line.Cost.Flops);
+            json.WriteNumber("bytes", line.Cost.Bytes);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    private sealed record Line(string Name, string Kernel, int Calls, double Seconds, Cost Cost)
+    {
+        public static Line Sum(IGrouping<string, Line> lines) => Sum([.. lines], lines.Key);
+
+        public static Line Sum(IReadOnlyCollection<Line> lines, string kernel) =>
+            new("", kernel, lines.Sum(l => l.Calls), lines.Sum(l => l.Seconds), lines.Aggregate(default(Cost), (sum, l) => sum + l.Cost));
+
+        public string[] Numbers(double total) =>
+        [
+            Text(1e3 * Seconds, "0.000"),
+            Text(100 * Seconds / total, "0.0") + "%",
+            Text(1e-9 * Cost.Flops / Seconds, "0.0"),
+            Text(1e-9 * Cost.Bytes / Seconds, "0.0"),
+        ];
+
+        private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+    }
+}

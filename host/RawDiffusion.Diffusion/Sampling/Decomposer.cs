@@ -1,0 +1,122 @@
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Diffusion.Sampling;
+
+/// <summary>What <see cref="Decomposer"/> makes of B images; arrays are row-major, values in the model's own range.</summary>
+/// <param name="Factors">[B, K, S, S, C]: each factor on its own.</param>
+/// <param name="Reconstructions">[B, S, S, C]: the compositions of all factors.</param>
+public sealed record Decomposition(float[] Factors, float[] Reconstructions);
+
+/// <summary>
+/// Samples all factors of images and their compositions: K + 1 trajectories for each image, a few images at once. An
+/// image's result does not depend on the other images.
+/// </summary>
+/// <param name="device">Device to run on.</param>
+/// <param name="model">The network.</param>
+/// <param name="table">The steps.</param>
+/// <param name="options">Clipping, seed.</param>
+/// <param name="guidance">Scale of classifier-free guidance; 1 for none.</param>
+public sealed class Decomposer(IDevice device, DecompModel model, StepTable table, SamplerOptions options, float guidance = 1)
+{
+    // Factor evaluations that are held in memory at once. The processor is busy with far fewer.
+    private const int RowsAtOnce = 32;
+
+    // The encoder's feature maps are small beside the U-Net's, and compiling it is dear beside running it.
+    private const int EncodedAtOnce = 16;
+
+    private readonly int components = model.Config.NumComponents;
+    private readonly int imageLength = model.Config.ImageSize * model.Config.ImageSize * model.Config.ImageChannels;
+
+    /// <summary>Trajectories of one image: its K factors, then their composition.</summary>
+    public int TrajectoriesOfImage => components + 1;
+
+    /// <summary>Images that are sampled at once.</summary>
+    public int ImagesAtOnce => Math.Max(1, RowsAtOnce / (2 * components));
+
+    /// <summary>Steps of all images together, as <see cref="Sample"/> reports them.</summary>
+    /// <param name="count">B.</param>
+    public int TotalSteps(int count) => Parts(count, ImagesAtOnce).Count() * table.Count;
+
+    /// <summary>The latents of images.</summary>
+    /// <param name="images">[B, S, S, C].</param>
+    /// <param name="count">B.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    /// <returns>[B, K * E / 2].</returns>
+    public float[] Encode(float[] images, int count, CancellationToken cancellation = default) =>
+        [.. Parts(count, EncodedAtOnce).SelectMany(part =>
+            model.Encode(device, images.AsSpan(part.First * imageLength, part.Count * imageLength), part.Count, cancellation))];
+
+    /// <summary>Samples each image's factors and composition.</summary>
+    /// <param name="latents">[B, K * E / 2].</param>
+    /// <param name="count">B.</param>
+    /// <param name="noise">Initial noise [S, S, C] by image and trajectory (0 to K - 1 factors, K composition).</param>
+    /// <param name="stepDone">Called after each step.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    public Decomposition Sample(
+        float[] latents, int count, Func<int, int, ReadOnlyMemory<float>> noise, Action? stepDone = null, CancellationToken cancellation = default)
+    {
+        var result = new Decomposition(new float[count * components * imageLength], new float[count * imageLength]);
+        Sampler? sampler = null;
+        int compiledFor = 0;
+        try
+        {
+            foreach ((int first, int images) in Parts(count, ImagesAtOnce))
+            {
+                Trajectory[] trajectories = [.. Enumerable.Range(first, images).SelectMany(image => Trajectories(latents, image))];
+                if (sampler is not null && compiledFor == images)
+                {
+                    sampler.WriteLatents(trajectories);
+                }
+                else
+                {
+                    sampler?.Dispose();
+                    sampler = new Sampler(device, [model], trajectories, table, options);
+                    compiledFor = images;
+                }
+                var x = new float[trajectories.Length * imageLength];
+                for (int n = 0; n < trajectories.Length; n++)
+                    noise(first + n / TrajectoriesOfImage, n % TrajectoriesOfImage).Span.CopyTo(x.AsSpan(n * imageLength, imageLength));
+                float[] sampled = sampler.Run(x, stepDone is null ? null : _ => stepDone(), cancellation: cancellation);
+                for (int n = 0; n < trajectories.Length; n++)
+                {
+                    (int image, int trajectory) = (first + n / TrajectoriesOfImage, n % TrajectoriesOfImage);
+                    Span<float> to = trajectory < components
+                        ? result.Factors.AsSpan((image * components + trajectory) * imageLength, imageLength)
+                        : result.Reconstructions.AsSpan(image * imageLength, imageLength);
+                    sampled.AsSpan(n * imageLength, imageLength).CopyTo(to);
+                }
+            }
+        }
+        finally
+        {
+            sampler?.Dispose();
+        }
+        return result;
+    }
+
+    /// <summary>The trajectories of one image.</summary>
+    /// <param name="latents">[B, K * E / 2].</param>
+    /// <param name="image">Index below B.</param>
+    public IEnumerable<Trajectory> Trajectories(float[] latents, int image)
+    {
+        int width = model.Config.LatentDim;
+        ReadOnlyMemory<float>[] factors =
+            [.. Enumerable.Range(0, components).Select(k => (ReadOnlyMemory<float>)latents.AsMemory((image * components + k) * width, width))];
+        IEnumerable<Trajectory> all = factors.Select(Trajectory.Factor).Append(Trajectory.Composition([.. factors.Select(f => (f, 0))]));
+        return all.Select(t => t.Guided(guidance));
+    }
+
+    // As few parts as fit, of sizes that differ by one at most, so that there are two compilations at most.
+    private static IEnumerable<(int First, int Count)> Parts(int count, int atMost)
+    {
+        int parts = (count + atMost - 1) / atMost;
+        for (int i = 0, first = 0; i < parts; i++)
+        {
+            int size = count / parts + (i < count % parts ? 1 : 0);
+            yield return (first, size);
+            first += size;
+        }
+    }
+}
