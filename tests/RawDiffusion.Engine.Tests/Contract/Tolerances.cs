@@ -39,8 +39,8 @@ internal static class Tolerances
         // goldens/README.md, ops.safetensors.
         ("Golden", Precision.Float32) => Tolerance.RelativeToMax(1e-5),
         ("GoldenOffset", Precision.Float32) => Tolerance.RelativeToMax(1e-4),
-        // Two orders of the same operations in a small network.
-        ("Pass", Precision.Float32) => Tolerance.RelativeToMax(1e-5),
+        // Two orders of the same operations in a network of some 15 group norms, each of which may amplify a rounding.
+        ("Pass", Precision.Float32) => Tolerance.RelativeToMax(3e-5),
         _ => throw new ArgumentException($"no tolerance is stated for {op} in {precision}"),
     };
 }

@@ -37,7 +37,7 @@ public sealed class RepeatFactorsTests
             OperatorContract.Check(
                 "MeanFactors",
                 (g, v) => g.Apply(new MeanFactors(groups, onLoad), v),
-                a => Mean(groups, References.Activate(onLoad, a[1] is { } scale ? References.Affine(a[0]!, scale) : a[0]!)),
+                a => References.MeanFactors(groups, References.Activate(onLoad, a[1] is { } scale ? References.Affine(a[0]!, scale) : a[0]!)),
                 Argument.Input([groups.Rows, 3, 5, channels]), affine ? Argument.Input([groups.Rows, 2, channels]) : null);
         }
     }
@@ -48,7 +48,7 @@ public sealed class RepeatFactorsTests
         FactorGroups groups = Groups([2, 1]);
         OperatorContract.CheckNaN(
             (g, v) => g.Apply(new MeanFactors(groups, onLoad), v),
-            a => Mean(groups, References.Activate(onLoad, References.Affine(a[0]!, a[1]!))),
+            a => References.MeanFactors(groups, References.Activate(onLoad, References.Affine(a[0]!, a[1]!))),
             position, 21, Argument.Input([3, 2, 2, 20]), Argument.Input([3, 2, 20]));
     }
 
@@ -83,7 +83,4 @@ public sealed class RepeatFactorsTests
         for (int r = 0; r < groups.Rows; r++) x.Values.AsSpan(groups.Owner[r] * size, size).CopyTo(y.Values.AsSpan(r * size));
         return y;
     }
-
-    private static Array64 Mean(FactorGroups groups, Array64 x) => References.Each(x.Shape.WithRows(groups.Trajectories), (n, h, w, c) =>
-        Enumerable.Range(0, groups.Rows).Where(r => groups.Owner[r] == n).Sum(r => groups.Weights[r] * x[r, h, w, c]));
 }
