@@ -37,6 +37,12 @@ public sealed class SamplerGoldenTests(string config)
             for (int b = 0; b < images; b++) trajectories.Add(k < factors ? of.Factor(b, k) : of.Composition(b));
         using var sampler = new Sampler(GoldenModel.Device, [golden.Model], trajectories, Ddim50);
         sampler.Start(noise);
+        if (golden.Has("ddim.mean.step1.pred_xstart"))
+        {
+            int kept = golden.Shape("ddim.mean.step1.pred_xstart")[0];
+            float[] x0 = [.. Enumerable.Range(0, kept).SelectMany(b => of.Predict(noise.AsSpan((factors * images + b) * of.ImageCount, of.ImageCount), Ddim50.ModelTimesteps[0], [of.Composition(b)]))];
+            golden.Check("ddim.mean.step1.pred_xstart", [.. x0.Select(p => Math.Clamp(p, -1f, 1f))]);
+        }
         for (int step = 1; step <= 50; step++)
         {
             sampler.Step();
