@@ -14,6 +14,7 @@ internal sealed unsafe class CpuContext(Graph graph, MemoryPlan plan, NativeBuff
     /// <summary>Where a value lives; a constant is copied to memory when it is first asked for.</summary>
     public float* Pointer(Value value)
     {
+        value = ReshapedConstant(value) ?? value;
         if (value.Kind != ValueKind.Constant) return (float*)((byte*)arena.Pointer + plan.Offset(value));
         if (!constants.TryGetValue(value, out NativeBuffer? buffer))
         {
@@ -41,10 +42,17 @@ internal sealed unsafe class CpuContext(Graph graph, MemoryPlan plan, NativeBuff
     /// </summary>
     public NativeBuffer? ReadConstant(Value value)
     {
-        if (value.Kind != ValueKind.Constant) return null;
-        var buffer = new NativeBuffer(4 * value.Shape.Count);
-        value.Constant!(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
+        if (ReshapedConstant(value) is not { } constant) return null;
+        var buffer = new NativeBuffer(4 * constant.Shape.Count);
+        constant.Constant!(new Span<float>(buffer.Pointer, (int)constant.Shape.Count));
         return buffer;
+    }
+
+    // The constant that a value is, or a view of; null where it is neither.
+    private static Value? ReshapedConstant(Value value)
+    {
+        while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
+        return value.Kind == ValueKind.Constant ? value : null;
     }
 
     /// <summary>The graph being compiled.</summary>
@@ -61,7 +69,9 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private readonly List<NativeBuffer> owned = [];
     private readonly List<(Node Node, CpuLaunch Launch)> launches = [];
     private readonly CpuContext context;
+    private readonly NativeBuffer[] swapped;
     private readonly bool guard;
+    private bool disposed;
 
     public CpuExecutable(CpuDevice device, Graph source, CompileOptions options)
     {
@@ -75,6 +85,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         arena = new NativeBuffer(plan.ArenaBytes);
         owned.Add(arena);
         context = new CpuContext(graph, plan, arena, owned);
+        swapped = [.. plan.Swaps.Select(swap => context.Allocate(swap.State.Shape.Count))];
         try
         {
             foreach (Value state in graph.Inputs.Values.Where(v => v.Kind == ValueKind.State && v.Constant is not null))
@@ -105,6 +116,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     public void Run(CancellationToken cancellation = default)
     {
+        ObjectDisposedException.ThrowIf(disposed, this);
         foreach ((Node node, CpuLaunch launch) in launches)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -116,6 +128,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default)
     {
+        ObjectDisposedException.ThrowIf(disposed, this);
         var times = new List<KernelTime>(launches.Count);
         foreach ((Node node, CpuLaunch launch) in launches)
         {
@@ -130,6 +143,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     public void Dispose()
     {
+        disposed = true;
         foreach (NativeBuffer buffer in owned) buffer.Dispose();
         owned.Clear();
     }
@@ -144,8 +158,12 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     private void Update()
     {
+        for (int i = 0; i < swapped.Length; i++) Span(plan.Swaps[i].Next).CopyTo(Floats(swapped[i]));
         foreach ((Value state, Value next) in plan.Copies) Span(next).CopyTo(Span(state));
+        for (int i = 0; i < swapped.Length; i++) Floats(swapped[i]).CopyTo(Span(plan.Swaps[i].State));
     }
+
+    private static Span<float> Floats(NativeBuffer buffer) => new(buffer.Pointer, (int)(buffer.ByteCount / sizeof(float)));
 
     private Span<float> Span(Value value) => new(context.Pointer(value), checked((int)value.Shape.Count));
 

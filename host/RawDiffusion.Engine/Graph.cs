@@ -57,6 +57,8 @@ public sealed class Graph
     /// <exception cref="GraphException">Not a state, already assigned, or of another shape or type.</exception>
     public void Assign(Value state, Value next)
     {
+        RequireOwn(state, "state");
+        RequireOwn(next, $"next value of {state.Name}");
         if (state.Kind != ValueKind.State) throw new GraphException($"only a state can be assigned, not {state}");
         if (state.Shape != next.Shape || state.DType != next.DType) throw new GraphException($"state {state} cannot become {next}");
         if (updates.Any(u => u.State == state)) throw new GraphException($"state {state} is assigned twice");
@@ -67,6 +69,7 @@ public sealed class Graph
     /// <exception cref="GraphException">The name is taken.</exception>
     public void Output(string name, Value value)
     {
+        RequireOwn(value, $"output '{name}'");
         if (!outputs.TryAdd(name, value)) throw new GraphException($"there are two outputs named '{name}'");
     }
 
@@ -81,8 +84,7 @@ public sealed class Graph
         var node = new Node(full, op, inputs.ToArray());
         foreach (Value? input in inputs)
         {
-            if (input is not null && (input.Id >= values.Count || values[input.Id] != input))
-                throw new GraphException($"{full}: {input} belongs to another graph");
+            if (input is not null) RequireOwn(input, full);
         }
         Shape shape;
         try
@@ -111,6 +113,11 @@ public sealed class Graph
         var value = new Value(values.Count, kind, name, shape, dtype, producer, constant);
         values.Add(value);
         return value;
+    }
+
+    private void RequireOwn(Value value, string reader)
+    {
+        if (value.Id >= values.Count || values[value.Id] != value) throw new GraphException($"{reader}: {value} belongs to another graph");
     }
 
     private Value Named(Value value)

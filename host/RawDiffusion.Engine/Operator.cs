@@ -15,6 +15,9 @@ public abstract record Operator
     /// </summary>
     public virtual bool IsRowWise => false;
 
+    /// <summary>Whether dimension 0 of an input counts the output's rows, which a weight's does not.</summary>
+    public virtual bool HasRows(int position) => true;
+
     /// <summary>Position of the input whose memory the output may take, if nobody reads that input later; -1: none.</summary>
     public virtual int InPlaceInput => -1;
 

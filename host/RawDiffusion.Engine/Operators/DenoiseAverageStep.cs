@@ -22,9 +22,10 @@ public sealed record DenoiseAverageStep(FactorGroups Groups, Activation OnLoad, 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Shape h = Take(inputs, 0, "h", 4).Shape;
+        Value activations = Take(inputs, 0, "h", 4);
+        Shape h = activations.Shape;
         Value x = Take(inputs, 1, "x", 4);
-        Require(h[0] == Groups.Rows, $"h {h} must have {Groups.Rows} rows");
+        Require(h[0] == Groups.Rows, $"h {activations} must have {Groups.Rows} rows");
         RequireShape(inputs, 1, "x", [Groups.Trajectories, h[1], h[2], x.Shape[3]]);
         DenoiseStep.RequireTable(inputs, x.Shape);
         RequireShape(inputs, Affine, "affine", [h[0], 2, h[3]]);

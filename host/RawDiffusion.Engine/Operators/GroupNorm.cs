@@ -17,6 +17,9 @@ public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation)
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
+    public override bool HasRows(int position) => position is not (1 or 2);
+
+    /// <inheritdoc/>
     public override int InPlaceInput => 0;
 
     /// <inheritdoc/>
@@ -52,6 +55,9 @@ public sealed record GroupNormAffine(int Groups, float Epsilon) : Operator
 {
     /// <inheritdoc/>
     public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override bool HasRows(int position) => position is not (1 or 2);
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)

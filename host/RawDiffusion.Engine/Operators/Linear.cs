@@ -10,6 +10,9 @@ public sealed record Linear : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
+    public override bool HasRows(int position) => position is not (1 or 2);
+
+    /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Value x = Take(inputs, 0, "x", 2);

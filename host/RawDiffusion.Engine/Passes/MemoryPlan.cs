@@ -13,6 +13,7 @@ public sealed class MemoryPlan
     private readonly int[] block;
     private readonly Dictionary<int, long> offsets = [];
     private readonly List<(Value State, Value Next)> copies = [];
+    private readonly List<(Value State, Value Next)> swaps = [];
 
     private MemoryPlan(int values) => block = [.. Enumerable.Range(0, values)];
 
@@ -21,6 +22,12 @@ public sealed class MemoryPlan
 
     /// <summary>State updates that are not computed in place and have to be copied at the end of a run.</summary>
     public IReadOnlyList<(Value State, Value Next)> Copies => copies;
+
+    /// <summary>
+    /// State updates to what another state was before its own update: all of these have to be read before the first
+    /// state is written.
+    /// </summary>
+    public IReadOnlyList<(Value State, Value Next)> Swaps => swaps;
 
     /// <summary>Offset in the arena, in bytes; constants have none.</summary>
     public long Offset(Value value) => offsets[Block(value.Id)];
@@ -84,21 +91,33 @@ public sealed class MemoryPlan
         foreach ((Value state, Value next) in graph.Updates)
         {
             int produced = next.Producer is { } producer ? IndexOf(graph, producer) : -1;
+            // Readers of a view of the state, and other states that become what it was, read the state too.
+            bool Reads(Value? value) => value is not null && Viewed(value) == state;
             int lastRead = -1;
             for (int i = 0; i < graph.Nodes.Count; i++)
-                if (graph.Nodes[i].Inputs.Contains(state)) lastRead = i;
-            bool safe = reuse && produced >= 0 && !graph.Outputs.Values.Contains(state) && next.Producer!.Operator is not Reshape
+                if (graph.Nodes[i].Inputs.Any(Reads)) lastRead = i;
+            bool readAtEnd = graph.Outputs.Values.Any(Reads) || graph.Updates.Any(u => Reads(u.Next));
+            bool safe = reuse && produced >= 0 && !readAtEnd && next.Producer!.Operator is not Reshape
                 && !inPlace.ContainsKey(next)
                 && (lastRead < produced || lastRead == produced && next.Producer!.Operator.InPlaceInput is >= 0 and var p
-                    && next.Producer.Inputs[p] == state && next.Producer.Inputs.Count(v => v == state) == 1);
+                    && Reads(next.Producer.Inputs[p]) && next.Producer.Inputs.Count(Reads) == 1);
             if (safe) inPlace.Add(next, state);
             else
             {
-                copies.Add((state, next));
+                Value source = Viewed(next);
+                bool swap = source != state && graph.Updates.Any(u => u.State == source);
+                (swap ? swaps : copies).Add((state, next));
                 last[next.Id] = graph.Nodes.Count;
             }
         }
         return inPlace;
+    }
+
+    // What a chain of reshapes is a view of.
+    private static Value Viewed(Value value)
+    {
+        while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
+        return value;
     }
 
     private static int IndexOf(Graph graph, Node node)

@@ -18,7 +18,7 @@ public static class ShareAcrossFactors
         FactorGroups? groups = null;
         for (int i = 0; i < inputs.Length; i++)
         {
-            if (inputs[i] is not { } input || input.Kind == ValueKind.Constant) continue;
+            if (inputs[i] is not { } input || !node.Operator.HasRows(i)) continue;
             if (input.Producer is not { Operator: RepeatFactors repeat } producer || producer.Inputs[1] is not null) return null;
             if (groups is not null && groups != repeat.Groups) return null;
             groups = repeat.Groups;

@@ -18,7 +18,9 @@ internal static class Tolerances
     public static Tolerance Of(string op, Precision precision) => (op, precision) switch
     {
         // Copies: not one bit may change.
-        ("Concat" or "UpsampleNearest" or "Reshape" or "TableRow" or "NextStep" or "RepeatFactors", _) => Tolerance.Exact,
+        ("Concat" or "UpsampleNearest" or "Reshape" or "TableRow" or "RepeatFactors", _) => Tolerance.Exact,
+        // The host function is the definition; a device with its own logarithm and sine may differ by their roundings.
+        ("RandomNormal", Precision.Float32) => Tolerance.Exact,
         // One rounding of each result.
         ("Add" or "AddEmbedding" or "RepeatFactorsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
         // A few roundings; SiLU's exponential is good to about 2e-7 of the element.
@@ -37,8 +39,8 @@ internal static class Tolerances
         // goldens/README.md, ops.safetensors.
         ("Golden", Precision.Float32) => Tolerance.RelativeToMax(1e-5),
         ("GoldenOffset", Precision.Float32) => Tolerance.RelativeToMax(1e-4),
-        // Two orders of the same operations in a small network.
-        ("Pass", Precision.Float32) => Tolerance.RelativeToMax(1e-5),
+        // Two orders of the same operations in a network of some 15 group norms, each of which may amplify a rounding.
+        ("Pass", Precision.Float32) => Tolerance.RelativeToMax(3e-5),
         _ => throw new ArgumentException($"no tolerance is stated for {op} in {precision}"),
     };
 }

@@ -32,6 +32,15 @@ public sealed class Conv2dTests
         [1, 5, 5, 3, 2, 3, 1, 2],
         [1, 9, 6, 5, 7, 2, 2, 1],
         [0, 5, 5, 16, 16, 3, 1, 1],
+        // Winograd: one tile, tiles cut on both sides, whole images in a task with a short last one, bands of an image.
+        [1, 3, 3, 16, 16, 3, 1, 1],
+        [2, 6, 7, 20, 33, 3, 1, 1],
+        [0, 8, 8, 16, 16, 3, 1, 1],
+        [9, 4, 4, 17, 48, 3, 1, 1],
+        [19, 3, 8, 33, 17, 3, 1, 1],
+        [8, 11, 13, 19, 65, 3, 1, 1],
+        [1, 50, 30, 80, 20, 3, 1, 1],
+        [2, 37, 41, 16, 16, 3, 1, 1],
         // Several tasks for an image, and a last one of another height.
         [1, 67, 30, 48, 4, 3, 1, 1],
         [1, 71, 33, 48, 4, 3, 2, 1],
@@ -75,7 +84,7 @@ public sealed class Conv2dTests
     {
         // Cycles through the rest, so that the number of combinations stays bearable.
         int variant = (x2 ? 1 : 0) + (affine ? 2 : 0) + (upsample ? 4 : 0) + (embedding ? 8 : 0) + 3 * residual + (int)onLoad;
-        foreach ((int n, int h, int w, int c, int c2, int o) in (ReadOnlySpan<(int, int, int, int, int, int)>)[(2, 3, 5, 6, 20, 33), (1, 4, 2, 16, 32, 32)])
+        foreach ((int n, int h, int w, int c, int c2, int o) in (ReadOnlySpan<(int, int, int, int, int, int)>)[(2, 3, 5, 6, 20, 33), (1, 4, 2, 16, 32, 32), (9, 6, 4, 18, 7, 21)])
         {
             int kernel = variant % 2 == 0 ? 3 : 1;
             int padding = kernel / 2;
@@ -135,6 +144,12 @@ public sealed class Conv2dTests
             Argument.Input([1, 5, 7, 6]), Argument.Weight([20, 3, 3, 9]), Argument.Constant([20]), Argument.Input([1, 5, 7, 3]),
             Argument.Input([1, 2, 9]), Argument.Input([1, 20]), Argument.Input([1, 5, 7, 20]));
     }
+
+    /// <summary>Winograd mixes the pixels of a tile, so the NaN may reach all of those.</summary>
+    [Test]
+    public void NaN_is_not_lost_in_a_tile([Values(0, 4)] int position) => OperatorContract.CheckNaN(
+        (g, v) => g.Apply(new Conv2d(1, 1), v), a => Fused(new Conv2d(1, 1), a), position, 5, exact: false,
+        Argument.Input([2, 8, 9, 20]), Argument.Weight([17, 3, 3, 20]), null, null, Argument.Input([2, 2, 20]), null, null);
 
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes()

@@ -1,0 +1,35 @@
+using RawDiffusion.Engine.Operators;
+using RawDiffusion.Engine.Tests.Contract;
+
+namespace RawDiffusion.Engine.Tests.Operators;
+
+public sealed class RandomNormalTests
+{
+    private static readonly Shape[] Shapes = [[1], [3], [2, 5, 13, 3], [0, 4], [2, 16 * 1024 + 1]];
+
+    [Test]
+    public void Every_device_draws_what_the_host_draws([ValueSource(nameof(Shapes))] Shape shape, [Values(0, 1, 49)] int step) => OperatorContract.Check(
+        "RandomNormal",
+        (g, v) => g.RandomNormal(shape, v[0]!, seed: 7, stream: 3),
+        a => Host(shape, (uint)a[0]![0], 7, 3),
+        Argument.Step(step));
+
+    [Test]
+    public void Seed_stream_and_step_bite()
+    {
+        Array64[] draws = [Host([64], 0, 1, 0), Host([64], 1, 1, 0), Host([64], 0, 2, 0), Host([64], 0, 1, 1)];
+        for (int i = 0; i < draws.Length; i++)
+            for (int j = 0; j < i; j++) Assert.That(draws[i].Values.Intersect(draws[j].Values), Is.Empty);
+    }
+
+    [Test]
+    public void A_step_that_is_no_integer_is_refused() =>
+        OperatorContract.CheckShapesDisagree("RandomNormal", (g, v) => g.RandomNormal([3], v[0]!, 1, 2), [0], Argument.Input([1]));
+
+    private static Array64 Host(Shape shape, uint step, uint seed, uint stream)
+    {
+        var values = new float[shape.Count];
+        Philox.Normal(values, 0, step, seed, stream);
+        return new Array64(shape, OperatorContract.Widen(values));
+    }
+}

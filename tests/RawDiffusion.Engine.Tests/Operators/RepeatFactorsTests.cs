@@ -1,0 +1,86 @@
+using RawDiffusion.Engine.Operators;
+using RawDiffusion.Engine.Tests.Contract;
+
+namespace RawDiffusion.Engine.Tests.Operators;
+
+public sealed class RepeatFactorsTests
+{
+    private static readonly int[][] Counts = [[1], [4], [3, 1, 2], [0, 2, 0], [2, 2], [0], []];
+
+    [TestCaseSource(nameof(Counts))]
+    public void Each_factor_gets_its_trajectorys_row(int[] counts)
+    {
+        FactorGroups groups = Groups(counts);
+        foreach (Shape shape in (Shape[])[[counts.Length], [counts.Length, 7], [counts.Length, 3, 5, 20], [counts.Length, 17, 16, 3]])
+        {
+            OperatorContract.Check("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), a => Repeat(groups, a[0]!), Argument.Input(shape));
+        }
+    }
+
+    [TestCaseSource(nameof(Counts))]
+    public void An_embedding_is_added_on_the_way(int[] counts)
+    {
+        FactorGroups groups = Groups(counts);
+        OperatorContract.Check(
+            "RepeatFactorsEmbedding",
+            (g, v) => g.Apply(new RepeatFactors(groups), v),
+            a => References.AddEmbedding(Repeat(groups, a[0]!), a[1]!),
+            Argument.Input([counts.Length, 3, 5, 20]), Argument.Input([groups.Rows, 20]));
+    }
+
+    [Test]
+    public void The_mean_weighs_rows([ValueSource(nameof(Counts))] int[] counts, [Values] Activation onLoad, [Values] bool affine)
+    {
+        FactorGroups groups = Groups(counts);
+        foreach (int channels in (int[])[1, 3, 20, 33])
+        {
+            OperatorContract.Check(
+                "MeanFactors",
+                (g, v) => g.Apply(new MeanFactors(groups, onLoad), v),
+                a => References.MeanFactors(groups, References.Activate(onLoad, a[1] is { } scale ? References.Affine(a[0]!, scale) : a[0]!)),
+                Argument.Input([groups.Rows, 3, 5, channels]), affine ? Argument.Input([groups.Rows, 2, channels]) : null);
+        }
+    }
+
+    [Test]
+    public void NaN_reaches_its_trajectory_and_no_other([Values] Activation onLoad, [Values(0, 1)] int position)
+    {
+        FactorGroups groups = Groups([2, 1]);
+        OperatorContract.CheckNaN(
+            (g, v) => g.Apply(new MeanFactors(groups, onLoad), v),
+            a => References.MeanFactors(groups, References.Activate(onLoad, References.Affine(a[0]!, a[1]!))),
+            position, 21, Argument.Input([3, 2, 2, 20]), Argument.Input([3, 2, 20]));
+    }
+
+    [Test]
+    public void The_mean_of_k_factors_has_equal_weights()
+    {
+        FactorGroups groups = FactorGroups.Mean(2, 4);
+        Assert.That(groups.Weights, Is.EqualTo(Enumerable.Repeat(0.25f, 8)));
+        Assert.That(groups.Owner, Is.EqualTo(new[] { 0, 0, 0, 0, 1, 1, 1, 1 }));
+        Assert.That((groups.Trajectories, groups.Rows), Is.EqualTo((2, 8)));
+    }
+
+    [Test]
+    public void Mismatches_are_refused_with_names_and_shapes()
+    {
+        FactorGroups groups = Groups([2, 1]);
+        OperatorContract.CheckShapesDisagree("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), [0], Argument.Input([3, 4]));
+        OperatorContract.CheckShapesDisagree("RepeatFactors", (g, v) => g.Apply(new RepeatFactors(groups), v), [1], Argument.Input([2, 3, 3, 4]), Argument.Input([2, 4]));
+        OperatorContract.CheckShapesDisagree("MeanFactors", (g, v) => g.MeanFactors(v[0]!, groups), [0], Argument.Input([2, 3, 3, 4]));
+        OperatorContract.CheckShapesDisagree("MeanFactors", (g, v) => g.Apply(new MeanFactors(groups), v), [1], Argument.Input([3, 3, 3, 4]), Argument.Input([3, 1, 4]));
+        Assert.Throws<GraphException>(() => new FactorGroups([2, 1], [1, 1]));
+        Assert.Throws<GraphException>(() => new FactorGroups([2, -1], [1]));
+    }
+
+    // Weights as guidance makes them: of both signs, none like another.
+    private static FactorGroups Groups(int[] counts) => new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
+
+    private static Array64 Repeat(FactorGroups groups, Array64 x)
+    {
+        var y = new Array64(x.Shape.WithRows(groups.Rows));
+        int size = x.Values.Length / Math.Max(1, x.Shape[0]);
+        for (int r = 0; r < groups.Rows; r++) x.Values.AsSpan(groups.Owner[r] * size, size).CopyTo(y.Values.AsSpan(r * size));
+        return y;
+    }
+}
