@@ -25,9 +25,6 @@ public static class ImageFile
         throw file.Error($"expected a PNG, JPEG, PGM or PPM image, but the file starts with {Checkpoint.FirstBytes(file)}");
     }
 
-    /// <summary>Whether the system has the library that reads JPEG.</summary>
-    public static bool CanReadJpeg => TurboJpeg.IsAvailable;
-
     /// <summary>What to do to read JPEG where <see cref="CanReadJpeg"/> is false.</summary>
     public static string JpegAdvice => TurboJpeg.Missing;
 
