@@ -68,7 +68,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
-        if (options.Fuse) graph = FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)));
+        if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
         arena = new NativeBuffer(plan.ArenaBytes);
         owned.Add(arena);

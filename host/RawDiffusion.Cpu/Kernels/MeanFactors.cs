@@ -19,45 +19,65 @@ internal sealed unsafe class MeanFactorsKernel : CpuKernel<MeanFactors>
         where V : unmanaged
         where F : struct, IFunction<V>
     {
-        private readonly int[] firstRow = [.. FirstRows(((MeanFactors)node.Operator).Groups)];
-        private readonly float[] weights = [.. ((MeanFactors)node.Operator).Groups.Weights];
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* affine = context.PointerOrNull(node.Inputs[1]);
+        private readonly FactorMean<S, V, F> mean = new(((MeanFactors)node.Operator).Groups, node.Input(0).Shape,
+            context.Pointer(node.Input(0)), context.PointerOrNull(node.Inputs[1]));
+
         private readonly float* output = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at)
         {
             new Span<float>(output + at, Width * Channels).Clear();
-            for (int r = firstRow[n]; r < firstRow[n + 1]; r++)
-            {
-                float* source = x + ((nint)r * Height + y) * Width * Channels;
-                float* scales = affine == null ? null : affine + (nint)r * 2 * Channels;
-                for (int i = 0; i < Width; i++) Accumulate(source + i * Channels, output + at + i * Channels, scales, weights[r]);
-            }
+            mean.Accumulate(n, y, output + at);
         }
+    }
+}
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Accumulate(float* source, float* destination, float* scales, float weight)
-        {
-            V w = S.Splat(weight);
-            int i = 0;
-            for (; i <= Channels - S.Lanes; i += S.Lanes)
-            {
-                V v = S.Load(source + i);
-                if (scales != null) v = S.MultiplyAdd(v, S.Load(scales + i), S.Load(scales + Channels + i));
-                S.Store(S.MultiplyAdd(F.Apply(v), w, S.Load(destination + i)), destination + i);
-            }
-            if (i == Channels) return;
-            float* tail = stackalloc float[S.Lanes];
-            Pixel.Apply<S, V, F>(source + i, tail, Channels - i, scales == null ? null : scales + i, scales + Channels + i);
-            for (int j = 0; j < Channels - i; j++) destination[i + j] += weight * tail[j];
-        }
+/// <summary>Adds up image rows of a trajectory's factors, each through affine and activation, times its weight.</summary>
+internal sealed unsafe class FactorMean<S, V, F>(FactorGroups groups, Shape shape, float* x, float* affine)
+    where S : struct, ISimd<V>
+    where V : unmanaged
+    where F : struct, IFunction<V>
+{
+    private readonly int[] firstRow = [.. FirstRows(groups)];
+    private readonly float[] weights = [.. groups.Weights];
+    private readonly int height = shape[1];
+    private readonly int width = shape[2];
+    private readonly int channels = shape[3];
 
-        private static IEnumerable<int> FirstRows(FactorGroups groups)
+    public int Trajectories => firstRow.Length - 1;
+
+    /// <summary>destination += the weighted sum of row y of trajectory n's factors.</summary>
+    public void Accumulate(int n, int y, float* destination)
+    {
+        for (int r = firstRow[n]; r < firstRow[n + 1]; r++)
         {
-            int row = 0;
-            yield return 0;
-            foreach (int count in groups.Counts) yield return row += count;
+            float* source = x + ((nint)r * height + y) * width * channels;
+            float* scales = affine == null ? null : affine + (nint)r * 2 * channels;
+            for (int i = 0; i < width; i++) AddPixel(source + i * channels, destination + i * channels, scales, weights[r]);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void AddPixel(float* source, float* destination, float* scales, float weight)
+    {
+        V w = S.Splat(weight);
+        int i = 0;
+        for (; i <= channels - S.Lanes; i += S.Lanes)
+        {
+            V v = S.Load(source + i);
+            if (scales != null) v = S.MultiplyAdd(v, S.Load(scales + i), S.Load(scales + channels + i));
+            S.Store(S.MultiplyAdd(F.Apply(v), w, S.Load(destination + i)), destination + i);
+        }
+        if (i == channels) return;
+        float* tail = stackalloc float[S.Lanes];
+        Pixel.Apply<S, V, F>(source + i, tail, channels - i, scales == null ? null : scales + i, scales + channels + i);
+        for (int j = 0; j < channels - i; j++) destination[i + j] += weight * tail[j];
+    }
+
+    private static IEnumerable<int> FirstRows(FactorGroups groups)
+    {
+        int row = 0;
+        yield return 0;
+        foreach (int count in groups.Counts) yield return row += count;
     }
 }

@@ -23,15 +23,20 @@ public sealed record DenoiseStep(bool Clip) : Operator
     {
         Value prediction = Take(inputs, 0, "prediction", 4);
         RequireShape(inputs, 1, "x", prediction.Shape);
-        Value table = Take(inputs, 2, "table", 2);
-        Require(table.Shape[0] > 0 && table.Shape[1] == Columns, $"table {table} must have rows of {Columns} coefficients");
-        TableRow.StepCounter(inputs, 3);
-        RequireShape(inputs, 4, "noise", prediction.Shape);
+        RequireTable(inputs, prediction.Shape);
         return Take(inputs, 1, "x", 4).Shape;
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 10);
+
+    internal static void RequireTable(IReadOnlyList<Value?> inputs, Shape x)
+    {
+        Value table = Take(inputs, 2, "table", 2);
+        Require(table.Shape[0] > 0 && table.Shape[1] == Columns, $"table {table} must have rows of {Columns} coefficients");
+        TableRow.StepCounter(inputs, 3);
+        RequireShape(inputs, 4, "noise", x);
+    }
 }
 
 public static partial class GraphBuilder
