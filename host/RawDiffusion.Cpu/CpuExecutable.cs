@@ -159,7 +159,8 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private void Update()
     {
         for (int i = 0; i < swapped.Length; i++) Span(plan.Swaps[i].Next).CopyTo(Floats(swapped[i]));
-        foreach ((Value state, Value next) in plan.Copies) Span(next).CopyTo(Span(state));
+        // Not foreach: the enumerator of an interface is an allocation in every run.
+        for (int i = 0; i < plan.Copies.Count; i++) Span(plan.Copies[i].Next).CopyTo(Span(plan.Copies[i].State));
         for (int i = 0; i < swapped.Length; i++) Floats(swapped[i]).CopyTo(Span(plan.Swaps[i].State));
     }
 
