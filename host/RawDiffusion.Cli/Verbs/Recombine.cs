@@ -78,12 +78,12 @@ internal sealed class Recombine(Terminal terminal)
             models[modelOf[i]].Encode(device, Layout.ToNhwc(image.Planes, config.ImageChannels, pixels), 1, terminal.Cancellation))];
         Trajectory trajectory = Trajectory.Composition([.. Factors(picked, images.Count, config.NumComponents).Select(f => (Latent(f.Image, f.Factor), modelOf[f.Image]))]);
         using var sampler = new Sampler(device, models, [trajectory.Guided(samplingOptions.Guidance(result))], table, samplingOptions.Sampler(result, seed));
+        first.WarnNonFinite(terminal);
+        second?.WarnNonFinite(terminal);
         float[] sampled = ProgressDisplay.Run(terminal, "recombining", table.Count,
             stepDone => sampler.Run(noise.Of(0, 0).Span, _ => stepDone(), cancellation: terminal.Cancellation));
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         float[] recombined = Layout.ToNchw(sampled, config.ImageChannels, pixels);
-        first.WarnNonFinite(terminal);
-        second?.WarnNonFinite(terminal);
         ResultWriter.WarnNonFinite(terminal, recombined);
 
         ResultWriter.AddRow(folder, files, config, [.. images.Select(i => (ReadOnlyMemory<float>)i.Planes), recombined]);
