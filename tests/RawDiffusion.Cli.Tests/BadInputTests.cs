@@ -152,6 +152,14 @@ public sealed class BadInputTests : IDisposable
     }
 
     [Test]
+    public void Empty_names()
+    {
+        Rawdiffusion.Run("decompose", "--out", "").Failed(2, "--out takes DIR");
+        Rawdiffusion.Run("import", "").Failed(1, "no such file");
+        Decompose("--image", "").Failed(1, "no such file");
+    }
+
+    [Test]
     public void Devices_that_do_not_exist_here()
     {
         Decompose("--device", "cuda").Failed(1, "no cuda device");

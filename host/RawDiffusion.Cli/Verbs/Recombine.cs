@@ -24,8 +24,8 @@ internal sealed class Recombine(Terminal terminal)
     private readonly ModelOptions modelOptions = new();
     private readonly SamplingOptions samplingOptions = new();
     private readonly ImageOptions imageOptions = new();
-    private readonly Option<string?> checkpoint2 = OptionOf.Path("--checkpoint2", "FILE", "Model of the second image's factors [default: the same]");
-    private readonly Option<string?> pick = OptionOf.Path("--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
+    private readonly Option<string?> checkpoint2 = OptionOf.Text("--checkpoint2", "FILE", "Model of the second image's factors [default: the same]");
+    private readonly Option<string?> pick = OptionOf.Text("--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
     private readonly Option<bool> average = OptionOf.Flag("--average", "Average the images' compositions instead of picking factors");
 
     public static Command Create(Terminal terminal)
