@@ -79,6 +79,20 @@ public sealed class BadInputTests : IDisposable
     }
 
     [Test]
+    public void A_guard_names_the_step_and_the_operator_of_the_first_NaN()
+    {
+        string model = work.WriteModel("nan.safetensors", "A", edit: (name, tensor) => name == "middle_block.0.in_layers.2.bias"
+            ? Tensor.FromSingles(tensor.Shape, [0, float.NaN, .. new float[tensor.Count - 2]])
+            : tensor);
+        Decompose("--checkpoint", model, "--steps", "2", "--guard").Failed(1, "step 1 of 2: middle_block.0.in_layers.2", "produced NaN at element 1 ");
+        string picture = Goldens.PathOf("images/synth_20x24.png");
+        Rawdiffusion.Run("recombine", "--checkpoint", model, "--image", picture, picture, "--steps", "2", "--guard", "--threads", "1", "--out", work.Out)
+            .Failed(1, "step 1 of 2: middle_block.0.in_layers.2");
+        Assert.That(Directory.Exists(work.Out), Is.False);
+        Decompose("--checkpoint", Goldens.PathOf("A.pt"), "--steps", "2", "--guard").Succeeded();
+    }
+
+    [Test]
     public void An_image_that_is_none()
     {
         Decompose("--image", work.Write("text.png", "not an image"u8.ToArray())).Failed(1, "text.png", "expected a PNG, JPEG, PGM or PPM image");
@@ -135,6 +149,14 @@ public sealed class BadInputTests : IDisposable
     {
         Rawdiffusion.Run(["decompose", "--out", work.Out, .. options.Split(' ')]).Failed(2, parts);
         Assert.That(Directory.Exists(work.Out), Is.False);
+    }
+
+    [Test]
+    public void Empty_names()
+    {
+        Rawdiffusion.Run("decompose", "--out", "").Failed(2, "--out takes DIR");
+        Rawdiffusion.Run("import", "").Failed(1, "no such file");
+        Decompose("--image", "").Failed(1, "no such file");
     }
 
     [Test]

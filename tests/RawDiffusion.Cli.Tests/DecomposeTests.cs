@@ -43,7 +43,7 @@ public sealed class DecomposeTests : IDisposable
     {
         string images = work.WriteGolden("A", "x_start", "image");
         Rawdiffusion.RunProcess("decompose", "--checkpoint", Goldens.PathOf("A.pt"), "--num-head-channels", "16", "--image", images,
-            "--noise", work.WriteGoldenNoise("A"), "--threads", "2", "--separate", "--out", work.Out).Succeeded();
+            "--noise", work.WriteGoldenNoise("A"), "--threads", "1", "--separate", "--out", work.Out).Succeeded();
         string[] tiles = ["", "_factor0", "_factor1", "_factor2", "_input", "_reconstruction"];
         Assert.That(work.Results, Is.EquivalentTo(from b in new[] { 0, 1 } from t in tiles select $"image_{b}{t}.png"));
         Image expected = ImageFile.Read(Goldens.PathOf("A_official_row.png")), found = ImageFile.Read(Path.Combine(work.Out, "image_0.png"));
@@ -86,14 +86,14 @@ public sealed class DecomposeTests : IDisposable
     [TestCase("ddpm", "0")]
     public void The_same_seed_gives_the_same_bytes_whatever_the_threads(string sampler, string eta)
     {
-        byte[][] results = [Sample("1", "3"), Sample("2", "3"), Sample("2", "4")];
+        byte[][] results = [Sample("1", "3"), Sample("2", "3"), Sample("1", "4")];
         Assert.That(results[1], Is.EqualTo(results[0]), "2 threads");
         Assert.That(results[2], Is.Not.EqualTo(results[0]), "another seed");
 
         byte[] Sample(string threads, string seed)
         {
             string folder = work.PathOf($"{threads}-{seed}");
-            Rawdiffusion.RunProcess("decompose", "--sampler", sampler, "--eta", eta, "--steps", "4", "--seed", seed, "--threads", threads, "--raw", "--out", folder).Succeeded();
+            Rawdiffusion.RunProcess("decompose", "--sampler", sampler, "--eta", eta, "--steps", "2", "--seed", seed, "--threads", threads, "--raw", "--out", folder).Succeeded();
             return [.. File.ReadAllBytes(Path.Combine(folder, "result.safetensors")), .. File.ReadAllBytes(Path.Combine(folder, "sample.png"))];
         }
     }
