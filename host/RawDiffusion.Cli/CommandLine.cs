@@ -19,16 +19,16 @@ internal static class CommandLine
         try
         {
             RootCommand root = Root(terminal);
-            if (args.Length == 0) args = ["--help"];
-            ParseResult result = root.Parse(args);
+            ParseResult result = root.Parse(args.Length > 0 ? args : ["--help"]);
             if (result is { Errors.Count: > 0, Action: ParseErrorAction }) return Fail(terminal, Describe(result), ExitCode.Usage);
-            return result.Invoke(new InvocationConfiguration
+            int exitCode = result.Invoke(new InvocationConfiguration
             {
                 Output = terminal.Out,
                 Error = terminal.Error,
                 EnableDefaultExceptionHandler = false,
                 ProcessTerminationTimeout = null,
             });
+            return args.Length > 0 ? exitCode : ExitCode.Usage; // without a verb there is help, but nothing was done
         }
         catch (OperationCanceledException) when (terminal.Cancellation.IsCancellationRequested)
         {

@@ -20,13 +20,11 @@ internal static class Findings
 
     public static IEnumerable<Finding> Machine()
     {
-        GCMemoryInfo memory = GC.GetGCMemoryInfo();
         yield return new("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}");
         yield return new("runtime", RuntimeInformation.FrameworkDescription);
         yield return new("processors", $"{Environment.ProcessorCount}");
         yield return new("SIMD", string.Join(", ", Simd()));
-        yield return new("memory", string.Create(CultureInfo.InvariantCulture,
-            $"{memory.TotalAvailableMemoryBytes / 1073741824.0:0.0} GiB, {memory.MemoryLoadBytes * 100.0 / memory.TotalAvailableMemoryBytes:0}% in use"));
+        yield return new("memory", string.Create(CultureInfo.InvariantCulture, $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 1073741824.0:0.0} GiB"));
     }
 
     public static IEnumerable<Finding> Libraries()

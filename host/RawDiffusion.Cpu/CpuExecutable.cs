@@ -70,11 +70,13 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private readonly List<(Node Node, CpuLaunch Launch)> launches = [];
     private readonly CpuContext context;
     private readonly NativeBuffer[] swapped;
+    private readonly bool guard;
     private bool disposed;
 
     public CpuExecutable(CpuDevice device, Graph source, CompileOptions options)
     {
         pool = device.Pool;
+        guard = options.Guard;
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
@@ -115,10 +117,11 @@ internal sealed unsafe class CpuExecutable : IExecutable
     public void Run(CancellationToken cancellation = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
-        foreach ((_, CpuLaunch launch) in launches)
+        foreach ((Node node, CpuLaunch launch) in launches)
         {
             cancellation.ThrowIfCancellationRequested();
             pool.Run(launch);
+            if (guard) Check(node);
         }
         Update();
     }
@@ -143,6 +146,14 @@ internal sealed unsafe class CpuExecutable : IExecutable
         disposed = true;
         foreach (NativeBuffer buffer in owned) buffer.Dispose();
         owned.Clear();
+    }
+
+    private void Check(Node node)
+    {
+        if (node.Output.DType != DType.F32) return;
+        Span<float> values = Span(node.Output);
+        for (int i = 0; i < values.Length; i++)
+            if (!float.IsFinite(values[i])) throw new NonFiniteException(node, i, values[i]);
     }
 
     private void Update()

@@ -8,6 +8,7 @@ namespace RawDiffusion.Cpu;
 /// </summary>
 public sealed unsafe class NativeBuffer : IDisposable
 {
+    private const int Alignment = 64;
     private static readonly Lock Gate = new();
     private static readonly Dictionary<NativeBuffer, string> Live = [];
     private void* memory;
@@ -17,8 +18,8 @@ public sealed unsafe class NativeBuffer : IDisposable
     public NativeBuffer(long bytes)
     {
         ByteCount = bytes;
-        memory = NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 64), 64);
-        NativeMemory.Clear(memory, (nuint)bytes);
+        // Not AlignedAlloc and Clear: large blocks then come as fresh zero pages that nobody has to write first.
+        memory = NativeMemory.AllocZeroed((nuint)bytes + Alignment);
         if (TrackAllocations)
             lock (Gate) Live.Add(this, Environment.StackTrace);
     }
@@ -43,7 +44,7 @@ public sealed unsafe class NativeBuffer : IDisposable
 
     /// <summary>First byte, as floats.</summary>
     /// <exception cref="ObjectDisposedException">The buffer was freed.</exception>
-    public float* Pointer => memory != null ? (float*)memory : throw new ObjectDisposedException(nameof(NativeBuffer));
+    public float* Pointer => memory != null ? (float*)(((nint)memory + Alignment - 1) & -Alignment) : throw new ObjectDisposedException(nameof(NativeBuffer));
 
     /// <inheritdoc/>
     public void Dispose()
@@ -55,7 +56,7 @@ public sealed unsafe class NativeBuffer : IDisposable
 
     private void Free()
     {
-        NativeMemory.AlignedFree(memory);
+        NativeMemory.Free(memory);
         memory = null;
     }
 }

@@ -33,6 +33,7 @@ public interface IExecutable : IDisposable
 
     /// <summary>Executes all nodes and the state updates.</summary>
     /// <exception cref="OperationCanceledException">Cancelled between two kernels; states may be half updated.</exception>
+    /// <exception cref="NonFiniteException">With <see cref="CompileOptions.Guard"/>: a kernel produced NaN or infinity.</exception>
     void Run(CancellationToken cancellation = default);
 
     /// <summary>Executes once and times each kernel.</summary>
@@ -57,6 +58,12 @@ public sealed record CompileOptions
 
     /// <summary>Merge nodes into the convolutions and pools that read or feed them.</summary>
     public bool Fuse { get; init; } = true;
+
+    /// <summary>
+    /// Look through every kernel's output for NaN and infinity: <see cref="IExecutable.Run"/> then throws
+    /// <see cref="NonFiniteException"/> at the first. Slow.
+    /// </summary>
+    public bool Guard { get; init; }
 
     /// <summary>Let values whose lifetimes do not overlap share memory.</summary>
     public bool ReuseMemory { get; init; } = true;

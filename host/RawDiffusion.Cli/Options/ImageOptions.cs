@@ -16,9 +16,9 @@ internal sealed class ImageOptions
         CustomParser = result => [.. result.Tokens.Select(t => t.Value)],
     };
 
-    private readonly Option<string?> output = OptionOf.Path("--out", "DIR", "Folder for the results [default: out]");
-    private readonly Option<string?> noise = OptionOf.Path("--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
-    private readonly Option<string?> crop = OptionOf.Path("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
+    private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder for the results [default: out]");
+    private readonly Option<string?> noise = OptionOf.Text("--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
+    private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
     private readonly Option<bool> raw = OptionOf.Flag("--raw", "Also write result.safetensors, before clamping to displayable range");
     private readonly Option<bool> separate = OptionOf.Flag("--separate", "Also write each image of a row as a file of its own");
 

@@ -16,7 +16,7 @@ internal sealed class ModelOptions
     private readonly Option<int?> numHeadChannels = OptionOf.Integer("--num-head-channels", "Channels of an attention head [default: 64]", 1);
 
     /// <summary>The model's file.</summary>
-    public Option<string?> Checkpoint { get; } = OptionOf.Path("--checkpoint", "FILE", "Model: .pt of PyTorch or .safetensors [default: the untrained model in weights/]");
+    public Option<string?> Checkpoint { get; } = OptionOf.Text("--checkpoint", "FILE", "Model: .pt of PyTorch or .safetensors [default: the untrained model in weights/]");
 
     public void AddTo(Command command)
     {

@@ -8,7 +8,7 @@ internal sealed class NetworkOptions
 {
     private readonly ModelOptions modelOptions = new();
 
-    private readonly Option<string?> preset = OptionOf.Path("--preset", "NAME", $"Published architecture, with random weights ({string.Join("|", Presets.Names)})");
+    private readonly Option<string?> preset = OptionOf.Text("--preset", "NAME", $"Published architecture, with random weights ({string.Join("|", Presets.Names)})");
     private readonly Option<int?> batch = OptionOf.Integer("--batch", "Images at once [default: 1]", 1, 4096);
     private readonly Option<int?> repeat = OptionOf.Integer("--repeat", "Measured steps [default: 20]", 1, 100_000);
 

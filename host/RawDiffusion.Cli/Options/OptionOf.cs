@@ -14,14 +14,14 @@ internal static class OptionOf
         HelpName = "N",
         CustomParser = result =>
         {
-            if (int.TryParse(Text(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max) return value;
+            if (int.TryParse(Value(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max) return value;
             string range = (min, max) switch
             {
                 (int.MinValue, _) => "",
                 (_, int.MaxValue) => $" of at least {min}",
                 _ => $" from {min} to {max}",
             };
-            result.AddError($"{name} takes a whole number{range}, found '{Text(result)}'");
+            result.AddError($"{name} takes a whole number{range}, found '{Value(result)}'");
             return null;
         },
     };
@@ -33,8 +33,8 @@ internal static class OptionOf
         HelpName = "X",
         CustomParser = result =>
         {
-            if (double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)) return value;
-            result.AddError($"{name} takes a number, found '{Text(result)}'");
+            if (double.TryParse(Value(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)) return value;
+            result.AddError($"{name} takes a number, found '{Value(result)}'");
             return null;
         },
     };
@@ -50,22 +50,26 @@ internal static class OptionOf
             DefaultValueFactory = _ => defaultValue,
             CustomParser = result =>
             {
-                if (!all.Contains(Text(result))) result.AddError($"{name} takes {string.Join(", ", all[..^1])} or {all[^1]}, found '{Text(result)}'");
-                return Text(result);
+                if (!all.Contains(Value(result))) result.AddError($"{name} takes {string.Join(", ", all[..^1])} or {all[^1]}, found '{Value(result)}'");
+                return Value(result);
             },
         };
     }
 
-    /// <summary>The name of a file or folder.</summary>
-    public static Option<string?> Path(string name, string helpName, string description) => new(name)
+    /// <summary>The name of a file or folder, or other text that is not empty.</summary>
+    public static Option<string?> Text(string name, string helpName, string description) => new(name)
     {
         Description = description,
         HelpName = helpName,
-        CustomParser = Text,
+        CustomParser = result =>
+        {
+            if (Value(result).Length == 0) result.AddError($"{name} takes {helpName}, found ''");
+            return Value(result);
+        },
     };
 
     /// <summary>On or off.</summary>
     public static Option<bool> Flag(string name, string description) => new(name) { Description = description };
 
-    private static string Text(ArgumentResult result) => result.Tokens[0].Value;
+    private static string Value(ArgumentResult result) => result.Tokens[0].Value;
 }

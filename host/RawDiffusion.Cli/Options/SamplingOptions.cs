@@ -1,6 +1,7 @@
 using System.CommandLine;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli.Options;
 
@@ -18,6 +19,8 @@ internal sealed class SamplingOptions
     private readonly Option<string> schedule = OptionOf.Choice("--schedule", "Noise schedule of training", "squaredcos", "linear");
     private readonly Option<int?> diffusionSteps = OptionOf.Integer("--diffusion-steps", "Steps of the training process [default: 1000]", 1, 1_000_000);
 
+    private readonly Option<bool> guard = OptionOf.Flag("--guard", "Stop at the first NaN or infinity, and name the operator that produced it");
+
     public void AddTo(Command command)
     {
         command.Options.Add(sampler);
@@ -28,11 +31,17 @@ internal sealed class SamplingOptions
         command.Options.Add(predict);
         command.Options.Add(schedule);
         command.Options.Add(diffusionSteps);
+        command.Options.Add(guard);
     }
 
     public float Guidance(ParseResult result) => (float)(result.GetValue(guidance) ?? 1);
 
-    public SamplerOptions Sampler(ParseResult result, uint seed) => new() { Clip = !result.GetValue(noClip), Seed = seed };
+    public SamplerOptions Sampler(ParseResult result, uint seed) => new()
+    {
+        Clip = !result.GetValue(noClip),
+        Seed = seed,
+        Compile = new CompileOptions { Guard = result.GetValue(guard) },
+    };
 
     /// <summary>All steps.</summary>
     /// <exception cref="UsageException">Values that do not go together.</exception>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using RawDiffusion.Engine;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -15,8 +16,25 @@ internal static class ProgressDisplay
     /// <param name="what">What is being done.</param>
     /// <param name="total">Number of steps.</param>
     /// <param name="work">Calls its argument after each step.</param>
-    public static T Run<T>(Terminal terminal, string what, int total, Func<Action, T> work) =>
-        terminal.DrawsProgress ? Draw(terminal, what, total, work) : Log(terminal, what, total, work);
+    /// <exception cref="CommandException">A guarded device met a NaN or an infinity; the message names the step too.</exception>
+    public static T Run<T>(Terminal terminal, string what, int total, Func<Action, T> work)
+    {
+        int done = 0;
+        try
+        {
+            return terminal.DrawsProgress ? Draw(terminal, what, total, Counted) : Log(terminal, what, total, Counted);
+        }
+        catch (NonFiniteException e)
+        {
+            throw new CommandException($"step {done + 1} of {total}: {e.Message}");
+        }
+
+        T Counted(Action stepDone) => work(() =>
+        {
+            done++;
+            stepDone();
+        });
+    }
 
     private static T Log<T>(Terminal terminal, string what, int total, Func<Action, T> work)
     {

@@ -59,12 +59,19 @@ internal sealed class Decompose(Terminal terminal)
         float[] planes = [.. images.SelectMany(i => i.Planes)];
         float[] latents = decomposer.Encode(Layout.ToNhwc(planes, config.ImageChannels, pixels), images.Count, terminal.Cancellation);
         string what = images.Count == 1 ? $"decomposing {images[0].Stem}" : $"decomposing {images.Count} images";
-        Decomposition sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(images.Count),
-            stepDone => decomposer.Sample(latents, images.Count, noise.Of, stepDone, terminal.Cancellation));
+        Decomposition sampled;
+        try
+        {
+            sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(images.Count),
+                stepDone => decomposer.Sample(latents, images.Count, noise.Of, stepDone, terminal.Cancellation));
+        }
+        finally
+        {
+            model.WarnNonFinite(terminal);
+        }
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         float[] factors = Layout.ToNchw(sampled.Factors, config.ImageChannels, pixels);
         float[] reconstructions = Layout.ToNchw(sampled.Reconstructions, config.ImageChannels, pixels);
-        model.WarnNonFinite(terminal);
         ResultWriter.WarnNonFinite(terminal, reconstructions);
 
         for (int b = 0; b < images.Count; b++)

@@ -15,7 +15,7 @@ internal sealed class Import(Terminal terminal)
     private readonly DeviceOptions deviceOptions = new();
     private readonly ModelOptions modelOptions = new();
     private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors" };
-    private readonly Option<string?> target = OptionOf.Path("--to", "FILE", "Write the model's weights as .safetensors or .pt");
+    private readonly Option<string?> target = OptionOf.Text("--to", "FILE", "Write the model's weights as .safetensors or .pt");
 
     public static Command Create(Terminal terminal)
     {

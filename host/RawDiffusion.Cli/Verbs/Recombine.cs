@@ -24,8 +24,8 @@ internal sealed class Recombine(Terminal terminal)
     private readonly ModelOptions modelOptions = new();
     private readonly SamplingOptions samplingOptions = new();
     private readonly ImageOptions imageOptions = new();
-    private readonly Option<string?> checkpoint2 = OptionOf.Path("--checkpoint2", "FILE", "Model of the second image's factors [default: the same]");
-    private readonly Option<string?> pick = OptionOf.Path("--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
+    private readonly Option<string?> checkpoint2 = OptionOf.Text("--checkpoint2", "FILE", "Model of the second image's factors [default: the same]");
+    private readonly Option<string?> pick = OptionOf.Text("--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
     private readonly Option<bool> average = OptionOf.Flag("--average", "Average the images' compositions instead of picking factors");
 
     public static Command Create(Terminal terminal)
@@ -78,12 +78,12 @@ internal sealed class Recombine(Terminal terminal)
             models[modelOf[i]].Encode(device, Layout.ToNhwc(image.Planes, config.ImageChannels, pixels), 1, terminal.Cancellation))];
         Trajectory trajectory = Trajectory.Composition([.. Factors(picked, images.Count, config.NumComponents).Select(f => (Latent(f.Image, f.Factor), modelOf[f.Image]))]);
         using var sampler = new Sampler(device, models, [trajectory.Guided(samplingOptions.Guidance(result))], table, samplingOptions.Sampler(result, seed));
+        first.WarnNonFinite(terminal);
+        second?.WarnNonFinite(terminal);
         float[] sampled = ProgressDisplay.Run(terminal, "recombining", table.Count,
             stepDone => sampler.Run(noise.Of(0, 0).Span, _ => stepDone(), cancellation: terminal.Cancellation));
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         float[] recombined = Layout.ToNchw(sampled, config.ImageChannels, pixels);
-        first.WarnNonFinite(terminal);
-        second?.WarnNonFinite(terminal);
         ResultWriter.WarnNonFinite(terminal, recombined);
 
         ResultWriter.AddRow(folder, files, config, [.. images.Select(i => (ReadOnlyMemory<float>)i.Planes), recombined]);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 
@@ -246,11 +247,12 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
         NativeBuffer packed = context.Allocate((long)panels * Positions * inputs * columns);
         using NativeBuffer plain = context.ReadConstant(weight) ?? throw new GraphException($"the weight {weight} must be a constant");
         (nint from, nint to) = ((nint)plain.Pointer, (nint)packed.Pointer);
-        Parallel.For(0, outputs, o =>
+        // Outputs in groups that are neighbours in a panel; a panel's width is a multiple of a group's.
+        Parallel.For(0, (outputs + Winograd.FilterGroup - 1) / Winograd.FilterGroup, group =>
         {
-            float* filters = (float*)from + (nint)o * 9 * inputs;
+            int o = group * Winograd.FilterGroup;
             float* panel = (float*)to + (nint)(o / columns) * Positions * inputs * columns + o % columns;
-            for (int c = 0; c < inputs; c++) Winograd.TransformFilter(filters + c, inputs, panel + c * columns, (nint)inputs * columns);
+            Winograd.TransformFilters((float*)from + (nint)o * 9 * inputs, Math.Min(Winograd.FilterGroup, outputs - o), inputs, panel, columns);
         });
         return packed.Pointer;
     }
@@ -269,30 +271,55 @@ internal static unsafe class Winograd
     public const float A = 0.625f;
     public const float B = 1.5f;
 
-    /// <summary>G g G^T in double: nine taps, <paramref name="tap"/> floats apart, to 36 values.</summary>
+    /// <summary>Output channels that <see cref="TransformFilters"/> takes at once.</summary>
+    public const int FilterGroup = 8;
+
+    /// <summary>G g G^T in double for a group of output channels and all input channels.</summary>
+    /// <param name="filters">[outputs, 9, inputs].</param>
+    /// <param name="outputs">1 to <see cref="FilterGroup"/>; results beyond are zero.</param>
+    /// <param name="inputs">Input channels.</param>
+    /// <param name="destination">36 matrices [inputs][columns], at the group's first column.</param>
+    /// <param name="columns">Floats between rows of a matrix.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void TransformFilter(float* filter, nint tap, float* destination, nint stride)
+    public static void TransformFilters(float* filters, int outputs, int inputs, float* destination, int columns)
     {
-        double* half = stackalloc double[InTile * 3];
-        for (int j = 0; j < 3; j++) Multiply(filter[j * tap], filter[(3 + j) * tap], filter[(6 + j) * tap], half + j, 3);
-        double* row = stackalloc double[InTile];
-        for (int i = 0; i < InTile; i++)
+        float* taps = stackalloc float[9 * FilterGroup];
+        Vector512<double>* half = stackalloc Vector512<double>[InTile * 3];
+        Vector512<double>* row = stackalloc Vector512<double>[InTile];
+        new Span<float>(taps, 9 * FilterGroup).Clear();
+        nint matrix = (nint)inputs * columns;
+        for (int c = 0; c < inputs; c++, filters++, destination += columns)
         {
-            Multiply(half[i * 3], half[i * 3 + 1], half[i * 3 + 2], row, 1);
-            for (int j = 0; j < InTile; j++) destination[(i * InTile + j) * stride] = (float)row[j];
+            for (int o = 0; o < outputs; o++)
+                for (int tap = 0; tap < 9; tap++) taps[tap * FilterGroup + o] = filters[((nint)o * 9 + tap) * inputs];
+            for (int j = 0; j < 3; j++) Multiply(Tap(taps, j), Tap(taps, 3 + j), Tap(taps, 6 + j), half + j, 3);
+            for (int i = 0; i < InTile; i++)
+            {
+                Multiply(half[i * 3], half[i * 3 + 1], half[i * 3 + 2], row, 1);
+                for (int j = 0; j < InTile; j++)
+                    Vector256.Narrow(row[j].GetLower(), row[j].GetUpper()).Store(destination + (i * InTile + j) * matrix);
+            }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Multiply(double g0, double g1, double g2, double* destination, int stride)
+    private static Vector512<double> Tap(float* taps, int tap)
+    {
+        Vector256<float> values = Vector256.Load(taps + tap * FilterGroup);
+        return Vector512.Create(Vector256.WidenLower(values), Vector256.WidenUpper(values));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Multiply(Vector512<double> g0, Vector512<double> g1, Vector512<double> g2, Vector512<double>* destination, int stride)
     {
         const double a2 = (double)A * A, b2 = (double)B * B;
         const double atA = 1 / (2 * a2 * (a2 - b2)), atB = 1 / (2 * b2 * (b2 - a2));
-        destination[0] = g0 / (a2 * b2);
-        destination[stride] = (g0 + A * g1 + a2 * g2) * atA;
-        destination[2 * stride] = (g0 - A * g1 + a2 * g2) * atA;
-        destination[3 * stride] = (g0 + B * g1 + b2 * g2) * atB;
-        destination[4 * stride] = (g0 - B * g1 + b2 * g2) * atB;
+        Vector512<double> evenA = (g0 + g2 * a2) * atA, oddA = g1 * (A * atA), evenB = (g0 + g2 * b2) * atB, oddB = g1 * (B * atB);
+        destination[0] = g0 * (1 / (a2 * b2));
+        destination[stride] = evenA + oddA;
+        destination[2 * stride] = evenA - oddA;
+        destination[3 * stride] = evenB + oddB;
+        destination[4 * stride] = evenB - oddB;
         destination[5 * stride] = g2;
     }
 }

@@ -18,12 +18,12 @@ public sealed class LatentEncoder(ModelWeights weights)
     public Value Encode(Graph g, Value x)
     {
         using IDisposable scope = g.Scope("latent_encoder");
-        Value h = g.Relu(Conv(g, x, "0", bias: true));
+        Value h = g.Relu(Conv(g, x, "0", bias: true), "1");
         int module = 2;
         for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
         {
             h = BasicBlock(g, h, $"{module}");
-            h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2)); // half the size, rounded up; twice the channels
+            h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2), $"{module + 3}"); // half the size, rounded up; twice the channels
         }
         int channels = h.Shape[^1];
         h = g.Reshape(h, [x.Shape[0], h.Shape[1] * h.Shape[2] * channels], "14");

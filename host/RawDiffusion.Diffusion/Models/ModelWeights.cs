@@ -1,3 +1,5 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 
@@ -40,30 +42,41 @@ public sealed class ModelWeights(TensorFile file)
         Check(name, destination);
     }
 
-    // [rows, a, b] becomes [rows, b, a].
-    private void ReadTransposed(string name, Span<float> destination, int rows, int a, int b)
+    // [rows, a, b] becomes [rows, b, a], row by row in place, so that no second copy of a large tensor exists.
+    private unsafe void ReadTransposed(string name, Span<float> destination, int rows, int a, int b)
     {
-        if (b == 1)
+        Read(name, destination);
+        if (b == 1) return;
+        int count = a * b;
+        fixed (float* all = destination)
         {
-            Read(name, destination);
-            return;
-        }
-        var source = new float[destination.Length];
-        Read(name, source);
-        for (int r = 0; r < rows; r++)
-        {
-            Span<float> from = source.AsSpan(r * a * b, a * b), to = destination.Slice(r * a * b, a * b);
-            for (int i = 0; i < a; i++)
-                for (int j = 0; j < b; j++) to[j * a + i] = from[i * b + j];
+            nint first = (nint)all;
+            Parallel.For(0, rows, () => new float[count], (r, _, copy) =>
+            {
+                float* row = (float*)first + (nint)r * count;
+                new Span<float>(row, count).CopyTo(copy);
+                fixed (float* source = copy)
+                {
+                    for (int j = 0; j < b; j++, row += a)
+                    {
+                        float* from = source + j;
+                        for (int i = 0; i < a; i++, from += b) row[i] = *from;
+                    }
+                }
+                return copy;
+            }, _ => { });
         }
     }
 
     private void Check(string name, ReadOnlySpan<float> values)
     {
         // x - x is 0 for every finite x and NaN for the others, so one sum tells.
-        float sum = 0;
-        foreach (float value in values) sum += value - value;
-        if (sum == 0) return;
+        Vector<float> sum = Vector<float>.Zero;
+        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        foreach (Vector<float> v in vectors) sum += v - v;
+        float rest = Vector.Sum(sum);
+        foreach (float value in values[(vectors.Length * Vector<float>.Count)..]) rest += value - value;
+        if (rest == 0) return;
         for (int i = 0; i < values.Length; i++)
         {
             if (float.IsFinite(values[i])) continue;

@@ -40,7 +40,11 @@ internal sealed class GoldenTrajectories(GoldenModel golden)
     }
 
     /// <summary>The models' prediction at the golden x_t of an image and timestep t, by the parts a sampler is made of.</summary>
-    public float[] Predict(int image, long t, IReadOnlyList<Trajectory> trajectories, DecompModel? second = null)
+    public float[] Predict(int image, long t, IReadOnlyList<Trajectory> trajectories, DecompModel? second = null) =>
+        Predict(golden.Read("x_t").AsSpan(image * ImageCount, ImageCount), t, trajectories, second);
+
+    /// <summary>The models' prediction at any x.</summary>
+    public float[] Predict(ReadOnlySpan<float> x, float t, IReadOnlyList<Trajectory> trajectories, DecompModel? second = null)
     {
         DecompModel[] models = second is null ? [golden.Model] : [golden.Model, second];
         var g = new Graph();
@@ -48,7 +52,7 @@ internal sealed class GoldenTrajectories(GoldenModel golden)
         Value y = Sampler.Predict(g, models, trajectories, g.Input("x", [1, size, size, 3]), g.Constant("t", [1], [t]), null);
         g.Output("y", y);
         using IExecutable executable = GoldenModel.Device.Compile(g);
-        executable.Write("x", golden.Read("x_t").AsSpan(image * ImageCount, ImageCount));
+        executable.Write("x", x);
         Sampler.WriteLatents(executable, models, trajectories);
         executable.Run();
         var result = new float[ImageCount];

@@ -55,6 +55,19 @@ public sealed class SamplerVariantTests
     }
 
     [Test]
+    public void MeanVarianceAndX0OfOneAncestralStep()
+    {
+        // A step's mean is what it gives without noise; x0 is what a table gives that stops there.
+        float[] x = golden.Read("ddpm.x_T");
+        float[] prediction = of.Predict(x, 999, [of.Composition(0)]);
+        SamplingStep step = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart)[0];
+        float[] x0 = [.. prediction.Select(p => Math.Clamp(p, -1f, 1f))];
+        golden.Check("ddpm.p_mean_variance.t999.pred_xstart", x0);
+        golden.Check("ddpm.p_mean_variance.t999.mean", [.. x0.Zip(x, (p, xt) => step.XStart * p + step.X * xt)]);
+        golden.Check("ddpm.p_mean_variance.t999.log_variance", [2 * MathF.Log(step.Sigma)]);
+    }
+
+    [Test]
     public void LastAncestralStepsAddNoNoiseAtTheEnd()
     {
         // The tail of the full chain: t = 4, 3, 2, 1, 0 with the first five noises.

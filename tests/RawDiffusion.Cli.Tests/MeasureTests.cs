@@ -1,0 +1,106 @@
+using System.Text.Json;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Formats;
+using RawDiffusion.Testing;
+
+namespace RawDiffusion.Cli.Tests;
+
+[Parallelizable(ParallelScope.All), FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public sealed class MeasureTests
+{
+    [TestCase("step", 3)]
+    [TestCase("decompose", 6)]
+    public void Bench_tells_time_rate_and_memory(string what, int rows)
+    {
+        string[] bench = ["bench", "--checkpoint", Goldens.PathOf("A.pt"), "--what", what, "--threads", "1", "--repeat", "4", "--json"];
+        JsonElement json = Rawdiffusion.Run(bench).Succeeded().Json, twice = Rawdiffusion.Run([.. bench, "--batch", "2"]).Succeeded().Json;
+        JsonElement seconds = json.GetProperty("seconds_per_step");
+        double[] spread = [.. new[] { "min", "lower_quartile", "median", "upper_quartile", "max" }.Select(n => seconds.GetProperty(n).GetDouble())];
+        Assert.That(spread, Is.Ordered);
+        double gflop = json.GetProperty("gflop_per_step").GetDouble();
+        Assert.That(gflop, Is.EqualTo(rows * 0.674).Within(5).Percent); // 0.67 GFLOP a factor evaluation
+        Assert.That(json.GetProperty("gflops").GetDouble(), Is.EqualTo(gflop / spread[2]).Within(1e-6));
+        Assert.That(twice.GetProperty("gflop_per_step").GetDouble(), Is.EqualTo(2 * gflop).Within(1).Percent);
+        Assert.That(twice.GetProperty("executable_bytes").GetInt64(), Is.GreaterThan(json.GetProperty("executable_bytes").GetInt64()));
+        Assert.That(json.GetProperty("peak_memory_bytes").GetInt64(), Is.GreaterThan(json.GetProperty("executable_bytes").GetInt64()));
+    }
+
+    [Test]
+    public void Bench_measures_presets_and_more_steps_than_the_chain_has()
+    {
+        Rawdiffusion.Run("bench", "--preset", "tetris", "--threads", "1", "--repeat", "1").Succeeded();
+        Outcome outcome = Rawdiffusion.Run("bench", "--checkpoint", Goldens.PathOf("A.pt"), "--threads", "1", "--repeat", "50").Succeeded();
+        Assert.That(outcome.Out, Does.Contain("seconds per step  median").And.Contain("GFLOP/s").And.Contain("peak"));
+        Rawdiffusion.Run("bench").Failed(2, "--checkpoint FILE or --preset NAME");
+        Rawdiffusion.Run("bench", "--preset", "clevr", "--checkpoint", "x.pt").Failed(2, "either");
+        Rawdiffusion.Run("bench", "--preset", "imagenet").Failed(2, "'imagenet'", "clevr, celebahq");
+    }
+
+    [Test]
+    public void Profile_lists_nodes_and_kernels()
+    {
+        string[] profile = ["profile", "--checkpoint", Goldens.PathOf("A.pt"), "--threads", "1", "--repeat", "3"];
+        JsonElement json = Rawdiffusion.Run([.. profile, "--json"]).Succeeded().Json;
+        JsonElement[] nodes = [.. json.GetProperty("nodes").EnumerateArray()], kernels = [.. json.GetProperty("kernels").EnumerateArray()];
+        Assert.That(nodes.Select(n => n.GetProperty("name").GetString()), Does.Contain("middle_block.1.attention"));
+        Assert.That(kernels.Sum(k => k.GetProperty("calls").GetInt32()), Is.EqualTo(nodes.Length));
+        Assert.That(kernels.Sum(k => k.GetProperty("seconds").GetDouble()), Is.EqualTo(json.GetProperty("seconds").GetDouble()).Within(1e-9));
+        Assert.That(Rawdiffusion.Run(profile).Succeeded().Out, Does.Contain("input_blocks.0.0").And.Contain("100.0%"));
+    }
+
+    [Test]
+    public void Doctor_tells_what_it_found()
+    {
+        Outcome outcome = Rawdiffusion.Run("doctor").Succeeded();
+        foreach (string part in new[] { ".NET 10", "SIMD", "turbojpeg", "GPU driver", "NVRTC", "untrained-tiny.safetensors", "sample.png", "cpu (" })
+            Assert.That(outcome.Out, Does.Contain(part).IgnoreCase);
+        Assert.That(Rawdiffusion.Run("doctor", "--json").Succeeded().Json.GetProperty("default_model").GetString(), Does.EndWith("untrained-tiny.safetensors"));
+    }
+
+    [Test]
+    public void Presets_are_architectures_that_their_own_weights_tell()
+    {
+        foreach (string name in Presets.Names)
+        {
+            UNetConfig config = Presets.Get(name);
+            using TensorFile weights = RandomWeights.Of(config);
+            Assert.That(ArchitectureInference.Infer(weights), Is.EqualTo(config), name);
+        }
+        // The golden configuration C is the published CLEVR model.
+        Assert.That(Presets.Get("clevr").ParameterCount, Is.EqualTo(31_691_459));
+    }
+
+    [Test]
+    public void Random_weights_are_as_PyTorch_initialises_layers()
+    {
+        using TensorFile weights = RandomWeights.Of(Presets.Get("tetris")), other = RandomWeights.Of(Presets.Get("tetris"), seed: 1);
+        float[] conv = weights["input_blocks.1.0.in_layers.2.weight"].ToSingles(), bias = weights["input_blocks.1.0.in_layers.2.bias"].ToSingles();
+        double bound = 1 / Math.Sqrt(64 * 9);
+        Assert.That(conv.Max(MathF.Abs), Is.LessThanOrEqualTo(bound).And.GreaterThan(0.99 * bound));
+        Assert.That(conv.Average(), Is.Zero.Within(0.02 * bound));
+        Assert.That(bias.Max(MathF.Abs), Is.LessThanOrEqualTo(bound).And.GreaterThan(0.8 * bound));
+        Assert.That(weights["out.0.weight"].ToSingles(), Is.All.EqualTo(1));
+        Assert.That(weights["out.0.bias"].ToSingles(), Is.All.EqualTo(0));
+        Assert.That(weights["latent_encoder.2.bn1.running_mean"].ToSingles(), Is.All.EqualTo(0));
+        Assert.That(weights["latent_encoder.2.bn1.running_var"].ToSingles(), Is.All.EqualTo(1));
+        Assert.That(other["input_blocks.1.0.in_layers.2.weight"].ToSingles(), Is.Not.EqualTo(conv));
+    }
+
+    [Test]
+    public void The_default_model_is_the_one_that_its_tool_makes()
+    {
+        using TensorFile file = SafeTensors.Open(DefaultFiles.Model());
+        using TensorFile made = RandomWeights.Of(ArchitectureInference.Infer(file));
+        Assert.That(file.Metadata["rawdiffusion.trained"], Is.EqualTo("false"));
+        foreach (string name in made.Names)
+            Assert.That(file[name].ToSingles(), Is.EqualTo(made[name].ToSingles().Select(x => (float)(Half)x)), name);
+    }
+
+    [Test]
+    public void Quartiles_are_interpolated()
+    {
+        Assert.That(Spread.Of([4, 1, 3, 2]), Is.EqualTo(new Spread(1, 1.75, 2.5, 3.25, 4)));
+        Assert.That(Spread.Of([7]), Is.EqualTo(new Spread(7, 7, 7, 7, 7)));
+    }
+}
