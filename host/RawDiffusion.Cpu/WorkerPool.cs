@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 
 namespace RawDiffusion.Cpu;
@@ -5,12 +6,18 @@ namespace RawDiffusion.Cpu;
 /// <summary>
 /// Persistent threads that share the tasks of one launch at a time. A launch's split into tasks never depends on the
 /// number of threads, and tasks write disjoint memory, so results do not depend on it either; which thread takes a task
-/// is decided as it runs, which keeps a disturbed core from holding up the others.
+/// is decided as it runs.
 /// </summary>
+/// <remarks>
+/// A launch is done when its tasks are, not when every worker has noticed it: on a machine that is busy with other
+/// things a worker that never got a core holds nobody up. For that a claim of a task names the launch it is for: one
+/// 64-bit ticket holds the launch's number and the next task, and is closed while the launch's fields change.
+/// </remarks>
 internal sealed unsafe class WorkerPool : IDisposable
 {
-    // Launches follow each other within microseconds; a worker that sleeps needs some 50 to wake up.
-    private const int SpinsBeforeSleep = 4000;
+    // Launches follow each other within microseconds, and a sleeping worker needs some 50 to wake up; but a worker that
+    // spins long takes a core from others.
+    private static readonly long SpinTicks = Stopwatch.Frequency / 10_000;
 
     private readonly Thread[] workers;
     private readonly Lock running = new();
@@ -19,12 +26,12 @@ internal sealed unsafe class WorkerPool : IDisposable
     private CpuLaunch? launch;
     private int phase;
     private int tasks;
-    private int next;
-    private int busy;
-    private volatile int generation;
-    private volatile bool stopping;
+    private int number;
+    private long ticket = Ticket(0, int.MaxValue);
+    private int completed;
     private int sleeping;
-    private ExceptionDispatchInfo? failure;
+    private volatile bool stopping;
+    private volatile ExceptionDispatchInfo? failure;
 
     public WorkerPool(int threads)
     {
@@ -63,16 +70,21 @@ internal sealed unsafe class WorkerPool : IDisposable
             ObjectDisposedException.ThrowIf(stopping, typeof(CpuDevice));
             for (int p = 0; p < work.Phases; p++)
             {
-                launch = work;
-                phase = p;
-                tasks = work.Tasks(p);
-                if (tasks == 0) continue;
-                next = 0;
-                bool shared = tasks > 1 && workers.Length > 0;
-                if (shared) Wake();
-                TakeTasks(0);
-                if (shared) WaitForWorkers();
-                if (Interlocked.Exchange(ref failure, null) is { } failed) failed.Throw();
+                int count = work.Tasks(p);
+                if (count == 0) continue;
+                // Closed first: a late worker that still holds the last launch's number can claim nothing from here on.
+                Interlocked.Exchange(ref ticket, Ticket(number, int.MaxValue));
+                (launch, phase, tasks, completed) = (work, p, count, 0);
+                Interlocked.Exchange(ref ticket, Ticket(++number, 0));
+                if (count > 1 && Volatile.Read(ref sleeping) > 0) WakeWorkers();
+                TakeTasks(number, 0);
+                var spinner = new SpinWait();
+                while (Volatile.Read(ref completed) < count) spinner.SpinOnce(sleep1Threshold: -1);
+                if (failure is { } failed)
+                {
+                    failure = null;
+                    failed.Throw();
+                }
             }
         }
     }
@@ -83,60 +95,62 @@ internal sealed unsafe class WorkerPool : IDisposable
         {
             if (stopping) return;
             stopping = true;
-            Wake();
+            WakeWorkers();
             foreach (Thread worker in workers) worker.Join();
             foreach (NativeBuffer? buffer in scratch) buffer?.Dispose();
         }
     }
 
-    private void Wake()
+    private static long Ticket(int number, int task) => ((long)number << 32) | (uint)task;
+
+    private static int Number(long ticket) => (int)(ticket >> 32);
+
+    private void WakeWorkers()
     {
-        Volatile.Write(ref busy, workers.Length);
-        Interlocked.Increment(ref generation);
-        if (Volatile.Read(ref sleeping) > 0)
-            lock (gate) Monitor.PulseAll(gate);
+        lock (gate) Monitor.PulseAll(gate);
     }
 
-    private void WaitForWorkers()
+    // A claim succeeds only while the ticket still has the launch's number, so the fields read here are that launch's.
+    private void TakeTasks(int own, int thread)
     {
-        var spinner = new SpinWait();
-        while (Volatile.Read(ref busy) > 0) spinner.SpinOnce(sleep1Threshold: -1);
-    }
-
-    private void TakeTasks(int thread)
-    {
-        try
+        CpuLaunch? work = launch;
+        (int p, int count) = (phase, tasks);
+        while (true)
         {
-            int task;
-            while ((task = Interlocked.Increment(ref next) - 1) < tasks)
-                launch!.Run(phase, task, scratch[thread] is { } buffer ? buffer.Pointer : null);
-        }
-        catch (Exception e)
-        {
-            Volatile.Write(ref next, tasks);
-            Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
+            long current = Volatile.Read(ref ticket);
+            int task = (int)current;
+            if (Number(current) != own || task >= count) return;
+            if (Interlocked.CompareExchange(ref ticket, current + 1, current) != current) continue;
+            try
+            {
+                if (failure is null) work!.Run(p, task, scratch[thread] is { } buffer ? buffer.Pointer : null);
+            }
+            catch (Exception e)
+            {
+                failure = ExceptionDispatchInfo.Capture(e);
+            }
+            Interlocked.Increment(ref completed);
         }
     }
 
     private void Work(int thread)
     {
         int seen = 0;
-        while (true)
+        while (!stopping)
         {
-            for (int spin = 0; generation == seen && spin < SpinsBeforeSleep; spin++) Thread.SpinWait(8);
-            if (generation == seen)
+            long start = Stopwatch.GetTimestamp();
+            while (Number(Volatile.Read(ref ticket)) == seen && !stopping && Stopwatch.GetTimestamp() - start < SpinTicks) Thread.SpinWait(8);
+            if (Number(Volatile.Read(ref ticket)) == seen)
             {
                 lock (gate)
                 {
                     Interlocked.Increment(ref sleeping);
-                    while (generation == seen) Monitor.Wait(gate);
+                    while (Number(Volatile.Read(ref ticket)) == seen && !stopping) Monitor.Wait(gate);
                     Interlocked.Decrement(ref sleeping);
                 }
             }
-            seen = generation;
-            if (stopping) return;
-            TakeTasks(thread);
-            Interlocked.Decrement(ref busy);
+            seen = Number(Volatile.Read(ref ticket));
+            TakeTasks(seen, thread);
         }
     }
 }
