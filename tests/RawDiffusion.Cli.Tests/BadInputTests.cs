@@ -137,6 +137,7 @@ public sealed class BadInputTests : IDisposable
     [TestCase("--steps ten", "whole number", "'ten'")]
     [TestCase("--eta 2", "--eta must be between 0 and 1")]
     [TestCase("--eta nan", "--eta takes a number")]
+    [TestCase("--guidance 1e39", "--guidance takes a number", "'1e39'")]
     [TestCase("--sampler ddpm --eta 0.5", "ddpm")]
     [TestCase("--sampler euler", "--sampler takes ddim or ddpm", "'euler'")]
     [TestCase("--threads 0", "--threads takes a whole number from 1 to 1024")]
