@@ -119,6 +119,8 @@ public sealed class BadInputTests : IDisposable
         float[] bad = new float[3072];
         bad[7] = float.PositiveInfinity;
         Decompose("--image", work.WriteTensor("inf.safetensors", "image", [1, 3, 32, 32], bad)).Failed(1, "at element 7");
+        SafeTensors.Write(work.PathOf("bytes.safetensors"), [KeyValuePair.Create("image", new Tensor(TensorType.UInt8, [1, 3, 32, 32], bytes => bytes.Fill(200)))]);
+        Decompose("--image", work.PathOf("bytes.safetensors")).Failed(1, "expected floating-point numbers in 'image'", "found the type UInt8");
     }
 
     [Test]
@@ -135,6 +137,7 @@ public sealed class BadInputTests : IDisposable
     [TestCase("--steps ten", "whole number", "'ten'")]
     [TestCase("--eta 2", "--eta must be between 0 and 1")]
     [TestCase("--eta nan", "--eta takes a number")]
+    [TestCase("--guidance 1e39", "--guidance takes a number", "'1e39'")]
     [TestCase("--sampler ddpm --eta 0.5", "ddpm")]
     [TestCase("--sampler euler", "--sampler takes ddim or ddpm", "'euler'")]
     [TestCase("--threads 0", "--threads takes a whole number from 1 to 1024")]

@@ -65,13 +65,16 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
 /// <summary>A tensor of a safetensors file that is an input, not a weight.</summary>
 internal static class TensorInput
 {
-    /// <summary>Shape and values of a tensor of finite numbers.</summary>
-    /// <exception cref="CommandException">The tensor is missing or holds a NaN or an infinity.</exception>
+    /// <summary>Shape and values of a tensor of finite floating-point numbers.</summary>
+    /// <exception cref="CommandException">The tensor is missing, of integers, or holds a NaN or an infinity.</exception>
     public static (IReadOnlyList<int> Shape, float[] Values) Read(string path, string name)
     {
         using TensorFile file = SafeTensors.Open(path);
         if (!file.TryGet(name, out Tensor? tensor))
             throw new CommandException($"{path}: expected a tensor '{name}', found {(file.Names.Count == 0 ? "no tensors" : string.Join(", ", file.Names.Take(5)))}");
+        // Bytes from 0 to 255 are what models never see: better refused than decomposed.
+        if (tensor.Type is not (TensorType.Float16 or TensorType.BFloat16 or TensorType.Float32 or TensorType.Float64))
+            throw new CommandException($"{path}: expected floating-point numbers in '{name}', as the model sees them, found the type {tensor.Type}");
         float[] values = tensor.ToSingles();
         int bad = Array.FindIndex(values, v => !float.IsFinite(v));
         if (bad >= 0) throw new CommandException($"{path}: expected finite numbers in '{name}', found {values[bad]} at element {bad}");

@@ -26,14 +26,14 @@ internal static class OptionOf
         },
     };
 
-    /// <summary>A finite number.</summary>
+    /// <summary>A number that is finite in single precision, in which everything computes.</summary>
     public static Option<double?> Number(string name, string description) => new(name)
     {
         Description = description,
         HelpName = "X",
         CustomParser = result =>
         {
-            if (double.TryParse(Value(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && double.IsFinite(value)) return value;
+            if (double.TryParse(Value(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && float.IsFinite((float)value)) return value;
             result.AddError($"{name} takes a number, found '{Value(result)}'");
             return null;
         },
