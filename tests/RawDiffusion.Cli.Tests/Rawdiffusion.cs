@@ -41,7 +41,9 @@ internal static class Rawdiffusion
     /// <summary>Starts the built command as a process.</summary>
     public static Process Start(params string[] args)
     {
-        var info = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        // A process that was started in the background inherits an ignored SIGINT, and so would ours: it is undone.
+        var info = new ProcessStartInfo(OperatingSystem.IsLinux() ? "env" : "dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        if (OperatingSystem.IsLinux()) foreach (string arg in new[] { "--default-signal=INT", "dotnet" }) info.ArgumentList.Add(arg);
         foreach (string arg in args.Prepend(Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll"))) info.ArgumentList.Add(arg);
         return Process.Start(info)!;
     }
