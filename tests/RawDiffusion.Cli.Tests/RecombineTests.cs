@@ -32,6 +32,25 @@ public sealed class RecombineTests : IDisposable
     }
 
     [Test]
+    public void The_second_model_can_have_its_own_heads()
+    {
+        string second = work.WriteModel("second.safetensors", "A", "x2/");
+        string[] pictures = [Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png")];
+        float[] same = Result("--num-head-channels", "16");
+        Assert.That(Result("--num-head-channels", "16", "--num-heads2", "4"), Is.EqualTo(same), "64 channels in 4 heads of 16");
+        Assert.That(Result("--num-head-channels", "16", "--num-heads2", "2"), Is.Not.EqualTo(same));
+        Assert.That(Result("--num-head-channels", "16", "--num-head-channels2", "32"), Is.EqualTo(Result("--num-heads", "4", "--num-heads2", "2")));
+
+        float[] Result(params string[] options)
+        {
+            Rawdiffusion.Run(["recombine", "--checkpoint", Goldens.PathOf("A.pt"), "--checkpoint2", second, "--image", .. pictures, .. options,
+                "--steps", "2", "--threads", "1", "--raw", "--out", work.Out]).Succeeded();
+            using TensorFile result = SafeTensors.Open(Path.Combine(work.Out, "result.safetensors"));
+            return result["reconstruction"].ToSingles();
+        }
+    }
+
+    [Test]
     public void The_usual_pick_is_half_of_each_image_and_a_third_image_can_be_picked()
     {
         string[] pictures = [Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"), Goldens.PathOf("images/synth_240x320.png")];

@@ -7,21 +7,42 @@ using RawDiffusion.Formats;
 
 namespace RawDiffusion.Cli.Options;
 
-/// <summary>Options that name a checkpoint and say what its shapes cannot tell.</summary>
+/// <summary>
+/// Options that name a checkpoint and say what its shapes cannot tell. Those of a second model have a 2 behind their
+/// names, and what they leave out is as for the first.
+/// </summary>
 internal sealed class ModelOptions
 {
-    private readonly Option<string> weights = OptionOf.Choice("--weights", "Which weights of a file with EMA weights", "auto", "ema", "online");
-    private readonly Option<int?> imageSize = OptionOf.Integer("--image-size", "Pixels a side, where the checkpoint fits several [default: a multiple of 8]", 1);
-    private readonly Option<int?> numHeads = OptionOf.Integer("--num-heads", "Attention heads of every block", 1);
-    private readonly Option<int?> numHeadChannels = OptionOf.Integer("--num-head-channels", "Channels of an attention head [default: 64]", 1);
+    private readonly ModelOptions? first;
+    private readonly Option<string> weights;
+    private readonly Option<int?> imageSize;
+    private readonly Option<int?> numHeads;
+    private readonly Option<int?> numHeadChannels;
+
+    public ModelOptions(ModelOptions? first = null)
+    {
+        this.first = first;
+        bool second = first is not null;
+        string suffix = second ? "2" : "";
+        weights = first?.weights ?? OptionOf.Choice("--weights", "Which weights of a file with EMA weights", "auto", "ema", "online");
+        imageSize = first?.imageSize ?? OptionOf.Integer("--image-size", "Pixels a side, where the checkpoint fits several [default: a multiple of 8]", 1);
+        numHeads = OptionOf.Integer("--num-heads" + suffix, second ? "Attention heads of the second model" : "Attention heads of every block", 1);
+        numHeadChannels = OptionOf.Integer("--num-head-channels" + suffix, $"Channels of an attention head {(second ? "of the second model [default: as the first]" : "[default: 64]")}", 1);
+        Checkpoint = OptionOf.Text("--checkpoint" + suffix, "FILE", second
+            ? "Model of the second image's factors [default: the same]"
+            : "Model: .pt of PyTorch or .safetensors [default: the untrained model in weights/]");
+    }
 
     /// <summary>The model's file.</summary>
-    public Option<string?> Checkpoint { get; } = OptionOf.Text("--checkpoint", "FILE", "Model: .pt of PyTorch or .safetensors [default: the untrained model in weights/]");
+    public Option<string?> Checkpoint { get; }
 
     public void AddTo(Command command)
     {
-        command.Options.Add(weights);
-        command.Options.Add(imageSize);
+        if (first is null)
+        {
+            command.Options.Add(weights);
+            command.Options.Add(imageSize);
+        }
         command.Options.Add(numHeads);
         command.Options.Add(numHeadChannels);
     }
@@ -52,7 +73,8 @@ internal sealed class ModelOptions
     {
         (int? size, int? heads, int? headChannels) = (result.GetValue(imageSize), result.GetValue(numHeads), result.GetValue(numHeadChannels));
         if (heads is not null && headChannels is not null)
-            throw new UsageException("give either --num-heads or --num-head-channels, not both");
+            throw new UsageException($"give either {numHeads.Name} or {numHeadChannels.Name}, not both");
+        if (first is not null && heads is null && headChannels is null) return first.Overrides(result, file);
         bool headsGiven = heads is not null || headChannels is not null;
         return new ArchitectureOverrides(
             size ?? ModelMetadata.Integer(file.Metadata, ModelMetadata.ImageSize),

@@ -16,17 +16,24 @@ namespace RawDiffusion.Cli.Verbs;
 /// Factors of several images, and of two models, to one image. Source: <c>combine_components_slice</c>, <c>_add</c> and
 /// <c>_cross_dataset</c> of the authors' gen_image.py.
 /// </summary>
-internal sealed class Recombine(Terminal terminal)
+internal sealed class Recombine
 {
     private const string Stem = "recombination";
 
     private readonly DeviceOptions deviceOptions = new();
+    private readonly Terminal terminal;
     private readonly ModelOptions modelOptions = new();
+    private readonly ModelOptions secondOptions;
     private readonly SamplingOptions samplingOptions = new();
     private readonly ImageOptions imageOptions = new();
-    private readonly Option<string?> checkpoint2 = OptionOf.Text("--checkpoint2", "FILE", "Model of the second image's factors [default: the same]");
     private readonly Option<string?> pick = OptionOf.Text("--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
     private readonly Option<bool> average = OptionOf.Flag("--average", "Average the images' compositions instead of picking factors");
+
+    private Recombine(Terminal terminal)
+    {
+        this.terminal = terminal;
+        secondOptions = new ModelOptions(modelOptions);
+    }
 
     public static Command Create(Terminal terminal)
     {
@@ -35,12 +42,13 @@ internal sealed class Recombine(Terminal terminal)
             "Makes one image from factors of several.",
             "rawdiffusion recombine --checkpoint clevr_model.pt --image a.png b.png --pick 1,1,0,0 --out results");
         command.Options.Add(verb.modelOptions.Checkpoint);
-        command.Options.Add(verb.checkpoint2);
+        command.Options.Add(verb.secondOptions.Checkpoint);
         command.Options.Add(verb.pick);
         command.Options.Add(verb.average);
         verb.imageOptions.AddTo(command);
         verb.samplingOptions.AddTo(command);
         verb.modelOptions.AddTo(command);
+        verb.secondOptions.AddTo(command);
         verb.deviceOptions.AddTo(command);
         command.SetAction(verb.Run);
         return command;
@@ -54,7 +62,7 @@ internal sealed class Recombine(Terminal terminal)
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result);
         using LoadedModel first = modelOptions.Open(result, terminal);
-        using LoadedModel? second = result.GetValue(checkpoint2) is { } path2 ? modelOptions.Open(result, path2, terminal) : null;
+        using LoadedModel? second = result.GetValue(secondOptions.Checkpoint) is { } path2 ? secondOptions.Open(result, path2, terminal) : null;
         UNetConfig config = first.Network.Config;
         ResultWriter.RequirePicture(config);
         if (second is not null) RequireAlike(first, second);
@@ -133,7 +141,7 @@ internal sealed class Recombine(Terminal terminal)
             JsonReport.Write(terminal.Out, json =>
             {
                 summary.Write(json);
-                if (result.GetValue(checkpoint2) is { } path) json.WriteString("checkpoint2", path);
+                if (result.GetValue(secondOptions.Checkpoint) is { } path) json.WriteString("checkpoint2", path);
                 json.WriteString("method", picked is null ? "average" : "pick");
                 if (picked is not null) json.Integers("image_of_factor", picked);
                 json.Strings("files", written);
