@@ -44,9 +44,15 @@ internal sealed class GoldenTrajectories(GoldenModel golden)
         Predict(golden.Read("x_t").AsSpan(image * ImageCount, ImageCount), t, trajectories, second);
 
     /// <summary>The models' prediction at any x.</summary>
-    public float[] Predict(ReadOnlySpan<float> x, float t, IReadOnlyList<Trajectory> trajectories, DecompModel? second = null)
+    public float[] Predict(ReadOnlySpan<float> x, float t, IReadOnlyList<Trajectory> trajectories, DecompModel? second = null) =>
+        Predict(second is null ? [golden.Model] : [golden.Model, second], x, t, trajectories);
+
+    /// <summary>Another model's prediction.</summary>
+    public float[] Predict(DecompModel model, ReadOnlySpan<float> x, float t, IReadOnlyList<Trajectory> trajectories) =>
+        Predict([model], x, t, trajectories);
+
+    private float[] Predict(DecompModel[] models, ReadOnlySpan<float> x, float t, IReadOnlyList<Trajectory> trajectories)
     {
-        DecompModel[] models = second is null ? [golden.Model] : [golden.Model, second];
         var g = new Graph();
         int size = golden.Model.Config.ImageSize;
         Value y = Sampler.Predict(g, models, trajectories, g.Input("x", [1, size, size, 3]), g.Constant("t", [1], [t]), null);
