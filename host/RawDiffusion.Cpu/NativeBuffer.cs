@@ -11,6 +11,7 @@ public sealed unsafe class NativeBuffer : IDisposable
     private const int Alignment = 64;
     private static readonly Lock Gate = new();
     private static readonly Dictionary<NativeBuffer, string> Live = [];
+    private readonly float* start;
     private void* memory;
 
     /// <summary>Allocates.</summary>
@@ -19,7 +20,11 @@ public sealed unsafe class NativeBuffer : IDisposable
     {
         ByteCount = bytes;
         // Not AlignedAlloc and Clear: large blocks then come as fresh zero pages that nobody has to write first.
-        memory = NativeMemory.AllocZeroed((nuint)bytes + Alignment);
+        bool large = bytes >= 2 * HugePages.Size;
+        int alignment = large ? HugePages.Size : Alignment;
+        memory = NativeMemory.AllocZeroed((nuint)bytes + (nuint)alignment);
+        start = (float*)(((nint)memory + alignment - 1) & -alignment);
+        if (large) HugePages.Advise(start, (nuint)bytes);
         if (TrackAllocations)
             lock (Gate) Live.Add(this, Environment.StackTrace);
     }
@@ -44,7 +49,7 @@ public sealed unsafe class NativeBuffer : IDisposable
 
     /// <summary>First byte, as floats.</summary>
     /// <exception cref="ObjectDisposedException">The buffer was freed.</exception>
-    public float* Pointer => memory != null ? (float*)(((nint)memory + Alignment - 1) & -Alignment) : throw new ObjectDisposedException(nameof(NativeBuffer));
+    public float* Pointer => memory != null ? start : throw new ObjectDisposedException(nameof(NativeBuffer));
 
     /// <inheritdoc/>
     public void Dispose()
