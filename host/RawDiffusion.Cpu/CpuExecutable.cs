@@ -7,7 +7,7 @@ using RawDiffusion.Engine.Passes;
 namespace RawDiffusion.Cpu;
 
 /// <summary>Memory of an executable while its kernels are prepared.</summary>
-internal sealed unsafe class CpuContext(Graph graph, MemoryPlan plan, NativeBuffer arena, List<NativeBuffer> owned)
+internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, List<NativeBuffer> owned, bool runsOnce)
 {
     private readonly Dictionary<Value, NativeBuffer> constants = [];
 
@@ -31,7 +31,7 @@ internal sealed unsafe class CpuContext(Graph graph, MemoryPlan plan, NativeBuff
     /// <summary>Zeroed memory for so many floats, freed with the executable.</summary>
     public NativeBuffer Allocate(long floats)
     {
-        var buffer = new NativeBuffer(4 * floats);
+        var buffer = new NativeBuffer(4 * floats, hugePages: !runsOnce);
         owned.Add(buffer);
         return buffer;
     }
@@ -55,8 +55,8 @@ internal sealed unsafe class CpuContext(Graph graph, MemoryPlan plan, NativeBuff
         return value.Kind == ValueKind.Constant ? value : null;
     }
 
-    /// <summary>The graph being compiled.</summary>
-    public Graph Graph => graph;
+    /// <summary>Whether quick preparation counts more than quick runs.</summary>
+    public bool RunsOnce => runsOnce;
 }
 
 /// <summary>A graph prepared for the CPU: an arena, repacked constants, and launches with fixed arguments.</summary>
@@ -82,9 +82,9 @@ internal sealed unsafe class CpuExecutable : IExecutable
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
-        arena = new NativeBuffer(plan.ArenaBytes);
+        arena = new NativeBuffer(plan.ArenaBytes, hugePages: !options.RunsOnce);
         owned.Add(arena);
-        context = new CpuContext(graph, plan, arena, owned);
+        context = new CpuContext(plan, arena, owned, options.RunsOnce);
         swapped = [.. plan.Swaps.Select(swap => context.Allocate(swap.State.Shape.Count))];
         try
         {

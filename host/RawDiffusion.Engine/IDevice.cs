@@ -60,6 +60,11 @@ public sealed record CompileOptions
     public bool Fuse { get; init; } = true;
 
     /// <summary>
+    /// The executable will run once or a few times: prefer what is quick to prepare over what is quick to run.
+    /// </summary>
+    public bool RunsOnce { get; init; }
+
+    /// <summary>
     /// Look through every kernel's output for NaN and infinity: <see cref="IExecutable.Run"/> then throws
     /// <see cref="NonFiniteException"/> at the first. Slow.
     /// </summary>

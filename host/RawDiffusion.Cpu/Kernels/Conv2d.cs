@@ -8,7 +8,7 @@ namespace RawDiffusion.Cpu.Kernels;
 internal sealed class Conv2dKernel : CpuKernel<Conv2d>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
-        Conv2dWinograd<S, V>.Suits(node) ? new Conv2dWinograd<S, V>(node, context) : new Conv2dDirect<S, V>(node, context);
+        !context.RunsOnce && Conv2dWinograd<S, V>.Suits(node) ? new Conv2dWinograd<S, V>(node, context) : new Conv2dDirect<S, V>(node, context);
 }
 
 /// <summary>

@@ -57,7 +57,7 @@ public sealed class DecompModel : IDisposable
         Value x = g.Input("x", [count, Config.ImageSize, Config.ImageSize, Config.ImageChannels]);
         Value latents = Encoder.Encode(g, x);
         g.Output("latents", latents);
-        using IExecutable executable = device.Compile(g);
+        using IExecutable executable = device.Compile(g, new CompileOptions { RunsOnce = true });
         executable.Write("x", images);
         executable.Run(cancellation);
         var result = new float[latents.Shape.Count];

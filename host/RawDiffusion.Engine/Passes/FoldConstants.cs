@@ -41,7 +41,7 @@ public static class FoldConstants
             map[node.Output] = target.Apply(node.Operator, inputs, node.Name);
         }
         foreach (Value value in wanted) target.Output(value.Id.ToString(), map[value]);
-        using IExecutable executable = device.Compile(RemoveDead.Apply(target), new CompileOptions { FoldConstants = false });
+        using IExecutable executable = device.Compile(RemoveDead.Apply(target), new CompileOptions { FoldConstants = false, RunsOnce = true });
         executable.Run();
         var results = new Dictionary<int, float[]>();
         foreach (Value value in wanted)
