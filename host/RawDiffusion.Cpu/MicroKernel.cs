@@ -181,7 +181,7 @@ internal static unsafe class PackedMatrix
     }
 
     // A transposition where rowStride is 1: four columns at a time through registers, because reading a column down a
-    // strided panel element by element took twice as long (4% of a whole sampling step, in attention's keys).
+    // strided panel element by element, for attention's keys, took 3.9% of a profile's samples; this takes about 1%.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackColumns(float* source, nint rowStride, nint columnStride, int k, int count, int width, float* destination)
     {

@@ -15,7 +15,7 @@ namespace RawDiffusion.Cpu;
 /// </remarks>
 internal sealed unsafe class WorkerPool : IDisposable
 {
-    // Launches follow each other within microseconds, and a sleeping worker needs some 50 to wake up; but a worker that
+    // Launches follow each other within microseconds, and waking a sleeping worker takes a system call; but a worker that
     // spins long takes a core from others.
     private static readonly long SpinTicks = Stopwatch.Frequency / 10_000;
 

@@ -47,12 +47,6 @@ internal readonly unsafe struct ConvSource<S, V>
     /// <summary>Width as the convolution sees it.</summary>
     public int Width => scale * width;
 
-    /// <summary>Whether the strip would be a plain copy of x.</summary>
-    public bool IsPlain => x2 == null && affine == null && onLoad == Activation.None && scale == 1;
-
-    /// <summary>First element of an image row.</summary>
-    public float* Row(int n, int y) => x + ((nint)n * height + y) * width * c1;
-
     /// <summary>Loads row <paramref name="y"/> of image <paramref name="n"/> into a strip row of
     /// <paramref name="left"/> + Width + <paramref name="right"/> pixels; rows outside the image are zero.</summary>
     public void LoadRow(int n, int y, float* destination, int left, int right)
