@@ -16,6 +16,9 @@ public enum Activation
 public sealed record Activate(Activation Activation) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

@@ -9,6 +9,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record Attention(int Heads) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

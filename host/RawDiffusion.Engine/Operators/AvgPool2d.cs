@@ -8,6 +8,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record AvgPool2d(Activation OnLoad = Activation.None) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

@@ -30,6 +30,9 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
     public bool UpsampleResidual { get; init; }
 
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

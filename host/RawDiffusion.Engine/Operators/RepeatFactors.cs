@@ -49,6 +49,9 @@ public sealed class FactorGroups
 public sealed record RepeatFactors(FactorGroups Groups) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Value x = Take(inputs, 0, "x", -1);
@@ -70,6 +73,9 @@ public sealed record RepeatFactors(FactorGroups Groups) : Operator
 /// <param name="OnLoad">Activation applied to each input element.</param>
 public sealed record MeanFactors(FactorGroups Groups, Activation OnLoad = Activation.None) : Operator
 {
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {

@@ -1,0 +1,178 @@
+// Types and small functions that all kernels share. No toolkit header: NVRTC alone compiles everything here.
+//
+// Conventions
+// - A file holds one operator's kernels, forward and backward, each between #ifdef KERNEL_NAME and #endif; a compilation
+//   selects one. All other macros come from the launch (host/RawDiffusion.Cuda/Launches), which states them beside the
+//   arguments: element types X_T, Y_T, .. (float, bf16, f16, int), tile sizes, flags 0/1, and extents. An extent NAME is a
+//   macro that is either a number or the int parameter name_arg.
+// - Activations are NHWC. Sums, statistics and anything that decides a result's accuracy are float32.
+// - Pointers of absent optional inputs are null and their flag is 0: a kernel never tests a pointer.
+#pragma once
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+struct bf16 {
+    u16 bits;
+};
+
+struct f16 {
+    u16 bits;
+};
+
+constexpr u32 FULL_WARP = 0xffffffffu;
+
+// ---- conversions ------------------------------------------------------------------------------------------------
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+
+__device__ __forceinline__ float to_float(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+
+__device__ __forceinline__ float to_float(f16 x) {
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+}
+
+template <typename T>
+__device__ __forceinline__ T from_float(float x);
+
+template <>
+__device__ __forceinline__ float from_float<float>(float x) { return x; }
+
+template <>
+__device__ __forceinline__ bf16 from_float<bf16>(float x) {
+    bf16 y;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+
+template <>
+__device__ __forceinline__ f16 from_float<f16>(float x) {
+    f16 y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+}
+
+// Two neighbours in one register, the first in the low half.
+template <typename T>
+__device__ __forceinline__ u32 pack2(float low, float high);
+
+template <>
+__device__ __forceinline__ u32 pack2<bf16>(float low, float high) {
+    u32 y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+
+template <>
+__device__ __forceinline__ u32 pack2<f16>(float low, float high) {
+    u32 y;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+
+template <typename T>
+__device__ __forceinline__ float2 unpack2(u32 x) {
+    T low, high;
+    low.bits = (u16)x;
+    high.bits = (u16)(x >> 16);
+    return make_float2(to_float(low), to_float(high));
+}
+
+// ---- elements in vectors ----------------------------------------------------------------------------------------
+
+// N neighbours on an N * sizeof(T) boundary as floats. 16-byte accesses are the widest.
+template <typename T, int N>
+__device__ __forceinline__ void load(const T* p, float (&y)[N]) {
+    constexpr int BYTES = N * (int)sizeof(T);
+    if constexpr (BYTES > 16) {
+        constexpr int HALF = N / 2;
+        float a[HALF], b[HALF];
+        load<T, HALF>(p, a);
+        load<T, HALF>(p + HALF, b);
+#pragma unroll
+        for (int i = 0; i < HALF; i++) y[i] = a[i], y[HALF + i] = b[i];
+    } else {
+        T x[N];
+        if constexpr (BYTES == 16) *(uint4*)x = *(const uint4*)p;
+        else if constexpr (BYTES == 8) *(uint2*)x = *(const uint2*)p;
+        else if constexpr (BYTES == 4) *(u32*)x = *(const u32*)p;
+        else {
+#pragma unroll
+            for (int i = 0; i < N; i++) x[i] = p[i];
+        }
+#pragma unroll
+        for (int i = 0; i < N; i++) y[i] = to_float(x[i]);
+    }
+}
+
+template <typename T, int N>
+__device__ __forceinline__ void store(T* p, const float (&y)[N]) {
+    constexpr int BYTES = N * (int)sizeof(T);
+    if constexpr (BYTES > 16) {
+        constexpr int HALF = N / 2;
+        float a[HALF], b[HALF];
+#pragma unroll
+        for (int i = 0; i < HALF; i++) a[i] = y[i], b[i] = y[HALF + i];
+        store<T, HALF>(p, a);
+        store<T, HALF>(p + HALF, b);
+    } else {
+        T x[N];
+#pragma unroll
+        for (int i = 0; i < N; i++) x[i] = from_float<T>(y[i]);
+        if constexpr (BYTES == 16) *(uint4*)p = *(const uint4*)x;
+        else if constexpr (BYTES == 8) *(uint2*)p = *(const uint2*)x;
+        else if constexpr (BYTES == 4) *(u32*)p = *(const u32*)x;
+        else {
+#pragma unroll
+            for (int i = 0; i < N; i++) p[i] = x[i];
+        }
+    }
+}
+
+// ---- activations ------------------------------------------------------------------------------------------------
+
+// Numbers of the host's enum Activation.
+#define ACTIVATION_NONE 0
+#define ACTIVATION_SILU 1
+#define ACTIVATION_RELU 2
+
+// x * sigmoid(x). ex2.approx and the reciprocal are good to 2 ulp each: below 4e-7 of the result.
+__device__ __forceinline__ float silu(float x) { return __fdividef(x, 1.f + __expf(-x)); }
+
+template <int ACTIVATION>
+__device__ __forceinline__ float activate(float x) {
+    if constexpr (ACTIVATION == ACTIVATION_SILU) return silu(x);
+    // Not fmaxf: NaN stays NaN.
+    else if constexpr (ACTIVATION == ACTIVATION_RELU) return x < 0.f ? 0.f : x;
+    else return x;
+}
+
+// ---- reductions -------------------------------------------------------------------------------------------------
+
+__device__ __forceinline__ float warp_sum(float x) {
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) x += __shfl_xor_sync(FULL_WARP, x, d);
+    return x;
+}
+
+__device__ __forceinline__ float warp_max(float x) {
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, d));
+    return x;
+}
+
+// Whether this block is the last of `blocks` to arrive at a counter, which is left at zero. What all blocks wrote to global
+// memory before is then visible to every thread of the last one. All threads call it; `flag` is one shared int.
+__device__ __forceinline__ bool is_last_block(u32* counter, u32 blocks, int* flag) {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0 && threadIdx.z == 0) *flag = atomicInc(counter, blocks - 1) == blocks - 1;
+    __syncthreads();
+    bool last = *flag != 0;
+    if (last) __threadfence();
+    return last;
+}
