@@ -4,7 +4,7 @@
 // - A file holds one operator's kernels, forward and backward, each between #ifdef KERNEL_NAME and #endif; a compilation
 //   selects one. All other macros come from the launch (host/RawDiffusion.Cuda/Launches), which states them beside the
 //   arguments: element types X_T, Y_T, .. (float, bf16, f16, int), tile sizes, flags 0/1, and extents. An extent NAME is a
-//   macro that is either a number or the int parameter name_arg.
+//   macro that is either a number or the int parameter name_arg. Capitals are macros: nothing else is written so.
 // - Activations are NHWC. Sums, statistics and anything that decides a result's accuracy are float32.
 // - Pointers of absent optional inputs are null and their flag is 0: a kernel never tests a pointer.
 #pragma once
@@ -84,51 +84,51 @@ __device__ __forceinline__ float2 unpack2(u32 x) {
 
 // ---- elements in vectors ----------------------------------------------------------------------------------------
 
-// N neighbours on an N * sizeof(T) boundary as floats. 16-byte accesses are the widest.
-template <typename T, int N>
-__device__ __forceinline__ void load(const T* p, float (&y)[N]) {
-    constexpr int BYTES = N * (int)sizeof(T);
-    if constexpr (BYTES > 16) {
-        constexpr int HALF = N / 2;
-        float a[HALF], b[HALF];
-        load<T, HALF>(p, a);
-        load<T, HALF>(p + HALF, b);
+// Count neighbours on a Count * sizeof(T) boundary as floats. 16-byte accesses are the widest.
+template <typename T, int Count>
+__device__ __forceinline__ void load(const T* p, float (&y)[Count]) {
+    constexpr int bytes = Count * (int)sizeof(T);
+    if constexpr (bytes > 16) {
+        constexpr int half_count = Count / 2;
+        float a[half_count], b[half_count];
+        load<T, half_count>(p, a);
+        load<T, half_count>(p + half_count, b);
 #pragma unroll
-        for (int i = 0; i < HALF; i++) y[i] = a[i], y[HALF + i] = b[i];
+        for (int i = 0; i < half_count; i++) y[i] = a[i], y[half_count + i] = b[i];
     } else {
-        T x[N];
-        if constexpr (BYTES == 16) *(uint4*)x = *(const uint4*)p;
-        else if constexpr (BYTES == 8) *(uint2*)x = *(const uint2*)p;
-        else if constexpr (BYTES == 4) *(u32*)x = *(const u32*)p;
+        T x[Count];
+        if constexpr (bytes == 16) *(uint4*)x = *(const uint4*)p;
+        else if constexpr (bytes == 8) *(uint2*)x = *(const uint2*)p;
+        else if constexpr (bytes == 4) *(u32*)x = *(const u32*)p;
         else {
 #pragma unroll
-            for (int i = 0; i < N; i++) x[i] = p[i];
+            for (int i = 0; i < Count; i++) x[i] = p[i];
         }
 #pragma unroll
-        for (int i = 0; i < N; i++) y[i] = to_float(x[i]);
+        for (int i = 0; i < Count; i++) y[i] = to_float(x[i]);
     }
 }
 
-template <typename T, int N>
-__device__ __forceinline__ void store(T* p, const float (&y)[N]) {
-    constexpr int BYTES = N * (int)sizeof(T);
-    if constexpr (BYTES > 16) {
-        constexpr int HALF = N / 2;
-        float a[HALF], b[HALF];
+template <typename T, int Count>
+__device__ __forceinline__ void store(T* p, const float (&y)[Count]) {
+    constexpr int bytes = Count * (int)sizeof(T);
+    if constexpr (bytes > 16) {
+        constexpr int half_count = Count / 2;
+        float a[half_count], b[half_count];
 #pragma unroll
-        for (int i = 0; i < HALF; i++) a[i] = y[i], b[i] = y[HALF + i];
-        store<T, HALF>(p, a);
-        store<T, HALF>(p + HALF, b);
+        for (int i = 0; i < half_count; i++) a[i] = y[i], b[i] = y[half_count + i];
+        store<T, half_count>(p, a);
+        store<T, half_count>(p + half_count, b);
     } else {
-        T x[N];
+        T x[Count];
 #pragma unroll
-        for (int i = 0; i < N; i++) x[i] = from_float<T>(y[i]);
-        if constexpr (BYTES == 16) *(uint4*)p = *(const uint4*)x;
-        else if constexpr (BYTES == 8) *(uint2*)p = *(const uint2*)x;
-        else if constexpr (BYTES == 4) *(u32*)p = *(const u32*)x;
+        for (int i = 0; i < Count; i++) x[i] = from_float<T>(y[i]);
+        if constexpr (bytes == 16) *(uint4*)p = *(const uint4*)x;
+        else if constexpr (bytes == 8) *(uint2*)p = *(const uint2*)x;
+        else if constexpr (bytes == 4) *(u32*)p = *(const u32*)x;
         else {
 #pragma unroll
-            for (int i = 0; i < N; i++) p[i] = x[i];
+            for (int i = 0; i < Count; i++) p[i] = x[i];
         }
     }
 }
@@ -143,11 +143,11 @@ __device__ __forceinline__ void store(T* p, const float (&y)[N]) {
 // x * sigmoid(x). ex2.approx and the reciprocal are good to 2 ulp each: below 4e-7 of the result.
 __device__ __forceinline__ float silu(float x) { return __fdividef(x, 1.f + __expf(-x)); }
 
-template <int ACTIVATION>
+template <int Kind>
 __device__ __forceinline__ float activate(float x) {
-    if constexpr (ACTIVATION == ACTIVATION_SILU) return silu(x);
+    if constexpr (Kind == ACTIVATION_SILU) return silu(x);
     // Not fmaxf: NaN stays NaN.
-    else if constexpr (ACTIVATION == ACTIVATION_RELU) return x < 0.f ? 0.f : x;
+    else if constexpr (Kind == ACTIVATION_RELU) return x < 0.f ? 0.f : x;
     else return x;
 }
 
