@@ -96,7 +96,7 @@ __device__ __forceinline__ void load(const T* p, float (&y)[Count]) {
 #pragma unroll
         for (int i = 0; i < half_count; i++) y[i] = a[i], y[half_count + i] = b[i];
     } else {
-        T x[Count];
+        alignas(16) T x[Count];
         if constexpr (bytes == 16) *(uint4*)x = *(const uint4*)p;
         else if constexpr (bytes == 8) *(uint2*)x = *(const uint2*)p;
         else if constexpr (bytes == 4) *(u32*)x = *(const u32*)p;
@@ -120,7 +120,7 @@ __device__ __forceinline__ void store(T* p, const float (&y)[Count]) {
         store<T, half_count>(p, a);
         store<T, half_count>(p + half_count, b);
     } else {
-        T x[Count];
+        alignas(16) T x[Count];
 #pragma unroll
         for (int i = 0; i < Count; i++) x[i] = from_float<T>(y[i]);
         if constexpr (bytes == 16) *(uint4*)p = *(const uint4*)x;
