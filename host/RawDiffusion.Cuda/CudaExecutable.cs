@@ -39,16 +39,19 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
         storage = new StoragePolicy(graph, device.Precision);
-        plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes);
+        var writers = new Dictionary<Value, Node>();
+        NormFusion norms = options.Fuse ? NormFusion.Of(graph, writers) : new NormFusion();
+        foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
+        plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, device.Precision, device.Specialize);
+        context = new LaunchContext(memory, plan, storage, norms, device.Precision, device.Specialize);
         try
         {
             stream = driver.CreateStream();
             foreach (Value state in graph.Inputs.Values) Initialize(state);
             foreach (Node node in graph.Nodes)
             {
-                if (node.Operator is Reshape) continue;
+                if (node.Operator is Reshape || writers.ContainsKey(node.Output)) continue;
                 OperatorLaunch.For(node).Prepare(node, context);
                 foreach (KernelLaunch launch in context.Take()) launches.Add((node, launch));
             }
