@@ -37,7 +37,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
-        if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
+        if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         storage = new StoragePolicy(graph, device.Precision);
         var writers = new Dictionary<Value, Node>();
         NormFusion norms = options.Fuse ? NormFusion.Of(graph, writers) : new NormFusion();
