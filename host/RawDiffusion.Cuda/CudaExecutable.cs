@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Engine;
@@ -69,8 +70,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     public long MemoryBytes => memory.Bytes;
 
-    /// <summary>Number of kernels of a run.</summary>
-    internal int LaunchCount => launches.Count;
+    /// <summary>The kernels of a run, in order.</summary>
+    internal IReadOnlyList<KernelVariant> Variants => [.. launches.Select(l => l.Launch.Variant)];
 
     public void Write(string name, ReadOnlySpan<float> data) => Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
 
