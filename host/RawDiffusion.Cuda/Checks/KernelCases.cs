@@ -30,7 +30,7 @@ public static class KernelCases
                 [new CaseInput([s[0], s[1], s[2], s[3]]), CaseInput.Weight([s[4], s[5], s[5], s[3]]), CaseInput.Constant([s[4]]), null, null, null, null]);
         }
         // Everything fused, with and without each part; channels whole and ragged.
-        foreach ((int n, int h, int w, int c, int c2, int o, int kernel) in (ReadOnlySpan<(int, int, int, int, int, int, int)>)
+        foreach ((int n, int h, int w, int c, int c2, int o, int kernel) in ((int, int, int, int, int, int, int)[])
             [(2, 6, 10, 32, 16, 48, 3), (1, 5, 9, 33, 7, 21, 3), (2, 8, 16, 64, 64, 64, 1)])
         {
             int channels = c + c2, padding = kernel / 2;
@@ -51,14 +51,14 @@ public static class KernelCases
 
     private static IEnumerable<KernelCase> Attentions()
     {
-        foreach ((int n, int h, int w, int heads, int d) in (ReadOnlySpan<(int, int, int, int, int)>)
+        foreach ((int n, int h, int w, int heads, int d) in ((int, int, int, int, int)[])
             [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128), (1, 16, 16, 2, 32), (0, 4, 4, 1, 16)])
             yield return new KernelCase(new Attention(heads), [new CaseInput([n, h, w, 3 * heads * d])]);
     }
 
     private static IEnumerable<KernelCase> Norms()
     {
-        foreach ((int n, int h, int w, int c, int groups, double mean) in (ReadOnlySpan<(int, int, int, int, int, double)>)
+        foreach ((int n, int h, int w, int c, int groups, double mean) in ((int, int, int, int, int, double)[])
             [(2, 7, 9, 32, 16, 0), (1, 1, 1, 64, 16, 0), (2, 30, 31, 19, 19, 0), (1, 16, 16, 80, 16, 0), (3, 5, 5, 24, 1, 0), (0, 4, 4, 16, 16, 0)])
         {
             CaseInput x = new([n, h, w, c], mean), gamma = CaseInput.Constant([c], 1, 0.3), beta = CaseInput.Constant([c]), film = new([n, 2 * c]);
@@ -75,13 +75,13 @@ public static class KernelCases
 
     private static IEnumerable<KernelCase> Products()
     {
-        foreach ((int m, int i, int o) in (ReadOnlySpan<(int, int, int)>)[(1, 1, 1), (3, 33, 20), (4, 256, 192), (65, 64, 70), (2, 5000, 17), (0, 8, 8)])
+        foreach ((int m, int i, int o) in ((int, int, int)[])[(1, 1, 1), (3, 33, 20), (4, 256, 192), (65, 64, 70), (2, 5000, 17), (0, 8, 8)])
             yield return new KernelCase(new Linear { OnStore = Activation.Silu }, [new CaseInput([m, i]), CaseInput.Weight([o, i]), CaseInput.Constant([o])]);
     }
 
     private static IEnumerable<KernelCase> Movements()
     {
-        foreach (Shape shape in (ReadOnlySpan<Shape>)[[2, 6, 10, 64], [1, 5, 7, 33], [1, 2, 2, 1], [0, 4, 4, 8]])
+        foreach (Shape shape in (Shape[])[[2, 6, 10, 64], [1, 5, 7, 33], [1, 2, 2, 1], [0, 4, 4, 8]])
         {
             CaseInput x = new(shape);
             int channels = shape[^1];
@@ -99,7 +99,7 @@ public static class KernelCases
 
     private static IEnumerable<KernelCase> Factors()
     {
-        foreach (FactorGroups groups in (ReadOnlySpan<FactorGroups>)[FactorGroups.Mean(2, 4), FactorGroups.Mean(3, 1), new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])
+        foreach (FactorGroups groups in (FactorGroups[])[FactorGroups.Mean(2, 4), FactorGroups.Mean(3, 1), new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])
         {
             foreach (int channels in (int[])[64, 7])
             {
