@@ -40,12 +40,13 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         storage = new StoragePolicy(graph, device.Precision);
-        var writers = new Dictionary<Value, Node>();
+        Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
+        var writers = siblings.Followers.ToDictionary(f => f.Node.Output, f => f.Leader);
         NormFusion norms = options.Fuse ? NormFusion.Of(graph, writers) : new NormFusion();
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, device.Precision, device.Specialize);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, device.Precision, device.Specialize);
         try
         {
             stream = driver.CreateStream();
