@@ -19,21 +19,23 @@ __device__ __forceinline__ Moments merge(Moments a, Moments b) {
     return {count, fmaf(delta, part, a.mean), a.m2 + fmaf(delta * delta, a.count * part, b.m2)};
 }
 
-// One thread's moments of a stream of numbers, without a division for each: sums of deviations from the first number. That
-// is rarely more than a few standard deviations from the mean, so little is lost when its square is taken off again.
+// One thread's sums over a stream of numbers, which give moments without a division for each: sums of deviations from the
+// first number. That is rarely more than a few standard deviations from the mean, so little is lost when its square is
+// taken off again.
 struct RunningMoments {
-    float count = 0.f, origin = 0.f, sum = 0.f, squares = 0.f;
+    float origin, sum, squares;
 
+    __device__ __forceinline__ void start(float first) { origin = first, sum = 0.f, squares = 0.f; }
+
+    // For each number after the first.
     __device__ __forceinline__ void add(float x) {
-        if (count == 0.f) origin = x;
         float d = x - origin;
-        count += 1.f;
         sum += d;
         squares = fmaf(d, d, squares);
     }
 
-    __device__ __forceinline__ Moments moments() const {
-        if (count == 0.f) return {0.f, 0.f, 0.f};
+    // Of `count` numbers, the first among them.
+    __device__ __forceinline__ Moments moments(float count) const {
         float mean = __fdividef(sum, count);
         return {count, origin + mean, fmaf(-sum, mean, squares)};
     }
