@@ -68,10 +68,10 @@ constexpr bool copies_async = is_same<T, element> && vector_of<T>() * sizeof(T) 
 template <int Rows, typename T>
 __device__ __forceinline__ void fetch(element* tile, matrix<T> source, int row, int positions) {
     constexpr int vector = vector_of<T>(), across = HEAD / vector;
-#pragma unroll
-    for (int i = threadIdx.x; i < Rows * across; i += threads) {
-        int r = i / across, c = i % across * vector;
-        bool inside = row + r < positions;
+#pragma unroll 4
+    for (u32 i = threadIdx.x; i < Rows * across; i += threads) {
+        u32 r = i / across, c = i % across * vector;
+        bool inside = row + (int)r < positions;
         const T* from = source.first + (inside ? (row + r) * source.channels : 0) + c;
         if constexpr (copies_async<T>) {
             copy_async<vector * (int)sizeof(T)>(shared_address(tile + r * pitch + c), from, inside);
@@ -90,8 +90,8 @@ template <int Rows, typename T>
 __device__ __forceinline__ void settle(element* tile) {
     if constexpr (rounds_operands && copies_async<T>) {
         constexpr int vector = vector_of<T>(), across = HEAD / vector;
-#pragma unroll
-        for (int i = threadIdx.x; i < Rows * across; i += threads) {
+#pragma unroll 4
+        for (u32 i = threadIdx.x; i < Rows * across; i += threads) {
             element* p = tile + i / across * pitch + i % across * vector;
             float v[vector];
             load<element, vector>(p, v);
@@ -106,7 +106,7 @@ __device__ __forceinline__ void settle(element* tile) {
 template <int Rows, int Across = head_pad - HEAD>
 __device__ __forceinline__ void pad(element* tiles) {
     if constexpr (Across > 0) {
-        for (int i = threadIdx.x; i < Rows * Across; i += threads) tiles[i / Across * pitch + HEAD + i % Across] = from_float<element>(0.f);
+        for (u32 i = threadIdx.x; i < Rows * Across; i += threads) tiles[i / Across * pitch + HEAD + i % Across] = from_float<element>(0.f);
     }
 }
 
@@ -123,10 +123,12 @@ struct stream {
 
 // ---- from registers to global memory ----------------------------------------------------------------------------
 
-// Stores scale * sums as the block's rows of one head, by way of shared memory (warp_rows rows for each warp, which nobody
-// may read any more) so that each lane writes 16 bytes.
+// Stores scale * sums as the block's rows of a part of one head, see head_of, by way of shared memory (warp_rows rows for
+// each warp, which nobody may read any more) so that each lane writes 16 bytes.
 template <typename T>
-__device__ __forceinline__ void write_rows(T* y, int channels, int positions, const sums& o, const float (&scale)[rows], void* stage) {
+__device__ __forceinline__ void write_rows(T* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows], void* stage) {
+    matrix<T> head = head_of((const T*)x, part, parts, positions);
+    T* y = const_cast<T*>(head.first);
     constexpr int out_pitch = head_pad + 16 / (int)sizeof(T), vector = vector_of<T>(), across = HEAD / vector;
     typedef typename word_of<vector * (int)sizeof(T)>::type word;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * block_rows + warp * warp_rows;
@@ -142,10 +144,12 @@ __device__ __forceinline__ void write_rows(T* y, int channels, int positions, co
         }
     }
     __syncwarp();
-    for (int i = lane; i < warp_rows * across; i += 32) {
-        int r = i / across, c = i % across * vector;
-        if (first + r < positions) *(word*)(y + (size_t)(first + r) * channels + c) = *(const word*)(tile + r * out_pitch + c);
+    for (u32 i = lane; i < warp_rows * across; i += 32) {
+        u32 r = i / across, c = i % across * vector;
+        if (first + (int)r < positions) *(word*)(y + (size_t)(first + r) * head.channels + c) = *(const word*)(tile + r * out_pitch + c);
     }
+    // The next result takes the same way.
+    __syncwarp();
 }
 
 // ---- softmax ----------------------------------------------------------------------------------------------------
@@ -196,6 +200,9 @@ struct row_softmax {
         return keep;
     }
 };
+
+// The number among the image's positions of this lane's row r of a block.
+__device__ __forceinline__ int position_of(int r) { return blockIdx.x * block_rows + threadIdx.x / 32 * warp_rows + warp_row_of(r); }
 
 // Removes keys beyond the end from the scores of the tile that starts at `first`.
 __device__ __forceinline__ void mask(scores& s, int first, int positions) {
