@@ -6,7 +6,7 @@
 // PLAIN: also plain = mean over 2 x 2 of x, from the same reads.
 // grid ceil(COUNT / (256 * VECTOR)), block 256.  y, plain '='.  Deterministic.
 extern "C" __global__ void avg_pool2d_forward(const X_T* __restrict__ x, const float* __restrict__ affine, Y_T* __restrict__ y,
-    Y_T* __restrict__ plain, int count_arg, int h_arg, int w_arg, int c_arg) {
+    PLAIN_T* __restrict__ plain, int count_arg, int h_arg, int w_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     int pixel = i / C, c = i - pixel * C;
@@ -22,7 +22,7 @@ extern "C" __global__ void avg_pool2d_forward(const X_T* __restrict__ x, const f
     float mean[VECTOR];
 #pragma unroll
     for (int k = 0; k < VECTOR; k++) mean[k] = 0.25f * ((v[0][k] + v[1][k]) + (v[2][k] + v[3][k]));
-    store<Y_T, VECTOR>(plain + i, mean);
+    store<PLAIN_T, VECTOR>(plain + i, mean);
 #endif
 #if AFFINE
     float scale[VECTOR], shift[VECTOR];

@@ -16,7 +16,8 @@ internal sealed class AvgPool2dLaunch : OperatorLaunch<AvgPool2d>
         Shape shape = main.Input(0).Shape;
         int count = Elementwise.Count(main.Output);
         LaunchBuilder launch = context.Kernel("avg_pool2d.cu", "avg_pool2d_forward")
-            .Type("X_T", x).Type("Y_T", y).Define("AFFINE", main.Inputs[1] is not null).Define("PLAIN", plain is not null)
+            .Type("X_T", x).Type("Y_T", y).Type("PLAIN_T", plain is null ? y : context.StorageOf(plain))
+            .Define("AFFINE", main.Inputs[1] is not null).Define("PLAIN", plain is not null)
             .Define("ACTIVATION", (int)((AvgPool2d)main.Operator).OnLoad)
             .Read(main.Input(0)).Read(main.Inputs[1]).Write(main.Output).Write(plain is null ? default : context.Memory(plain))
             .Extent("COUNT", count).Extent("H", shape[1]).Extent("W", shape[2]).Extent("C", shape[3]);
