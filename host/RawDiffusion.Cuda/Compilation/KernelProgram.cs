@@ -11,12 +11,16 @@ internal sealed class KernelProgram
     private const string Format = "rawdiffusion kernel 1";
 
     // No fast-math for all: a kernel that can afford it says so with intrinsics, where the reader sees it.
-    private static readonly string[] CommonOptions = ["-std=c++17", "-lineinfo"];
+    private static readonly string[] CommonOptions = ["-std=c++17"];
+
+    // Whoever executes PTX can name the source line of a finding. Machine code would carry its whole PTX along with the line
+    // information, which makes it twice to three times as large.
+    private static readonly string[] PtxOptions = [.. CommonOptions, "-lineinfo"];
 
     private readonly KernelVariant variant;
     private readonly string source;
     private readonly IReadOnlyList<(string Name, string Content)> headers;
-    private readonly string[] options;
+    private readonly string[] macros;
 
     /// <exception cref="KernelCompileException">The variant's file, or one that it includes, does not exist.</exception>
     public KernelProgram(KernelSources sources, KernelVariant variant)
@@ -24,7 +28,7 @@ internal sealed class KernelProgram
         this.variant = variant;
         source = sources[variant.File];
         headers = sources.Headers(variant.File);
-        options = [.. CommonOptions, $"-D{Selector}=1", .. variant.Defines.Select(d => $"-D{d.Name}={d.Value}")];
+        macros = [$"-D{Selector}=1", .. variant.Defines.Select(d => $"-D{d.Name}={d.Value}")];
     }
 
     /// <summary>The macro that selects the kernel within its file.</summary>
@@ -37,7 +41,7 @@ internal sealed class KernelProgram
     public string Key(KernelTarget target, string compilerVersion)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        string[] fields = [Format, compilerVersion, target.ToString(), variant.File, variant.Kernel, source, .. headers.SelectMany(h => new[] { h.Name, h.Content }), .. options];
+        string[] fields = [Format, compilerVersion, target.ToString(), variant.File, variant.Kernel, source, .. headers.SelectMany(h => new[] { h.Name, h.Content }), .. Options(target)];
         foreach (string field in fields)
         {
             byte[] bytes = Encoding.UTF8.GetBytes(field);
@@ -51,13 +55,15 @@ internal sealed class KernelProgram
     /// <exception cref="KernelCompileException">The compiler refused, or the result does not hold the kernel.</exception>
     public byte[] Compile(Nvrtc nvrtc, KernelTarget target)
     {
-        byte[] image = nvrtc.Compile(source, variant.File, headers, target.ToString(), options, out string log)
+        byte[] image = nvrtc.Compile(source, variant.File, headers, target.ToString(), Options(target), out string log)
             ?? throw new KernelCompileException($"{variant.File}: {variant} for {target} does not compile (NVRTC {nvrtc.Version}):\n{log}");
         if (!Holds(image, variant.Kernel))
             throw new KernelCompileException($"{variant.File}: {variant} compiles, but the result holds no kernel '{variant.Kernel}'; "
                 + $"declare it extern \"C\" __global__ between #ifdef {Selector} and #endif");
         return image;
     }
+
+    private string[] Options(KernelTarget target) => [.. target.IsMachineCode ? CommonOptions : PtxOptions, .. macros];
 
     // PTX declares ".entry name(", machine code has a section ".text.name".
     private static bool Holds(ReadOnlySpan<byte> image, string kernel) =>
