@@ -38,6 +38,23 @@ public sealed class KernelCache(string folder)
         }
     }
 
+    /// <summary>Whether entries can be kept, by trying: makes the folder if need be.</summary>
+    public bool IsWritable()
+    {
+        string temporary = Path.Combine(folder, $"{Guid.NewGuid():n}.tmp");
+        try
+        {
+            Directory.CreateDirectory(folder);
+            File.WriteAllBytes(temporary, []);
+            File.Delete(temporary);
+            return true;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>The entry of a key; null if there is none or it is damaged.</summary>
     internal byte[]? Read(string key)
     {

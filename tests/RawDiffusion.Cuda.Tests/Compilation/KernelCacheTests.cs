@@ -22,6 +22,7 @@ public sealed class KernelCacheTests
         Assert.That(cache.Read("key"), Is.EqualTo(Image));
         Assert.That(cache.Read("other"), Is.Null);
         Assert.That(cache.Size(), Is.EqualTo((1, Image.Length + 32L)));
+        Assert.That(cache.IsWritable(), Is.True);
         Assert.That(Directory.GetFiles(cache.Folder), Has.Length.EqualTo(1), "no temporary file stays");
     }
 
@@ -51,6 +52,7 @@ public sealed class KernelCacheTests
         cache.Write("key", Image);
         Assert.That(cache.Read("key"), Is.Null);
         Assert.That(cache.Size(), Is.EqualTo((0, 0L)));
+        Assert.That(cache.IsWritable(), Is.False);
     }
 
     [Test]
