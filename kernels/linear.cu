@@ -13,22 +13,25 @@ constexpr int warps = 4;
 constexpr int tile_out = 4;
 constexpr int values = TILE_ROWS * tile_out;
 
-// Sums of `values` (a power of two up to 32) numbers over a warp: lane l gets number l / (32 / values).
-__device__ __forceinline__ float sum_each(float (&v)[values]) {
-    int lane = threadIdx.x % 32;
+// Sums of Count (a power of two up to 32) numbers over a warp: lane l gets number l / (32 / Count). Each step halves the
+// numbers that a lane keeps: fewer shuffles than a sum at a time. Recursive, since loops over halves stay loops, over memory.
+template <int Count, int Distance = 16>
+__device__ __forceinline__ float sum_each(const float (&v)[Count]) {
+    if constexpr (Distance == 0) {
+        return v[0];
+    } else if constexpr (Count == 1) {
+        float sum[1] = {v[0] + __shfl_xor_sync(FULL_WARP, v[0], Distance)};
+        return sum_each<1, Distance / 2>(sum);
+    } else {
+        bool upper = (threadIdx.x & Distance) != 0;
+        float kept[Count / 2];
 #pragma unroll
-    for (int half = values / 2, d = 16; half > 0; half /= 2, d /= 2) {
-        bool upper = (lane & d) != 0;
-#pragma unroll
-        for (int i = 0; i < half; i++) {
-            float low = v[i], high = v[i + half];
-            v[i] = (upper ? high : low) + __shfl_xor_sync(FULL_WARP, upper ? low : high, d);
+        for (int i = 0; i < Count / 2; i++) {
+            float low = v[i], high = v[i + Count / 2];
+            kept[i] = (upper ? high : low) + __shfl_xor_sync(FULL_WARP, upper ? low : high, Distance);
         }
+        return sum_each<Count / 2, Distance / 2>(kept);
     }
-    float sum = v[0];
-#pragma unroll
-    for (int d = 16 / values; d > 0; d /= 2) sum += __shfl_xor_sync(FULL_WARP, sum, d);
-    return sum;
 }
 
 __device__ __forceinline__ float finish(float sum, const float* bias, int o) {
@@ -49,10 +52,7 @@ extern "C" __global__ void __launch_bounds__(32 * warps)
 #pragma unroll
     for (int o = 0; o < tile_out; o++) weights[o] = w + (size_t)min(out + o, OUT - 1) * IN;
 
-    // Not `= {}`: the compiler makes that a loop over memory.
-    float sums[values];
-#pragma unroll
-    for (int i = 0; i < values; i++) sums[i] = 0.f;
+    float sums[values] = {};
 #pragma unroll 2
     for (int i = (blockIdx.z * 32 + lane) * VECTOR; i < IN; i += gridDim.z * 32 * VECTOR) {
         float b[tile_out][VECTOR];
@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(32 * warps)
                 for (int k = 0; k < VECTOR; k++) sums[r * tile_out + o] = fmaf(a[k], b[o][k], sums[r * tile_out + o]);
         }
     }
-    float sum = sum_each(sums);
+    float sum = sum_each<values>(sums);
     int mine = lane / (32 / values);
     int m = row + mine / tile_out, o = out + mine % tile_out;
     bool stores = lane % (32 / values) == 0 && m < ROWS && o < OUT;
