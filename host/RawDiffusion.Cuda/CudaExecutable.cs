@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Engine;
@@ -37,18 +38,22 @@ internal sealed unsafe class CudaExecutable : IExecutable
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
-        if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
+        if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         storage = new StoragePolicy(graph, device.Precision);
-        plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes);
+        Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
+        var writers = siblings.Followers.ToDictionary(f => f.Node.Output, f => f.Leader);
+        NormFusion norms = options.Fuse ? NormFusion.Of(graph, writers) : new NormFusion();
+        foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
+        plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, device.Precision, device.Specialize);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, device.Precision, device.Specialize);
         try
         {
             stream = driver.CreateStream();
             foreach (Value state in graph.Inputs.Values) Initialize(state);
             foreach (Node node in graph.Nodes)
             {
-                if (node.Operator is Reshape) continue;
+                if (node.Operator is Reshape || writers.ContainsKey(node.Output)) continue;
                 OperatorLaunch.For(node).Prepare(node, context);
                 foreach (KernelLaunch launch in context.Take()) launches.Add((node, launch));
             }
@@ -66,8 +71,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     public long MemoryBytes => memory.Bytes;
 
-    /// <summary>Number of kernels of a run.</summary>
-    internal int LaunchCount => launches.Count;
+    /// <summary>The kernels of a run, in order.</summary>
+    internal IReadOnlyList<KernelVariant> Variants => [.. launches.Select(l => l.Launch.Variant)];
 
     public void Write(string name, ReadOnlySpan<float> data) => Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
 

@@ -3,19 +3,21 @@ namespace RawDiffusion.Engine.Operators;
 /// <summary>
 /// 2-D convolution, NHWC, square kernel, zero padding. One operator covers the plain convolution and the fused ones
 /// that the passes make of it:
-/// y = onStore(conv(upsample(onLoad(affine(concat(x, x2))))) + bias + embedding + residual).
+/// y = onStore(conv(upsample(onLoad(affine(concat(x, x2))))) + skipWeight concat(skip, skip2) + bias + embedding + residual).
 /// </summary>
 /// <remarks>
 /// Inputs by position: 0 x [N, H, W, C]; 1 weight [O, K, K, C + C2] (PyTorch's OIHW becomes OHWI on import); 2 bias [O];
 /// 3 x2 [N, H, W, C2], read as if concatenated to x; 4 affine [N, 2, C + C2], scale then shift of a normalised input;
-/// 5 embedding [N, O]; 6 residual, like the output, or half its height and width with <see cref="UpsampleResidual"/>.
+/// 5 embedding [N, O]; 6 residual, like the output, or half its height and width with <see cref="UpsampleResidual"/>;
+/// 7 skip [N, H', W', S], of the output's height and width, 8 skip2 [N, H', W', S2], 9 skipWeight [O, 1, 1, S + S2]: a 1x1
+/// convolution added to this one. Only devices that ask for <see cref="Passes.FuseSkip"/> meet the last three.
 /// </remarks>
 /// <param name="Stride">1 or 2.</param>
 /// <param name="Padding">Zeros on each side.</param>
 public sealed record Conv2d(int Stride, int Padding) : Operator
 {
     /// <summary>Positions of the optional inputs.</summary>
-    public const int Bias = 2, X2 = 3, Affine = 4, Embedding = 5, Residual = 6, InputCount = 7;
+    public const int Bias = 2, X2 = 3, Affine = 4, Embedding = 5, Residual = 6, Skip = 7, Skip2 = 8, SkipWeight = 9, InputCount = 10;
 
     /// <summary>Applied to each input element, after the affine; padding stays zero.</summary>
     public Activation OnLoad { get; init; }
@@ -36,7 +38,7 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position is not (1 or 2);
+    public override bool HasRows(int position) => position is not (1 or 2 or SkipWeight);
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
@@ -62,6 +64,7 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
         if (UpsampleResidual && inputs[Residual] is { } residual)
             Require(height % 2 == 0 && width % 2 == 0, $"an upsampled residual {residual} cannot have the output's shape {output}");
         RequireShape(inputs, Residual, "residual", UpsampleResidual ? [output[0], height / 2, width / 2, output[^1]] : output);
+        if (inputs.Count > SkipWeight && inputs[SkipWeight] is not null) CheckSkip(inputs, output);
         return output;
     }
 
@@ -69,7 +72,22 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
     {
         Shape w = inputs[1]!.Shape;
-        return new(2.0 * output.Count * w[1] * w[2] * w[3], Engine.Cost.Traffic(inputs, output));
+        long skip = inputs.Count > SkipWeight ? inputs[SkipWeight]?.Shape[^1] ?? 0 : 0;
+        return new(2.0 * output.Count * (w[1] * w[2] * w[3] + skip), Engine.Cost.Traffic(inputs, output));
+    }
+
+    private static void CheckSkip(IReadOnlyList<Value?> inputs, Shape output)
+    {
+        Value skip = Take(inputs, Skip, "skip", 4);
+        RequireShape(inputs, Skip, "skip", output.WithChannels(skip.Shape[^1]));
+        int channels = skip.Shape[^1];
+        if (inputs[Skip2] is { } skip2)
+        {
+            Require(skip2.Shape.Rank == 4, $"skip2 {skip2} must have 4 dimensions");
+            RequireShape(inputs, Skip2, "skip2", output.WithChannels(skip2.Shape[^1]));
+            channels += skip2.Shape[^1];
+        }
+        RequireShape(inputs, SkipWeight, "skip weight", [output[^1], 1, 1, channels]);
     }
 }
 
