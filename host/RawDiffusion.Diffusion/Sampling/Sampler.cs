@@ -84,6 +84,9 @@ public sealed class Sampler : IDisposable
     /// <summary>Runs one step.</summary>
     public void Step(CancellationToken cancellation = default) => executable.Run(cancellation);
 
+    /// <summary>Waits until the steps that were started are done.</summary>
+    public void Synchronize() => executable.Synchronize();
+
     /// <summary>Runs one step and times its kernels.</summary>
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default) => executable.Profile(cancellation);
 
