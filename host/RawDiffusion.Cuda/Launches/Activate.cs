@@ -6,16 +6,13 @@ namespace RawDiffusion.Cuda.Launches;
 /// <summary>Launches of <c>kernels/activate.cu</c>.</summary>
 internal sealed class ActivateLaunch : OperatorLaunch<Activate>
 {
-    private const int Block = 256;
-
     protected override void Prepare(Node node, Activate op, LaunchContext context)
     {
-        int count = checked((int)node.Output.Shape.Count);
-        int vector = count % 4 == 0 ? 4 : 1;
+        Storage x = context.StorageOf(node.Input(0)), y = context.StorageOf(node.Output);
+        int count = Elementwise.Count(node.Output);
         context.Kernel("activate.cu", "activate_forward")
-            .Type("X_T", context.StorageOf(node.Input(0))).Type("Y_T", context.StorageOf(node.Output))
-            .Define("ACTIVATION", (int)op.Activation).Define("VECTOR", vector)
+            .Type("X_T", x).Type("Y_T", y).Define("ACTIVATION", (int)op.Activation)
             .Read(node.Input(0)).Write(node.Output).Extent("COUNT", count)
-            .Launch((count + Block * vector - 1) / (Block * vector), Block);
+            .LaunchElementwise(count, Elementwise.Vector(count, x, y));
     }
 }
