@@ -125,7 +125,7 @@ public static class KernelCases
         CaseInput x = new([2, 5, 7, 3]), table = CaseInput.Constant([6, 5]);
         yield return new KernelCase(new DenoiseStep(Clip: true), [x, x, table, CaseInput.Counter(3), x]);
         yield return new KernelCase(new DenoiseStep(Clip: false), [x, x, table, CaseInput.Counter(-1), null]);
-        yield return new KernelCase(new TableRow(), [CaseInput.Constant([5, 3, 7]), CaseInput.Counter(4)]);
+        yield return new KernelCase(new TableRow(3), [CaseInput.Constant([5, 3, 7]), CaseInput.Counter(4)]);
         yield return new KernelCase(new NextStep(), [CaseInput.Counter(4)]);
         yield return new KernelCase(new TimestepEmbedding(65), [new CaseInput([9], 500, 200)]);
         yield return new KernelCase(new RandomNormal([2, 5, 13, 3], 7, 3), [CaseInput.Counter(49)]);

@@ -25,6 +25,7 @@ internal sealed class Siblings
                 Node leader = alike.First();
                 List<Node> group = [leader, .. alike.Skip(1).Where(n => n.Inputs.Skip(1).All(v => v?.Producer is not { } p || index[p] < index[leader]))];
                 if (leader.Operator is Linear) group.RemoveAll(n => n.Inputs.Skip(1).Any(v => v is not null && !LaunchContext.IsConstant(v)));
+                if (leader.Operator is AvgPool2d && (group.Count != 2 || AvgPool2dLaunch.IsPlain(group[0]) == AvgPool2dLaunch.IsPlain(group[1]))) continue;
                 if (group.Count > 1 && group[0] == leader) siblings.groups.Add(leader, group);
             }
         }

@@ -35,7 +35,7 @@ public static class Definition
             RandomNormal random => References.RandomNormal(random, (uint)x[0]),
             RepeatFactors repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatFactors(repeat.Groups, x), e) : References.RepeatFactors(repeat.Groups, x),
             Reshape reshape => new Array64(reshape.Shape, x.Values),
-            TableRow => References.TableRow(x, At(1)![0]),
+            TableRow row => References.TableRow(x, At(1)![0], row.Rows),
             TimestepEmbedding embedding => References.TimestepEmbedding(x, embedding.Dimension),
             UpsampleNearest => References.Upsample(x),
             _ => throw new GraphException($"{op.Name} has no double-precision definition"),

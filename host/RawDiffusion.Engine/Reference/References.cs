@@ -171,11 +171,11 @@ internal static class References
     }
 
     /// <summary>A step outside the table reads its nearest row.</summary>
-    public static Array64 TableRow(Array64 table, double step)
+    public static Array64 TableRow(Array64 table, double step, int rows)
     {
         int size = table.Values.Length / table.Shape[0];
         int row = (int)Math.Clamp(step, 0, table.Shape[0] - 1);
-        return new Array64(table.Shape.WithRows(1), table.Values[(row * size)..((row + 1) * size)]);
+        return new Array64(table.Shape.WithRows(rows), [.. Enumerable.Repeat(table.Values[(row * size)..((row + 1) * size)], rows).SelectMany(v => v)]);
     }
 
     /// <summary>Frequency and phase are rounded to float32, as the authors compute them.</summary>
