@@ -1,5 +1,5 @@
 // Convolution, NHWC, forward and backward, as an implicit GEMM of output pixels x output channels over taps x input channels.
-#include "conv2d_patch.cuh"
+#include "conv2d_grad.cuh"
 #include "norm_statistics.cuh"
 
 #ifdef CONV2D_FORWARD
@@ -274,5 +274,103 @@ extern "C" __global__ void conv2d_pack(const float* __restrict__ weight, Compute
 #else
     packed[i] = from_float<Compute>(w);
 #endif
+}
+#endif
+
+#ifdef CONV2D_GRAD_WEIGHT
+// conv2d_grad_weight   dw[o, ky, kx, c] = sum over images and output pixels of dy[n, oy, ox, o] * x[n, oy S + ky - P, ox S + kx - P, c].
+// x [N,H,W,C], dy [N,OH,OW,O], partial [gridDim.z,O,K,K,C] float32: a block sums the pixel tiles blockIdx.z, + gridDim.z, ..
+// grid (ceil(C / chunk), ceil(O / TILE_O) * K / TAP_ROWS, parts), block 128, shared memory two patches of x and of dy.
+// partial '='; conv2d_grad_weight_sum adds the parts.  Deterministic.
+namespace {
+
+typedef COMPUTE_T Compute;
+
+constexpr int threads = 128, warps_c = 4 / WARPS_O;
+constexpr int gradient_units = TILE_O / unit_elements<Compute>, chunk = UNITS * unit_elements<Compute>;
+
+typedef Patch<Compute, X_T, X_T, KERNEL_SIZE, STRIDE, SPREAD_NONE, TILE_H, TILE_W, UNITS, VECTOR, 0, 0, ACTIVATION_NONE, threads> InputPatch;
+typedef Patch<Compute, DY_T, DY_T, 1, 1, SPREAD_NONE, TILE_H, TILE_W, gradient_units, DY_VECTOR, 0, 0, ACTIVATION_NONE, threads> GradientPatch;
+typedef GradTile<Compute, InputPatch, GradientPatch, TILE_O / WARPS_O, chunk / warps_c, TAP_ROWS, KERNEL_SIZE> Tile;
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(threads) conv2d_grad_weight(
+    const X_T* __restrict__ x, const DY_T* __restrict__ dy, float* __restrict__ partial,
+    int n_arg, int h_arg, int w_arg, int c_arg, int oh_arg, int ow_arg, int o_arg, int padding_arg) {
+    extern __shared__ uint4 memory[];
+    constexpr int buffer_bytes = InputPatch::bytes + GradientPatch::bytes;
+    const u32 shared = shared_address(memory);
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    const int warp_o = warp % WARPS_O * (TILE_O / WARPS_O), warp_c = warp / WARPS_O * (chunk / warps_c);
+    const int tap_groups = KERNEL_SIZE / TAP_ROWS;
+    const int c0 = blockIdx.x * chunk, o0 = (int)blockIdx.y / tap_groups * TILE_O, ky0 = (int)blockIdx.y % tap_groups * TAP_ROWS;
+    const int tiles_x = (OW + TILE_W - 1) / TILE_W, tiles = tiles_x * ((OH + TILE_H - 1) / TILE_H);
+    const u32 gradient = shared + InputPatch::bytes + Tile::gradient_offset(lane) + warp_o * Tile::element_bytes;
+    const u32 input = shared + Tile::input_offset(lane) + warp_c * Tile::element_bytes + InputPatch::tap_offset(ky0, 0);
+
+    InputPatch input_patch;
+    GradientPatch gradient_patch;
+    auto fetch = [&](int t) {
+        const int n = t / tiles, y0 = t % tiles / tiles_x * TILE_H, x0 = t % tiles % tiles_x * TILE_W;
+        input_patch.locate(ConvInput<X_T, X_T>{x, x, H, W, C, 0}.image(n), y0, x0, PADDING);
+        gradient_patch.locate(ConvInput<DY_T, DY_T>{dy, dy, OH, OW, O, 0}.image(n), y0, x0, 0);
+        input_patch.fetch(c0);
+        gradient_patch.fetch(o0);
+    };
+    auto deposit = [&](u32 buffer) {
+        input_patch.deposit(buffer, nullptr, nullptr);
+        gradient_patch.deposit(buffer + InputPatch::bytes, nullptr, nullptr);
+    };
+
+    Tile tile;
+    u32 buffer = 0;
+    int t = blockIdx.z;
+    if (t < N * tiles) {
+        fetch(t);
+        deposit(shared);
+    }
+#pragma unroll 1
+    for (; t < N * tiles; t += gridDim.z) {
+        __syncthreads();
+        const bool more = t + (int)gridDim.z < N * tiles;
+        if (more) fetch(t + gridDim.z);
+#pragma unroll(Tile::unroll ? 2 : 1)
+        for (int p = 0; p < TILE_H * TILE_W; p += Tile::depth)
+            tile.step(gradient + buffer + GradientPatch::row_offset(p), input + buffer + InputPatch::row_offset(p));
+        buffer = buffer_bytes - buffer;
+        if (more) deposit(shared + buffer);
+    }
+
+    float* const part = partial + (size_t)blockIdx.z * O * KERNEL_SIZE * KERNEL_SIZE * C;
+    tile.visit(lane, [&](int row, int column, int tap, float first, float second) {
+        const int o = o0 + warp_o + row, c = c0 + warp_c + column;
+        if (o >= O || c >= C) return;
+        float* const p = part + ((size_t)o * KERNEL_SIZE * KERNEL_SIZE + ky0 * KERNEL_SIZE + tap) * C + c;
+        if constexpr (VECTOR >= 2) *(float2*)p = make_float2(first, second);
+        else {
+            p[0] = first;
+            if (c + 1 < C) p[1] = second;
+        }
+    });
+}
+#endif
+
+#ifdef CONV2D_GRAD_WEIGHT_SUM
+// conv2d_grad_weight_sum   dw[i] = sum over parts of partial[part, i].
+// partial [PARTS,COUNT], dw [COUNT] float32, VECTOR neighbours a thread.  grid ceil(COUNT / (256 * VECTOR)), block 256.
+// dw '='.  Deterministic: parts are added in order.
+extern "C" __global__ void __launch_bounds__(256) conv2d_grad_weight_sum(const float* __restrict__ partial, float* __restrict__ dw, int count_arg, int parts_arg) {
+    int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
+    if (i >= COUNT) return;
+    float sum[VECTOR] = {};
+#pragma unroll 4
+    for (int part = 0; part < PARTS; part++) {
+        float v[VECTOR];
+        load<float, VECTOR>(partial + (size_t)part * COUNT + i, v);
+#pragma unroll
+        for (int k = 0; k < VECTOR; k++) sum[k] += v[k];
+    }
+    store<float, VECTOR>(dw + i, sum);
 }
 #endif

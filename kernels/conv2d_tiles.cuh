@@ -20,6 +20,12 @@ __device__ __forceinline__ void load_unit(float (&y)[4], u32 address) {
     asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(y[0]), "=f"(y[1]), "=f"(y[2]), "=f"(y[3]) : "r"(address) : "memory");
 }
 
+__device__ __forceinline__ u32 load_word(u32 address) {
+    u32 y;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(y) : "r"(address) : "memory");
+    return y;
+}
+
 __device__ __forceinline__ void store_unit(u32 address, const u32 (&x)[4]) {
     asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(address), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]) : "memory");
 }
