@@ -1,3 +1,4 @@
+using System.Globalization;
 using RawDiffusion.Cuda.Driver;
 
 namespace RawDiffusion.Cuda.Launches;
@@ -16,6 +17,17 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
     public const int Stages = 3;
 
     public int Pixels => Height * Width;
+
+    /// <summary>Reads what <see cref="ToString"/> writes; null where it is something else.</summary>
+    public static ConvTile? Parse(string text)
+    {
+        int[] numbers = [.. text.Split('x', ' ').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n > 0 ? n : 0)];
+        return numbers.Length == 7 && !numbers.Contains(0)
+            ? new ConvTile(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]) : null;
+    }
+
+    /// <summary>Pixels and channels, warps, units: <c>8x16x64 2x2x1 4</c>.</summary>
+    public override string ToString() => $"{Height}x{Width}x{Columns} {WarpsM}x{WarpsN}x{WarpsK} {Units}";
 
     public int Threads => 32 * WarpsM * WarpsN * WarpsK;
 
@@ -81,8 +93,11 @@ internal static class ConvTiling
     private const double SharedBytesPerCycle = 128, L2BytesPerCycle = 48, ElementsPerCycle = 8, BarrierCycles = 60, StepCycles = 36, BlockCycles = 1500;
 
     /// <summary>The tile with the least estimated time among those that fit.</summary>
-    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) =>
-        Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).MinBy(t => Cycles(t, shape, device));
+    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) => Ranked(shape, device).First();
+
+    /// <summary>The tiles that fit, those with the least estimated time first.</summary>
+    public static IEnumerable<ConvTile> Ranked(ConvShape shape, CudaDeviceInfo device) =>
+        Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).OrderBy(t => Cycles(t, shape, device));
 
     /// <summary>All tiles that the kernel can compute this shape with, shared memory aside.</summary>
     public static IEnumerable<ConvTile> Candidates(ConvShape shape)
