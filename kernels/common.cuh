@@ -151,6 +151,16 @@ __device__ __forceinline__ float activate(float x) {
     else return x;
 }
 
+// The derivative of activate at x. That of ReLU at NaN is 1, so that NaN is not hidden.
+template <int Kind>
+__device__ __forceinline__ float activate_grad(float x) {
+    if constexpr (Kind == ACTIVATION_SILU) {
+        float sigmoid = __fdividef(1.f, 1.f + __expf(-x));
+        return sigmoid * fmaf(x, 1.f - sigmoid, 1.f);
+    } else if constexpr (Kind == ACTIVATION_RELU) return x <= 0.f ? 0.f : 1.f;
+    else return 1.f;
+}
+
 // ---- reductions -------------------------------------------------------------------------------------------------
 
 __device__ __forceinline__ float warp_sum(float x) {
