@@ -3,9 +3,10 @@
 #ifdef AVG_POOL2D_FORWARD
 // avg_pool2d_forward   y[n, h, w, c] = mean over 2 x 2 of activation(scale[n, c] * x[n, 2h + i, 2w + j, c] + shift[n, c]).
 // x [N, H, W, C]; affine [N, 2, C], read where AFFINE; y [COUNT] = [N, H / 2, W / 2, C]: an odd last row or column is dropped.
-// grid ceil(COUNT / (256 * VECTOR)), block 256.  y '='.  Deterministic.
+// PLAIN: also plain = mean over 2 x 2 of x, from the same reads.
+// grid ceil(COUNT / (256 * VECTOR)), block 256.  y, plain '='.  Deterministic.
 extern "C" __global__ void avg_pool2d_forward(const X_T* __restrict__ x, const float* __restrict__ affine, Y_T* __restrict__ y,
-    int count_arg, int h_arg, int w_arg, int c_arg) {
+    PLAIN_T* __restrict__ plain, int count_arg, int h_arg, int w_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     int pixel = i / C, c = i - pixel * C;
@@ -17,6 +18,12 @@ extern "C" __global__ void avg_pool2d_forward(const X_T* __restrict__ x, const f
     load<X_T, VECTOR>(p + C, v[1]);
     load<X_T, VECTOR>(p + (size_t)W * C, v[2]);
     load<X_T, VECTOR>(p + (size_t)W * C + C, v[3]);
+#if PLAIN
+    float mean[VECTOR];
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) mean[k] = 0.25f * ((v[0][k] + v[1][k]) + (v[2][k] + v[3][k]));
+    store<PLAIN_T, VECTOR>(plain + i, mean);
+#endif
 #if AFFINE
     float scale[VECTOR], shift[VECTOR];
     load<float, VECTOR>(affine + (size_t)n * 2 * C + c, scale);

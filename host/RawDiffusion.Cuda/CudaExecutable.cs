@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Engine;
@@ -39,12 +40,13 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         storage = new StoragePolicy(graph, device.Precision);
-        var writers = new Dictionary<Value, Node>();
+        Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
+        var writers = siblings.Followers.ToDictionary(f => f.Node.Output, f => f.Leader);
         NormFusion norms = options.Fuse ? NormFusion.Of(graph, writers) : new NormFusion();
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, device.Precision, device.Specialize);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, device.Precision, device.Specialize);
         try
         {
             stream = driver.CreateStream();
@@ -69,8 +71,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     public long MemoryBytes => memory.Bytes;
 
-    /// <summary>Number of kernels of a run.</summary>
-    internal int LaunchCount => launches.Count;
+    /// <summary>The kernels of a run, in order.</summary>
+    internal IReadOnlyList<KernelVariant> Variants => [.. launches.Select(l => l.Launch.Variant)];
 
     public void Write(string name, ReadOnlySpan<float> data) => Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
 
@@ -101,6 +103,12 @@ internal sealed unsafe class CudaExecutable : IExecutable
         Update();
     }
 
+    public void Synchronize()
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        driver.Synchronize(stream);
+    }
+
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
@@ -123,7 +131,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
                 (Node node, KernelLaunch launch) = launches[i];
                 // The arithmetic of a node counts once, with its main kernel: the last.
                 bool last = i + 1 == launches.Count || launches[i + 1].Node != node;
-                times.Add(new KernelTime(node.Name, launch.Variant.Kernel, driver.Elapsed(marks[i], marks[i + 1]), last ? node.Cost : default));
+                times.Add(new KernelTime(node.Name, launch.Variant.Kernel, driver.Elapsed(marks[i], marks[i + 1]), last ? CostOf(node) : default));
             }
             return times;
         }
@@ -145,6 +153,27 @@ internal sealed unsafe class CudaExecutable : IExecutable
         memory.Dispose();
         if (stream != 0) driver.DestroyStream(stream);
     }
+
+    // Compulsory traffic at the width of each value's storage, for a node and those that its launch leads: what they all
+    // read counts once.
+    private Cost CostOf(Node node)
+    {
+        var total = new Cost();
+        foreach (Node led in context.Led(node))
+        {
+            double bytes = led.Cost.Bytes;
+            foreach (Value? value in led.Inputs.Append(led.Output))
+                if (value is not null) bytes -= (4 - StoredBytes(led, value)) * (double)value.Shape.Count;
+            if (led != node) bytes -= StoredBytes(led, led.Input(0)) * (double)led.Input(0).Shape.Count;
+            total += led.Cost with { Bytes = bytes };
+        }
+        return total;
+    }
+
+    // Weights of convolutions are packed as operands.
+    private int StoredBytes(Node node, Value value) =>
+        node.Operator is Conv2d && value.Shape.Rank == 4 && LaunchContext.IsConstant(value) && device.Precision is Precision.Bf16 or Precision.Fp16
+            ? 2 : storage.ElementBytes(value);
 
     private void Initialize(Value value)
     {

@@ -6,7 +6,7 @@ using RawDiffusion.Engine.Passes;
 namespace RawDiffusion.Cuda.Launches;
 
 /// <summary>What an operator needs to make its launches: where values lie, how they are stored, memory of its own.</summary>
-internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Precision precision, bool specialize)
+internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Precision precision, bool specialize)
 {
     private readonly Dictionary<(Value, string), DeviceRange> constants = [];
     private readonly Dictionary<long, DeviceRange> arenas = [];
@@ -18,6 +18,9 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
 
     /// <summary>Which convolutions gather the statistics of group norms.</summary>
     public NormFusion Norms => norms;
+
+    /// <summary>The nodes whose outputs a node's launch writes: itself, then its followers.</summary>
+    public IReadOnlyList<Node> Led(Node node) => siblings.Led(node);
 
     /// <summary>Whether extents become compile-time constants.</summary>
     public bool Specialize => specialize;
