@@ -175,6 +175,17 @@ __device__ __forceinline__ float warp_max(float x) {
     return x;
 }
 
+// Sum over a one-dimensional block of whole warps, the same in all its threads; `shared` holds a float for each warp. All
+// threads call it, and `shared` may be written again after the next barrier.
+__device__ __forceinline__ float block_sum(float x, float* shared) {
+    x = warp_sum(x);
+    if ((threadIdx.x & 31) == 0) shared[threadIdx.x >> 5] = x;
+    __syncthreads();
+    float sum = 0.f;
+    for (int w = 0; w < (int)blockDim.x >> 5; w++) sum += shared[w];
+    return sum;
+}
+
 // Whether this block is the last of `blocks` to arrive at a counter, which is left at zero. What all blocks wrote to global
 // memory before is then visible to every thread of the last one. All threads call it; `flag` is one shared int.
 __device__ __forceinline__ bool is_last_block(u32* counter, u32 blocks, int* flag) {
