@@ -77,8 +77,15 @@ internal static class ConvTiling
         (128, 32, 4, 1, 1), (64, 32, 2, 1, 2), (32, 64, 1, 2, 2), (64, 32, 2, 1, 1),
     ];
 
-    // Cycles that a multiprocessor of the A100 takes, which later ones resemble: what counts are the proportions.
+    // What a multiprocessor does in a cycle, or what it takes it: its shared memory, its share of the second-level cache, the
+    // elements that it normalises and activates; a barrier, a step's loads as their warp waits for them, a block's start and end.
     private const double SharedBytesPerCycle = 128, L2BytesPerCycle = 48, ElementsPerCycle = 8, BarrierCycles = 60, StepCycles = 36, BlockCycles = 1500;
+
+    // Of what the busiest unit leaves idle, the part that the others cannot use: they wait for each other now and then.
+    private const double Contention = 0.3;
+
+    // For the statistics, the driver, and a margin.
+    private const int StaticBytes = 16 << 10;
 
     /// <summary>The tile with the least estimated time among those that fit.</summary>
     public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) =>
@@ -116,12 +123,13 @@ internal static class ConvTiling
         double steps = (double)tile.Units / stepUnits * (chunks * taps + skipChunks);
         int warpRows = tile.Pixels / tile.WarpsM, warpColumns = tile.Columns / tile.WarpsN;
 
-        double products = steps * tile.Pixels * tile.Columns * (shape.TensorCores ? 16.0 * 2 / shape.ElementBytes : 4) / (shape.TensorCores ? 1024.0 * 2 / shape.ElementBytes : 64);
+        double products = steps * stepUnits * 16 / shape.ElementBytes * tile.Pixels * tile.Columns / ProductsPerCycle(shape, device.ComputeCapability);
         double shared = steps * tile.WarpsM * tile.WarpsN * (warpRows + warpColumns) * stepUnits * 16 / SharedBytesPerCycle;
         double elements = 16.0 * tile.Units / shape.ElementBytes * (chunks * tile.PatchPixels(shape.Kernel, shape.Stride) + skipChunks * tile.Pixels);
         double staged = elements / ElementsPerCycle;
         double global = (elements * shape.ElementBytes + 16.0 * tile.Units * tile.Columns * (chunks * taps + skipChunks)) / L2BytesPerCycle;
-        double busy = Math.Max(Math.Max(products, shared), Math.Max(staged, global));
+        double busiest = Math.Max(Math.Max(products, shared), Math.Max(staged, global));
+        double busy = busiest + Contention * (products + shared + staged + global - busiest);
 
         double chain = BlockCycles + (chunks * shape.Kernel + skipChunks) * BarrierCycles
             + steps / tile.WarpsK * (StepCycles + products / steps * 4 / (tile.WarpsM * tile.WarpsN)) + staged;
@@ -132,6 +140,9 @@ internal static class ConvTiling
         return Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);
     }
 
-    // For the statistics, the driver, and a margin.
-    private const int StaticBytes = 16 << 10;
+    // Multiplications and additions of a multiprocessor in a cycle. Tensor cores: 16 bits at the rate of mma.sync, half of it
+    // for tf32; compute capabilities 8.6 and 8.9 have half the tensor cores and twice the float32 units of 8.0.
+    private static double ProductsPerCycle(ConvShape shape, int capability) => !shape.TensorCores
+        ? capability == 80 ? 64 : 128
+        : (capability >= 90 ? 2048.0 : capability == 80 ? 1024 : 512) * 2 / shape.ElementBytes;
 }
