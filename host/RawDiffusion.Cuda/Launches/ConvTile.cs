@@ -1,4 +1,5 @@
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Launches;
 
@@ -33,6 +34,15 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
     /// <summary>Chunks that so many input channels make.</summary>
     public int Chunks(int channels, int elementBytes) => (channels * elementBytes + 16 * Units - 1) / (16 * Units);
 
+    /// <summary>
+    /// Registers of a thread for its sums and for the part of the next chunk that it has loaded, with the places of that.
+    /// </summary>
+    public int Registers(ConvShape shape)
+    {
+        int staged = Ceiling(PatchPixels(shape.Kernel, shape.Stride) * Units, Threads);
+        return Pixels * Columns * WarpsK / Threads + staged * (1 + 16 / shape.ElementBytes * shape.InputBytes / 4);
+    }
+
     /// <summary>Tiles of an image.</summary>
     public int Tiles(ConvShape shape) => Ceiling(shape.OutHeight, Height) * Ceiling(shape.OutWidth, Width);
 
@@ -55,12 +65,13 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
 /// <param name="Channels">Input channels, both inputs together.</param>
 /// <param name="SkipChannels">Those of the skip convolution, or 0.</param>
 /// <param name="ElementBytes">Bytes of an operand in shared memory: 2 or 4.</param>
+/// <param name="InputBytes">Bytes of an element of the input in global memory.</param>
 /// <param name="TensorCores">Whether tensor cores multiply.</param>
 /// <param name="Affine">Whether the input is normalised while it is loaded.</param>
 /// <param name="StoreVector">Output channels that a thread stores at once.</param>
 internal sealed record ConvShape(
     int Batch, int OutHeight, int OutWidth, int OutChannels, int Kernel, int Stride, int Channels, int SkipChannels,
-    int ElementBytes, bool TensorCores, bool Affine, int StoreVector);
+    int ElementBytes, int InputBytes, bool TensorCores, bool Affine, int StoreVector);
 
 /// <summary>
 /// Chooses tiles by a model of a multiprocessor. A block's cycles are what its busiest unit needs when enough warps are
@@ -73,7 +84,7 @@ internal static class ConvTiling
     // Pixels as rows x columns of images, and of the single row that a 1x1 convolution sees.
     private static readonly (int Pixels, int Columns, int WarpsM, int WarpsN, int WarpsK)[] Shapes =
     [
-        (128, 128, 2, 2, 1), (128, 128, 4, 2, 1), (128, 64, 2, 2, 1), (128, 64, 4, 2, 1), (64, 64, 2, 2, 1), (64, 64, 2, 2, 2),
+        (128, 128, 2, 4, 1), (128, 64, 2, 2, 1), (128, 64, 4, 2, 1), (64, 64, 2, 2, 1), (64, 64, 2, 2, 2),
         (128, 32, 4, 1, 1), (64, 32, 2, 1, 2), (32, 64, 1, 2, 2), (64, 32, 2, 1, 1),
     ];
 
@@ -84,12 +95,20 @@ internal static class ConvTiling
     // Of what the busiest unit leaves idle, the part that the others cannot use: they wait for each other now and then.
     private const double Contention = 0.3;
 
+    // Beside about 120 others a thread has room for so many; more would be spilled.
+    private const int MaxRegisters = 128;
+
     // For the statistics, the driver, and a margin.
     private const int StaticBytes = 16 << 10;
 
     /// <summary>The tile with the least estimated time among those that fit.</summary>
-    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) =>
-        Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).MinBy(t => Cycles(t, shape, device));
+    /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
+    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device)
+    {
+        ConvTile[] fitting = [.. Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock)];
+        if (fitting.Length > 0) return fitting.MinBy(t => Cycles(t, shape, device));
+        throw new GraphException($"a convolution with {shape.Kernel}x{shape.Kernel} taps needs more than the {device.MaxSharedBytesPerBlock} bytes of shared memory that a block of {device.Name} can have; use a smaller kernel");
+    }
 
     /// <summary>All tiles that the kernel can compute this shape with, shared memory aside.</summary>
     public static IEnumerable<ConvTile> Candidates(ConvShape shape)
@@ -107,7 +126,8 @@ internal static class ConvTiling
                 if (units < 2 * k) continue;
                 // The smallest chunk that holds all channels, or one of the larger two.
                 if (units == 2 ? shape.Channels * shape.ElementBytes > 32 : units == 8 && shape.Channels * shape.ElementBytes <= 64) continue;
-                yield return new ConvTile(height, pixels / height, columns, m, n, k, units);
+                var tile = new ConvTile(height, pixels / height, columns, m, n, k, units);
+                if (tile.Registers(shape) <= MaxRegisters) yield return tile;
             }
         }
     }
@@ -133,8 +153,7 @@ internal static class ConvTiling
 
         double chain = BlockCycles + (chunks * shape.Kernel + skipChunks) * BarrierCycles
             + steps / tile.WarpsK * (StepCycles + products / steps * 4 / (tile.WarpsM * tile.WarpsN)) + staged;
-        // Most registers a thread takes, roughly: what it accumulates, and 120 more.
-        double registers = 120 + (double)tile.Pixels * tile.Columns * tile.WarpsK / tile.Threads;
+        double registers = 100 + tile.Registers(shape);
         double resident = Math.Max(1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
         double most = Math.Ceiling(blocks / device.Multiprocessors);
         return Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);
