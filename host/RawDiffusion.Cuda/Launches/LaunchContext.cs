@@ -56,11 +56,18 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     {
         Value root = StoragePolicy.Viewed(value);
         if (constants.TryGetValue((root, layout), out DeviceRange range)) return range;
-        var data = new float[root.Shape.Count];
-        root.Constant!(data);
-        range = memory.Upload(pack(data));
+        range = memory.Upload(pack(ReadConstant(root)));
         constants.Add((root, layout), range);
         return range;
+    }
+
+    /// <summary>The elements of a constant, or of a view of one.</summary>
+    public static float[] ReadConstant(Value value)
+    {
+        Value root = StoragePolicy.Viewed(value);
+        var data = new float[root.Shape.Count];
+        root.Constant!(data);
+        return data;
     }
 
     /// <summary>A table of this node's own.</summary>
