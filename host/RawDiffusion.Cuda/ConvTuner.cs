@@ -26,7 +26,7 @@ internal sealed class ConvTuner(CudaDevice device, string? file)
     {
         string inputs = string.Concat(node.Inputs.Select(i => i is null ? '-' : '+'));
         string key = $"{device.Driver.Device.Name}; {device.Precision}; {node.Operator}; {inputs}; {shape}";
-        ConvTile[] ranked = [.. ConvTiling.Ranked(shape, device.Driver.Device)];
+        IReadOnlyList<ConvTile> ranked = ConvTiling.Ranked(shape, device.Driver.Device);
         // A file of another version may name a tile that the kernel no longer takes.
         if (choices.TryGetValue(key, out ConvTile known) && ranked.Contains(known)) return known;
         ConvTile best = ranked.Take(Candidates).MinBy(tile => Seconds(node, tile));
