@@ -42,3 +42,21 @@ extern "C" __global__ void avg_pool2d_forward(const X_T* __restrict__ x, const f
     store<Y_T, VECTOR>(y + i, v[0]);
 }
 #endif
+
+#ifdef AVG_POOL2D_GRAD_INPUT
+// avg_pool2d_grad_input   dx[n, h, w, c] = dy[n, h / 2, w / 2, c] / 4, 0 in an odd last row or column.
+// dy [N, H / 2, W / 2, C]; dx [COUNT] = [N, H, W, C].  grid ceil(COUNT / (256 * VECTOR)), block 256: one vector of dx for each
+// thread, so that the odd ends are written too.  dx '='.  Deterministic.
+extern "C" __global__ void avg_pool2d_grad_input(const DY_T* __restrict__ dy, DX_T* __restrict__ dx, int count_arg, int h_arg, int w_arg, int c_arg) {
+    int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
+    if (i >= COUNT) return;
+    int pixel = i / C, c = i - pixel * C;
+    int row = pixel / W, column = (pixel - row * W) / 2;
+    int n = row / H, line = (row - n * H) / 2;
+    float v[VECTOR] = {};
+    if (line < H / 2 && column < W / 2) load<DY_T, VECTOR>(dy + (((size_t)n * (H / 2) + line) * (W / 2) + column) * C + c, v);
+#pragma unroll
+    for (int k = 0; k < VECTOR; k++) v[k] *= 0.25f;
+    store<DX_T, VECTOR>(dx + i, v);
+}
+#endif

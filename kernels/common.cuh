@@ -151,6 +151,16 @@ __device__ __forceinline__ float activate(float x) {
     else return x;
 }
 
+// The derivative of activate at x. That of ReLU at NaN is 1, so that NaN is not hidden.
+template <int Kind>
+__device__ __forceinline__ float activate_grad(float x) {
+    if constexpr (Kind == ACTIVATION_SILU) {
+        float sigmoid = __fdividef(1.f, 1.f + __expf(-x));
+        return sigmoid * fmaf(x, 1.f - sigmoid, 1.f);
+    } else if constexpr (Kind == ACTIVATION_RELU) return x <= 0.f ? 0.f : 1.f;
+    else return 1.f;
+}
+
 // ---- reductions -------------------------------------------------------------------------------------------------
 
 __device__ __forceinline__ float warp_sum(float x) {
@@ -163,6 +173,17 @@ __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
     for (int d = 16; d > 0; d >>= 1) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, d));
     return x;
+}
+
+// Sum over a one-dimensional block of whole warps, the same in all its threads; `shared` holds a float for each warp. All
+// threads call it, and `shared` may be written again after the next barrier.
+__device__ __forceinline__ float block_sum(float x, float* shared) {
+    x = warp_sum(x);
+    if ((threadIdx.x & 31) == 0) shared[threadIdx.x >> 5] = x;
+    __syncthreads();
+    float sum = 0.f;
+    for (int w = 0; w < (int)blockDim.x >> 5; w++) sum += shared[w];
+    return sum;
 }
 
 // Whether this block is the last of `blocks` to arrive at a counter, which is left at zero. What all blocks wrote to global

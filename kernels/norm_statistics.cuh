@@ -3,7 +3,7 @@
 // Everywhere a mean goes with M2, the sum of squared deviations from that mean. A sum of squares alone would lose the
 // variance where the mean is large against it.
 #pragma once
-#include "common.cuh"
+#include "channel_tile.cuh"
 
 // Count, mean and M2 of a set of numbers.
 struct Moments {
@@ -41,17 +41,54 @@ struct RunningMoments {
     }
 };
 
+// Mean and M2 of Vector channels over `count` > 0 pixels that lie `step` elements apart.
+template <int Vector, typename T>
+__device__ __forceinline__ void pixel_moments(const T* __restrict__ p, size_t step, int count, float (&mean)[Vector], float (&m2)[Vector]) {
+    float v[Vector];
+    RunningMoments running[Vector];
+    load<T, Vector>(p, v);
+#pragma unroll
+    for (int k = 0; k < Vector; k++) running[k].start(v[k]);
+    // Four loads in flight.
+#pragma unroll 4
+    for (int i = 1; i < count; i++) {
+        load<T, Vector>(p + i * step, v);
+#pragma unroll
+        for (int k = 0; k < Vector; k++) running[k].add(v[k]);
+    }
+#pragma unroll
+    for (int k = 0; k < Vector; k++) {
+        Moments moments = running[k].moments((float)count);
+        mean[k] = moments.mean;
+        m2[k] = moments.m2;
+    }
+}
+
+// Moments of a channel over a tile of pixels from those of its rows, as reduce_tile gives them: two passes in shared memory.
+template <int Vector>
+__device__ __forceinline__ Moments merge_rows(int pixels, int rows, const float* means, int stride) {
+    const float* squares = means + 256 * Vector;
+    float sum = 0.f, m2 = 0.f;
+    for (int r = 0; r < rows; r++) sum = fmaf((float)pixels_of_row(pixels, r, rows), means[r * stride], sum);
+    float mean = sum / (float)pixels;
+    for (int r = 0; r < rows; r++) {
+        float d = means[r * stride] - mean;
+        m2 += fmaf((float)pixels_of_row(pixels, r, rows) * d, d, squares[r * stride]);
+    }
+    return {(float)pixels, mean, m2};
+}
+
 // Statistics of the channels of one image's tensor, tile by tile.
 struct ChannelStatistics {
-    // [tiles, 2, channels]: mean, then M2. Not const __restrict__: earlier blocks of the same grid may have written it, and
-    // the read-only cache would not know.
+    // [tiles, 2, channels]: mean, then M2. Not __restrict__: earlier blocks of the same grid may have written it, and the
+    // read-only cache would not know.
     const float* partials;
     // [tiles] pixels; a tile of 0 pixels is not read.
     const float* counts;
     int tiles, channels;
 };
 
-// One warp adds its share of a group, channels first..first+size-1 of the two tensors in a row, to (count, mean): pass 1
+// One lane adds its share of a group, channels first..first+size-1 of the two tensors in a row, to (count, mean): pass 1
 // sums count * mean into `sum`; pass 2 sums the deviations from `mean`. Lanes take channels of a tile side by side.
 template <bool Squares>
 __device__ __forceinline__ void group_norm_gather(const ChannelStatistics& x, int first, int size, float mean, float& count, float& sum) {

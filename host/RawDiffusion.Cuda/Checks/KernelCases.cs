@@ -13,6 +13,7 @@ public static class KernelCases
     public static IReadOnlyList<KernelCase> All { get; } =
     [
         .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Factors(), .. Steps(),
+        .. TrainingCases.All(),
     ];
 
     private static IEnumerable<KernelCase> Convolutions()

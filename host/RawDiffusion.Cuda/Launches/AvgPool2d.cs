@@ -27,3 +27,18 @@ internal sealed class AvgPool2dLaunch : OperatorLaunch<AvgPool2d>
     /// <summary>Whether a pool reads its input as it is.</summary>
     public static bool IsPlain(Node pool) => pool.Inputs[1] is null && pool.Operator == new AvgPool2d();
 }
+
+/// <summary>Launches of <c>kernels/avg_pool2d.cu</c>, backward.</summary>
+internal sealed class AvgPool2dGradInputLaunch : OperatorLaunch<AvgPool2dGradInput>
+{
+    protected override void Prepare(Node node, AvgPool2dGradInput op, LaunchContext context)
+    {
+        Storage dy = context.StorageOf(node.Input(0)), dx = context.StorageOf(node.Output);
+        int count = Elementwise.Count(node.Output), channels = node.Output.Shape[3];
+        context.Kernel("avg_pool2d.cu", "avg_pool2d_grad_input")
+            .Type("DY_T", dy).Type("DX_T", dx)
+            .Read(node.Input(0)).Write(node.Output)
+            .Extent("COUNT", count).Extent("H", op.Height).Extent("W", op.Width).Extent("C", channels)
+            .LaunchElementwise(count, Elementwise.Vector(channels, dy, dx));
+    }
+}

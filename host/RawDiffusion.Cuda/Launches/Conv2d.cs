@@ -89,7 +89,7 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         int storeVector = Vector(16 / StoragePolicy.ElementBytes(stored), Output[3]);
         var shape = new ConvShape(batch, outHeight, outWidth, Output[3], Kernel, Stride, Channels(X, X2), Channels(Skip, Skip2),
             Compute(context.Precision) is "bf16" or "f16" ? 2 : 4, InputBytes(context), context.Precision != Precision.Fp32, Affine is not null, storeVector);
-        ConvTile tile = ConvTiling.Choose(shape, context.Device);
+        ConvTile tile = context.TileOf(Node, shape);
         var weights = new ConvWeights(Compute(context.Precision), 16 * tile.Units / shape.ElementBytes, tile.Columns, Transpose);
         DeviceRange packed = weights.Pack(Weight, context);
         DeviceRange packedSkip = SkipWeight is null ? default : weights.Pack(SkipWeight, context);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Engine;
 
@@ -17,6 +18,17 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
     public const int Stages = 3;
 
     public int Pixels => Height * Width;
+
+    /// <summary>Reads what <see cref="ToString"/> writes; null where it is something else.</summary>
+    public static ConvTile? Parse(string text)
+    {
+        int[] numbers = [.. text.Split('x', ' ').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n > 0 ? n : 0)];
+        return numbers.Length == 7 && !numbers.Contains(0)
+            ? new ConvTile(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]) : null;
+    }
+
+    /// <summary>Pixels and channels, warps, units: <c>8x16x64 2x2x1 4</c>.</summary>
+    public override string ToString() => $"{Height}x{Width}x{Columns} {WarpsM}x{WarpsN}x{WarpsK} {Units}";
 
     public int Threads => 32 * WarpsM * WarpsN * WarpsK;
 
@@ -103,10 +115,14 @@ internal static class ConvTiling
 
     /// <summary>The tile with the least estimated time among those that fit.</summary>
     /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
-    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device)
+    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) => Ranked(shape, device)[0];
+
+    /// <summary>The tiles that fit, those with the least estimated time first.</summary>
+    /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
+    public static IReadOnlyList<ConvTile> Ranked(ConvShape shape, CudaDeviceInfo device)
     {
-        ConvTile[] fitting = [.. Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock)];
-        if (fitting.Length > 0) return fitting.MinBy(t => Cycles(t, shape, device));
+        ConvTile[] fitting = [.. Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).OrderBy(t => Cycles(t, shape, device))];
+        if (fitting.Length > 0) return fitting;
         throw new GraphException($"a convolution with {shape.Kernel}x{shape.Kernel} taps needs more than the {device.MaxSharedBytesPerBlock} bytes of shared memory that a block of {device.Name} can have; use a smaller kernel");
     }
 

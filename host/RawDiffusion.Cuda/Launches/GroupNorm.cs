@@ -32,10 +32,8 @@ internal sealed class GroupNormAffineLaunch : OperatorLaunch<GroupNormAffine>
 /// <summary>The statistics kernel, which both operators begin with.</summary>
 internal static class GroupNormStatistics
 {
-    // A thread takes eight pixels, of which four are in flight, unless an image then had so many tiles that combining them
-    // took longer than gathering them.
-    private const int PixelsPerThread = 8;
-    private const int MaxTiles = 64;
+    /// <summary>Most tiles of an image: one warp combines a group's.</summary>
+    public const int MaxTiles = 64;
 
     /// <summary>Adds the launch that makes the affine [N, 2, C] of a norm's inputs.</summary>
     public static void Add(LaunchContext context, Node node, Value? second, int groups, float epsilon, DeviceRange affine)
@@ -44,16 +42,13 @@ internal static class GroupNormStatistics
         Storage x = context.StorageOf(input);
         int images = input.Shape[0], pixels = input.Shape[1] * input.Shape[2], c1 = input.Shape[3], c2 = second?.Shape[3] ?? 0;
         int vector = Math.Min(Elementwise.Vector(c1, x, context.StorageOf(x2)), Elementwise.Vector(c2, x, context.StorageOf(x2)));
-        int columns = Math.Max(1, (c1 + c2) / vector);
-        int tilePixels = Math.Max(Math.Max(1, Elementwise.Block / columns) * PixelsPerThread, (pixels + MaxTiles - 1) / MaxTiles);
-        int tiles = (pixels + tilePixels - 1) / tilePixels;
-        float[] counts = [.. Enumerable.Range(0, tiles).Select(t => (float)Math.Min(tilePixels, pixels - t * tilePixels))];
+        ChannelTiles tiles = ChannelTiles.Of(pixels, c1 + c2, vector, MaxTiles);
         context.Kernel("group_norm.cu", "group_norm_affine")
             .Type("X_T", x).Type("X2_T", context.StorageOf(x2)).Define("FILM", node.Inputs[3] is not null).Define("VECTOR", vector)
-            .Read(input).Read(second).Read(node.Input(1)).Read(node.Input(2)).Read(node.Inputs[3]).Read(context.Upload<float>(counts))
-            .Update(context.Scratch(8L * images * tiles * (c1 + c2))).Update(context.Counters(images)).Write(affine)
-            .Argument(epsilon).Argument(groups).Extent("TILES", tiles).Extent("TILE_PIXELS", tilePixels).Extent("PIXELS", pixels)
+            .Read(input).Read(second).Read(node.Input(1)).Read(node.Input(2)).Read(node.Inputs[3]).Read(context.Upload<float>(tiles.Counts(pixels)))
+            .Update(context.Scratch(8L * images * tiles.Tiles * (c1 + c2))).Update(context.Counters(images)).Write(affine)
+            .Argument(epsilon).Argument(groups).Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels).Extent("PIXELS", pixels)
             .Extent("C1", c1).Extent("C2", c2)
-            .Launch(images * tiles, Elementwise.Block);
+            .Launch(images * tiles.Tiles, Elementwise.Block);
     }
 }

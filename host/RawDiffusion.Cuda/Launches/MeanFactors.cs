@@ -18,3 +18,19 @@ internal sealed class MeanFactorsLaunch : OperatorLaunch<MeanFactors>
             .LaunchElementwise(count, Elementwise.Vector(shape[3], x, y));
     }
 }
+
+/// <summary>Launches of <c>kernels/mean_factors.cu</c>, backward.</summary>
+internal sealed class MeanFactorsGradInputLaunch : OperatorLaunch<MeanFactorsGradInput>
+{
+    protected override void Prepare(Node node, MeanFactorsGradInput op, LaunchContext context)
+    {
+        Storage dy = context.StorageOf(node.Input(0)), dx = context.StorageOf(node.Output);
+        Shape shape = node.Input(0).Shape;
+        int count = Elementwise.Count(node.Input(0)), size = shape[1] * shape[2] * shape[3];
+        context.Kernel("mean_factors.cu", "mean_factors_grad_input")
+            .Type("DY_T", dy).Type("DX_T", dx)
+            .Read(node.Input(0)).Read(context.UploadStarts(op.Groups)).Read(context.UploadWeights(op.Groups)).Write(node.Output)
+            .Extent("COUNT", count).Extent("SIZE", size)
+            .LaunchElementwise(count, Elementwise.Vector(size, dy, dx));
+    }
+}

@@ -23,6 +23,26 @@ public sealed record AvgPool2d(Activation OnLoad = Activation.None) : Operator
     }
 }
 
+/// <summary>
+/// The gradient of <see cref="AvgPool2d"/> without affine and activation: dx[n, h, w, c] = dy[n, h / 2, w / 2, c] / 4,
+/// 0 in an odd last row or column. dy [N, Height / 2, Width / 2, C].
+/// </summary>
+/// <param name="Height">Height of x.</param>
+/// <param name="Width">Width of x.</param>
+public sealed record AvgPool2dGradInput(int Height, int Width) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value dy = Take(inputs, 0, "dy", 4);
+        RequireShape(inputs, 0, "dy", [dy.Shape[0], Height / 2, Width / 2, dy.Shape[3]]);
+        return [dy.Shape[0], Height, Width, dy.Shape[3]];
+    }
+}
+
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="AvgPool2d"/>
