@@ -12,12 +12,6 @@ internal sealed record Finding(string Name, string Text);
 /// <summary>What <c>doctor</c> looks for.</summary>
 internal static class Findings
 {
-    private static readonly string[] DriverNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
-
-    private static readonly string[] NvrtcNames = OperatingSystem.IsWindows()
-        ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"]
-        : ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"];
-
     public static IEnumerable<Finding> Machine()
     {
         yield return new("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}");
@@ -29,10 +23,7 @@ internal static class Findings
 
     public static IEnumerable<Finding> Libraries()
     {
-        yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "TurboJPEG found" : ImageFile.JpegAdvice);
-        yield return new("GPU driver", Probe(DriverNames, "libcuda", "install NVIDIA's driver"));
-        yield return new("NVRTC", Probe(NvrtcNames, "libnvrtc", "part of the CUDA toolkit"));
-        yield return new("GPU", "not used by this version: the cpu device computes");
+        yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "can be read" : ImageFile.JpegAdvice);
     }
 
     public static IEnumerable<Finding> Weights()
@@ -47,18 +38,6 @@ internal static class Findings
         if (Avx2.IsSupported) yield return "AVX2";
         if (Fma.IsSupported) yield return "FMA";
         yield return Vector128.IsHardwareAccelerated ? "128-bit vectors" : "no vectors: everything will be slow";
-    }
-
-    private static string Probe(string[] names, string loadedName, string advice)
-    {
-        foreach (string name in names)
-        {
-            if (!NativeLibrary.TryLoad(name, out nint library)) continue;
-            string path = PathOfLoaded(loadedName) ?? name;
-            NativeLibrary.Free(library);
-            return path;
-        }
-        return $"not found (tried {string.Join(", ", names)}); {advice}";
     }
 
     // Linux lists the files that are mapped into the process.

@@ -1,0 +1,70 @@
+using System.Diagnostics;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
+
+// Compiles the kernels that kernels/prebuilt.txt lists into kernels/prebuilt.zip:
+//   dotnet run -c Release --project tools/PrebuildKernels -- kernels
+// Says what of the list the zip file lacks or holds from older sources, and exits with 1 if there is anything:
+//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --check
+// Adds what a run recorded (RAWDIFFUSION_KERNEL_LIST=FILE rawdiffusion ...), for the targets that ship:
+//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --add FILE
+string[] shipped = ["sm_80", "sm_86", "sm_89", "sm_90", "compute_80"];
+
+if (args is [var folder])
+    return Build(folder);
+if (args is [var checkedFolder, "--check"])
+    return Check(checkedFolder);
+if (args is [var listFolder, "--add", var recorded])
+    return Add(listFolder, recorded);
+Console.Error.WriteLine("expected: FOLDER, FOLDER --check, or FOLDER --add FILE");
+return 2;
+
+int Build(string kernels)
+{
+    Nvrtc nvrtc = Nvrtc.Find() ?? throw new KernelCompileException(NativeLibraryFile.Nvrtc.Missing);
+    KernelList list = ReadList(kernels);
+    int total = list.Entries.Count();
+    var clock = Stopwatch.StartNew();
+    string temporary = ZipPath(kernels) + ".tmp";
+    using (FileStream file = File.Create(temporary))
+    {
+        PrebuiltKernelsWriter.Write(list, KernelSources.Embedded, nvrtc, file, done =>
+        {
+            if (done % 50 == 0) Console.Error.WriteLine($"{done} of {total} kernels");
+        });
+    }
+    File.Move(temporary, ZipPath(kernels), overwrite: true);
+    Console.WriteLine($"{total} kernels compiled by NVRTC {nvrtc.Version} in {clock.Elapsed.TotalSeconds:0} s, {new FileInfo(ZipPath(kernels)).Length} bytes");
+    return 0;
+}
+
+int Check(string kernels)
+{
+    KernelList list = ReadList(kernels);
+    var prebuilt = new PrebuiltKernels(() => File.OpenRead(ZipPath(kernels)));
+    (KernelVariant Variant, string Target)[] missing = [.. prebuilt.Missing(list, KernelSources.Embedded)];
+    foreach ((KernelVariant variant, string target) in missing) Console.WriteLine($"stale or missing: {variant} for {target}");
+    int surplus = prebuilt.Count - (list.Entries.Count() - missing.Length);
+    if (surplus > 0) Console.WriteLine($"{surplus} kernels of other sources, or not on the list");
+    if (missing.Length == 0 && surplus == 0) Console.WriteLine($"all {prebuilt.Count} kernels are up to date (NVRTC {prebuilt.CompilerVersion})");
+    return missing.Length == 0 && surplus == 0 ? 0 : 1;
+}
+
+int Add(string kernels, string recorded)
+{
+    KernelList list = File.Exists(ListPath(kernels)) ? ReadList(kernels) : new();
+    int before = list.Entries.Count();
+    foreach (KernelVariant variant in new KernelList(File.ReadLines(recorded)).Entries.Select(e => e.Variant).Distinct())
+    {
+        foreach (string target in shipped) list.Add(variant, target);
+    }
+    File.WriteAllLines(ListPath(kernels), ["# Variants in prebuilt.zip: targets, file, kernel, macros. Made by tools/PrebuildKernels.", .. list.Lines]);
+    Console.WriteLine($"{list.Entries.Count() - before} kernels added, {list.Entries.Count()} on the list");
+    return 0;
+}
+
+static KernelList ReadList(string kernels) => new(File.ReadLines(ListPath(kernels)));
+
+static string ListPath(string kernels) => Path.Combine(kernels, "prebuilt.txt");
+
+static string ZipPath(string kernels) => Path.Combine(kernels, "prebuilt.zip");
