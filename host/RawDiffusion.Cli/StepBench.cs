@@ -51,7 +51,12 @@ internal sealed class StepBench : IDisposable
         step++;
     }
 
-    public void Step(CancellationToken cancellation) => sampler.Step(cancellation);
+    /// <summary>Runs a step and waits for its end.</summary>
+    public void Step(CancellationToken cancellation)
+    {
+        sampler.Step(cancellation);
+        sampler.Synchronize();
+    }
 
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation) => sampler.Profile(cancellation);
 

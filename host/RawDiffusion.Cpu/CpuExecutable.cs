@@ -126,6 +126,9 @@ internal sealed unsafe class CpuExecutable : IExecutable
         Update();
     }
 
+    /// <summary>Nothing to wait for: <see cref="Run"/> returns when the work is done.</summary>
+    public void Synchronize() => ObjectDisposedException.ThrowIf(disposed, this);
+
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);

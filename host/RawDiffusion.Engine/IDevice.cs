@@ -6,6 +6,15 @@ public interface IDevice : IDisposable
     /// <summary>What it is, for people: <c>cpu (AVX-512, 2 threads)</c>.</summary>
     string Description { get; }
 
+    /// <summary>What it can do at most in a second; null where nobody publishes it.</summary>
+    PeakRates? Peak => null;
+
+    /// <summary>
+    /// Whether <see cref="IExecutable.Profile"/> gives lower bounds from counted work and published rates instead of
+    /// measured times.
+    /// </summary>
+    bool TimesAreBounds => false;
+
     /// <summary>Runs the passes, plans memory, repacks constants and makes the graph runnable.</summary>
     /// <exception cref="GraphException">An operator has no kernel on this device.</exception>
     IExecutable Compile(Graph graph, CompileOptions? options = null);
@@ -31,10 +40,16 @@ public interface IExecutable : IDisposable
     /// <exception cref="GraphException">No such name, or another element count.</exception>
     void Read(string name, Span<float> destination);
 
-    /// <summary>Executes all nodes and the state updates.</summary>
+    /// <summary>
+    /// Executes all nodes and the state updates. A device may return before the work is done: <see cref="Read"/> and
+    /// <see cref="Synchronize"/> wait for it.
+    /// </summary>
     /// <exception cref="OperationCanceledException">Cancelled between two kernels; states may be half updated.</exception>
     /// <exception cref="NonFiniteException">With <see cref="CompileOptions.Guard"/>: a kernel produced NaN or infinity.</exception>
     void Run(CancellationToken cancellation = default);
+
+    /// <summary>Waits until everything that was started is done.</summary>
+    void Synchronize();
 
     /// <summary>Executes once and times each kernel.</summary>
     IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default);
@@ -46,6 +61,15 @@ public interface IExecutable : IDisposable
 /// <param name="Seconds">Wall time.</param>
 /// <param name="Cost">Arithmetic and compulsory traffic.</param>
 public sealed record KernelTime(string Name, string Kernel, double Seconds, Cost Cost);
+
+/// <summary>Peak rates of a device: the two walls of its roofline.</summary>
+/// <param name="FlopsPerSecond">Arithmetic in the precision at hand.</param>
+/// <param name="BytesPerSecond">Device memory.</param>
+public readonly record struct PeakRates(double FlopsPerSecond, double BytesPerSecond)
+{
+    /// <summary>Least seconds that a cost can take.</summary>
+    public double Bound(Cost cost) => Math.Max(cost.Flops / FlopsPerSecond, cost.Bytes / BytesPerSecond);
+}
 
 /// <summary>Choices that change how a graph is compiled, never what it computes.</summary>
 public sealed record CompileOptions

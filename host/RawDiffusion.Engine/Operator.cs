@@ -15,6 +15,12 @@ public abstract record Operator
     /// </summary>
     public virtual bool IsRowWise => false;
 
+    /// <summary>
+    /// Whether the output is an activation, which a device may store in 16 bits where its precision says so; statistics,
+    /// the sampler's state and gradients of weights are not.
+    /// </summary>
+    public virtual bool IsActivation => false;
+
     /// <summary>Whether dimension 0 of an input counts the output's rows, which a weight's does not.</summary>
     public virtual bool HasRows(int position) => true;
 

@@ -50,6 +50,24 @@ public sealed class MeasureTests
     }
 
     [Test]
+    public void Profile_writes_a_timeline()
+    {
+        using var workspace = new Workspace();
+        string file = workspace.PathOf("trace.json");
+        JsonElement json = Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--threads", "1", "--repeat", "2", "--trace", file, "--json").Succeeded().Json;
+        using var trace = JsonDocument.Parse(File.ReadAllBytes(file));
+        JsonElement[] slices = [.. trace.RootElement.GetProperty("traceEvents").EnumerateArray().Where(e => e.GetProperty("ph").GetString() == "X")];
+        Assert.That(slices.Select(s => s.GetProperty("name").GetString()), Is.EqualTo(json.GetProperty("nodes").EnumerateArray().Select(n => n.GetProperty("name").GetString())));
+        double end = 0;
+        foreach (JsonElement slice in slices)
+        {
+            Assert.That(slice.GetProperty("ts").GetDouble(), Is.EqualTo(end).Within(1e-6));
+            end += slice.GetProperty("dur").GetDouble();
+        }
+        Assert.That(end, Is.EqualTo(1e6 * json.GetProperty("seconds").GetDouble()).Within(1e-3));
+    }
+
+    [Test]
     public void Doctor_tells_what_it_found()
     {
         Outcome outcome = Rawdiffusion.Run("doctor").Succeeded();

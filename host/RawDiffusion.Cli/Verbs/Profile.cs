@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using RawDiffusion.Cli.Options;
@@ -14,6 +15,8 @@ internal sealed class Profile(Terminal terminal)
     private readonly DeviceOptions deviceOptions = new();
     private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, or a step of decompose", "step", "decompose");
 
+    private readonly Option<string?> trace = OptionOf.Text("--trace", "FILE", "Also write a timeline that chrome://tracing and Perfetto open");
+
     public static Command Create(Terminal terminal)
     {
         var verb = new Profile(terminal);
@@ -22,6 +25,7 @@ internal sealed class Profile(Terminal terminal)
             "rawdiffusion profile --preset clevr");
         verb.networkOptions.AddTo(command);
         command.Options.Add(verb.what);
+        command.Options.Add(verb.trace);
         verb.deviceOptions.AddTo(command);
         command.SetAction(verb.Run);
         return command;
@@ -35,6 +39,9 @@ internal sealed class Profile(Terminal terminal)
         using var bench = new StepBench(device, model.Network, networkOptions.Batch(result), withFactors: result.GetValue(what) == "decompose", seed);
         int repeat = networkOptions.Repeat(result);
         Line[] nodes = ProgressDisplay.Run(terminal, "measuring", 1 + repeat, stepDone => Measure(bench, repeat, stepDone));
+        double? whole = device.TimesAreBounds ? null : Spread.Of(Enumerable.Range(0, repeat).Select(_ => Replay(bench))).Median;
+        if (result.GetValue(trace) is { } file)
+            ChromeTrace.Write(file, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost)));
         Line[] kernels = [.. nodes.GroupBy(n => n.Kernel).Select(Line.Sum).OrderByDescending(k => k.Seconds)];
         if (deviceOptions.Json(result))
         {
@@ -43,18 +50,44 @@ internal sealed class Profile(Terminal terminal)
                 json.WriteString("model", model.Path);
                 json.WriteString("device", device.Description);
                 json.WriteNumber("seconds", nodes.Sum(n => n.Seconds));
+                if (whole is { } step) json.WriteNumber("seconds_of_whole_step", step);
+                json.WriteBoolean("times_are_bounds", device.TimesAreBounds);
+                if (device.Peak is { } peak)
+                {
+                    json.WriteNumber("peak_flops_per_second", peak.FlopsPerSecond);
+                    json.WriteNumber("peak_bytes_per_second", peak.BytesPerSecond);
+                }
                 Write(json, "nodes", nodes);
                 Write(json, "kernels", kernels);
             });
             return ExitCode.Success;
         }
         double total = nodes.Sum(n => n.Seconds);
-        terminal.Out.WriteLine($"{model.Path} on {device.Description}, medians of {repeat} steps, in order of execution");
-        TextTable.Write(terminal.Out, ["node", "kernel", "ms", "share", "GFLOP/s", "GB/s"], 2, [.. nodes.Select(n => (string[])[n.Name, n.Kernel, .. n.Numbers(total)])]);
+        string times = device.TimesAreBounds ? "lower bounds from counted work, no measurement" : $"medians of {repeat} steps";
+        terminal.Out.WriteLine($"{model.Path} on {device.Description}, {times}, in order of execution");
+        string[] numbers = [.. (string[])["ms", "share", "GFLOP/s", "GB/s"], .. device.Peak is null ? (string[])[] : ["roofline"]];
+        TextTable.Write(terminal.Out, ["node", "kernel", .. numbers], 2, [.. nodes.Select(n => (string[])[n.Name, n.Kernel, .. n.Numbers(total, device.Peak)])]);
         terminal.Out.WriteLine();
-        TextTable.Write(terminal.Out, ["kernel", "calls", "ms", "share", "GFLOP/s", "GB/s"], 1,
-            [.. kernels.Append(Line.Sum(nodes, "total")).Select(k => (string[])[k.Kernel, k.Calls.ToString(CultureInfo.InvariantCulture), .. k.Numbers(total)])]);
+        TextTable.Write(terminal.Out, ["kernel", "calls", .. numbers], 1,
+            [.. kernels.Append(Line.Sum(nodes, "total")).Select(k => (string[])[k.Kernel, k.Calls.ToString(CultureInfo.InvariantCulture), .. k.Numbers(total, device.Peak)])]);
+        terminal.Out.WriteLine();
+        if (whole is { } seconds)
+            terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"a whole step, not timed kernel by kernel: {1e3 * seconds:0.000} ms"));
+        if (device.Peak is { } rates)
+        {
+            terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"roofline: share of the time that {1e-12 * rates.FlopsPerSecond:0.0} TFLOP/s and {1e-9 * rates.BytesPerSecond:0} GB/s would need at least"));
+        }
         return ExitCode.Success;
+    }
+
+    // On a GPU one launch of the captured graph.
+    private double Replay(StepBench bench)
+    {
+        bench.Prepare();
+        long start = Stopwatch.GetTimestamp();
+        bench.Step(terminal.Cancellation);
+        return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
     private Line[] Measure(StepBench bench, int repeat, Action stepDone)
@@ -94,12 +127,13 @@ internal sealed class Profile(Terminal terminal)
         public static Line Sum(IReadOnlyCollection<Line> lines, string kernel) =>
             new("", kernel, lines.Sum(l => l.Calls), lines.Sum(l => l.Seconds), lines.Aggregate(default(Cost), (sum, l) => sum + l.Cost));
 
-        public string[] Numbers(double total) =>
+        public string[] Numbers(double total, PeakRates? peak) =>
         [
             Text(1e3 * Seconds, "0.000"),
             Text(100 * Seconds / total, "0.0") + "%",
             Text(1e-9 * Cost.Flops / Seconds, "0.0"),
             Text(1e-9 * Cost.Bytes / Seconds, "0.0"),
+            .. peak is { } rates ? (string[])[Text(100 * rates.Bound(Cost) / Seconds, "0.0") + "%"] : [],
         ];
 
         private static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);

@@ -7,8 +7,13 @@ namespace RawDiffusion.Cpu.Kernels;
 /// <summary>Chooses the convolution kernel for a node.</summary>
 internal sealed class Conv2dKernel : CpuKernel<Conv2d>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
-        !context.RunsOnce && Conv2dWinograd<S, V>.Suits(node) ? new Conv2dWinograd<S, V>(node, context) : new Conv2dDirect<S, V>(node, context);
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
+    {
+        // Winograd takes the 3x3 convolution of a residual block and not its 1x1: two kernels are faster than one here.
+        if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is not null)
+            throw new GraphException($"{node.Name}: the CPU device computes skip convolutions on their own; compile without FuseSkip");
+        return !context.RunsOnce && Conv2dWinograd<S, V>.Suits(node) ? new Conv2dWinograd<S, V>(node, context) : new Conv2dDirect<S, V>(node, context);
+    }
 }
 
 /// <summary>

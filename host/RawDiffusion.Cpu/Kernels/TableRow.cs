@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
-/// <summary>Copies the row of a table that the step counter names.</summary>
+/// <summary>Copies the row of a table that the step counter names to each row of the output.</summary>
 internal sealed unsafe class TableRowKernel : CpuKernel<TableRow>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
@@ -11,7 +11,8 @@ internal sealed unsafe class TableRowKernel : CpuKernel<TableRow>
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
         private readonly int rows = node.Input(0).Shape[0];
-        private readonly int count = (int)node.Output.Shape.Count;
+        private readonly int copies = node.Output.Shape[0];
+        private readonly int count = (int)(node.Input(0).Shape.Count / node.Input(0).Shape[0]);
         private readonly float* table = context.Pointer(node.Input(0));
         private readonly int* step = (int*)context.Pointer(node.Input(1));
         private readonly float* y = context.Pointer(node.Output);
@@ -20,8 +21,11 @@ internal sealed unsafe class TableRowKernel : CpuKernel<TableRow>
 
         public override int Tasks(int phase) => 1;
 
-        public override void Run(int phase, int task, float* scratch) =>
-            new Span<float>(table + (nint)Math.Clamp(*step, 0, rows - 1) * count, count).CopyTo(new Span<float>(y, count));
+        public override void Run(int phase, int task, float* scratch)
+        {
+            var row = new Span<float>(table + (nint)Math.Clamp(*step, 0, rows - 1) * count, count);
+            for (int i = 0; i < copies; i++) row.CopyTo(new Span<float>(y + (nint)i * count, count));
+        }
     }
 }
 

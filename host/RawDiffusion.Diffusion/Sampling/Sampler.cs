@@ -84,6 +84,9 @@ public sealed class Sampler : IDisposable
     /// <summary>Runs one step.</summary>
     public void Step(CancellationToken cancellation = default) => executable.Run(cancellation);
 
+    /// <summary>Waits until the steps that were started are done.</summary>
+    public void Synchronize() => executable.Synchronize();
+
     /// <summary>Runs one step and times its kernels.</summary>
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default) => executable.Profile(cancellation);
 
@@ -139,8 +142,8 @@ public sealed class Sampler : IDisposable
             Value latents = g.Input($"latents{m}", [groups.Rows, models[m].Config.LatentDim]);
             // All steps' embeddings: of constants only, so a device computes this table once.
             Value time = models[m].UNet.TimeEmbedding(g, timesteps); // [S, E / 2]
-            if (step is not null) time = g.TableRow(time, step); // [1, E / 2]
-            time = g.RepeatFactors(time, new FactorGroups([groups.Rows], new float[groups.Rows]));
+            time = step is not null ? g.TableRow(time, step, groups.Rows) // [R, E / 2]
+                : g.RepeatFactors(time, new FactorGroups([groups.Rows], new float[groups.Rows]));
             Value own = models[m].UNet.Predict(g, x, time, latents, groups, bias: used.Length == 1);
             prediction = prediction is null ? own : g.Add(prediction, own);
         }

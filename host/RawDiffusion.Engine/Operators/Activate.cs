@@ -16,6 +16,9 @@ public enum Activation
 public sealed record Activate(Activation Activation) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
@@ -26,6 +29,29 @@ public sealed record Activate(Activation Activation) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 4);
+}
+
+/// <summary>dx = dy * activation'(x), element by element. Inputs: 0 x; 1 dy, the same shape. The derivative of ReLU at 0 is 0.</summary>
+/// <param name="Activation">Which one.</param>
+public sealed record ActivateGrad(Activation Activation) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 1;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape shape = Take(inputs, 0, "x", -1).Shape;
+        Take(inputs, 1, "dy", -1);
+        RequireShape(inputs, 1, "dy", shape);
+        return shape;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 7);
 }
 
 public static partial class GraphBuilder

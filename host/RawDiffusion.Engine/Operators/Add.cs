@@ -4,6 +4,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record Add : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

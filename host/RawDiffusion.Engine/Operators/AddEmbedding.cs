@@ -4,6 +4,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record AddEmbedding : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
@@ -17,6 +20,20 @@ public sealed record AddEmbedding : Operator
         RequireShape(inputs, 1, "embedding", [x.Shape[0], x.Shape[^1]]);
         return x.Shape;
     }
+}
+
+/// <summary>de[n, c] = sum over h, w of dy[n, h, w, c]: the gradient of <see cref="AddEmbedding"/> by its embedding.</summary>
+public sealed record AddEmbeddingGradEmbedding : Operator
+{
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape dy = Take(inputs, 0, "dy", 4).Shape;
+        return [dy[0], dy[3]];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 public static partial class GraphBuilder

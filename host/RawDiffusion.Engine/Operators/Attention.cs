@@ -9,6 +9,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record Attention(int Heads) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
@@ -28,8 +31,47 @@ public sealed record Attention(int Heads) : Operator
     }
 }
 
+/// <summary>
+/// Gradient of <see cref="Attention"/> by its input. With s = q k^T / sqrt(d) and p = softmax(s) in each head:
+/// dv = p^T dy, ds = p (dy v^T - sum(dy y)), dq = ds k / sqrt(d), dk = ds^T q / sqrt(d).
+/// qkv [N, H, W, 3C]; y, its attention, and dy [N, H, W, C]; dqkv [N, H, W, 3C].
+/// </summary>
+/// <param name="Heads">Number of heads of the attention.</param>
+public sealed record AttentionGrad(int Heads) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape result = new Attention(Heads).Infer(inputs);
+        Take(inputs, 1, "y", 4);
+        Take(inputs, 2, "dy", 4);
+        RequireShape(inputs, 1, "y", result);
+        RequireShape(inputs, 2, "dy", result);
+        return inputs[0]!.Shape;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
+    {
+        double positions = (double)output[1] * output[2];
+        double scores = output[0] * positions * positions;
+        // Five products of the size of the two that the attention itself has, and the exponentials once more.
+        return new(10 * scores * output[^1] / 3 + 8 * scores * Heads, Engine.Cost.Traffic(inputs, output));
+    }
+}
+
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Attention"/>
     public static Value Attention(this Graph g, Value qkv, int heads, string? name = null) => g.Apply(new Attention(heads), [qkv], name);
+
+    /// <inheritdoc cref="Operators.AttentionGrad"/>
+    public static Value AttentionGrad(this Graph g, Value qkv, Value y, Value dy, int heads, string? name = null) =>
+        g.Apply(new AttentionGrad(heads), [qkv, y, dy], name);
 }

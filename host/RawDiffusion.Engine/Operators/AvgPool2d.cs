@@ -8,6 +8,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record AvgPool2d(Activation OnLoad = Activation.None) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
@@ -17,6 +20,26 @@ public sealed record AvgPool2d(Activation OnLoad = Activation.None) : Operator
         Require(x.Shape[1] >= 2 && x.Shape[2] >= 2, $"x {x} is too small for a 2x2 pool");
         RequireShape(inputs, 1, "affine", [x.Shape[0], 2, x.Shape[^1]]);
         return [x.Shape[0], x.Shape[1] / 2, x.Shape[2] / 2, x.Shape[^1]];
+    }
+}
+
+/// <summary>
+/// The gradient of <see cref="AvgPool2d"/> without affine and activation: dx[n, h, w, c] = dy[n, h / 2, w / 2, c] / 4,
+/// 0 in an odd last row or column. dy [N, Height / 2, Width / 2, C].
+/// </summary>
+/// <param name="Height">Height of x.</param>
+/// <param name="Width">Width of x.</param>
+public sealed record AvgPool2dGradInput(int Height, int Width) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value dy = Take(inputs, 0, "dy", 4);
+        RequireShape(inputs, 0, "dy", [dy.Shape[0], Height / 2, Width / 2, dy.Shape[3]]);
+        return [dy.Shape[0], Height, Width, dy.Shape[3]];
     }
 }
 

@@ -8,6 +8,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record BatchNorm(float Epsilon = 1e-5f) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override int InPlaceInput => 0;
 
     /// <inheritdoc/>

@@ -4,6 +4,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record Concat : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

@@ -14,6 +14,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>

@@ -27,8 +27,54 @@ public sealed record Linear : Operator
         new(2.0 * output.Count * inputs[1]!.Shape[1], Engine.Cost.Traffic(inputs, output));
 }
 
+/// <summary>Gradient of <see cref="Linear"/>, without its activation, by its input: dx = dy w; dy [M, O], w [O, I], dx [M, I].</summary>
+public sealed record LinearGradInput : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsRowWise => true;
+
+    /// <inheritdoc/>
+    public override bool HasRows(int position) => position != 1;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value dy = Take(inputs, 0, "dy", 2);
+        Value w = Take(inputs, 1, "weight", 2);
+        Require(dy.Shape[1] == w.Shape[0], $"the last dimension of dy {dy} must be the first of weight {w}");
+        return [dy.Shape[0], w.Shape[1]];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(2.0 * output.Count * inputs[1]!.Shape[0], Engine.Cost.Traffic(inputs, output));
+}
+
+/// <summary>Gradient of <see cref="Linear"/>, without its activation, by its weight: dw = dy^T x; dy [M, O], x [M, I], dw [O, I].</summary>
+public sealed record LinearGradWeight : Operator
+{
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value dy = Take(inputs, 0, "dy", 2);
+        Value x = Take(inputs, 1, "x", 2);
+        Require(dy.Shape[0] == x.Shape[0], $"dy {dy} and x {x} must agree in their first dimension");
+        return [dy.Shape[1], x.Shape[1]];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(2.0 * output.Count * inputs[0]!.Shape[0], Engine.Cost.Traffic(inputs, output));
+}
+
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Linear"/>
     public static Value Linear(this Graph g, Value x, Value weight, Value? bias, string? name = null) => g.Apply(new Linear(), [x, weight, bias], name);
+
+    /// <inheritdoc cref="Operators.LinearGradInput"/>
+    public static Value LinearGradInput(this Graph g, Value dy, Value weight, string? name = null) => g.Apply(new LinearGradInput(), [dy, weight], name);
+
+    /// <inheritdoc cref="Operators.LinearGradWeight"/>
+    public static Value LinearGradWeight(this Graph g, Value dy, Value x, string? name = null) => g.Apply(new LinearGradWeight(), [dy, x], name);
 }

@@ -49,6 +49,9 @@ public sealed class FactorGroups
 public sealed record RepeatFactors(FactorGroups Groups) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Value x = Take(inputs, 0, "x", -1);
@@ -71,6 +74,9 @@ public sealed record RepeatFactors(FactorGroups Groups) : Operator
 public sealed record MeanFactors(FactorGroups Groups, Activation OnLoad = Activation.None) : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Value x = Take(inputs, 0, "x", 4);
@@ -82,6 +88,26 @@ public sealed record MeanFactors(FactorGroups Groups, Activation OnLoad = Activa
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
         new(2.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+}
+
+/// <summary>
+/// The gradient of <see cref="MeanFactors"/> without affine and activation: dx[r] = weight[r] * dy[trajectory of r].
+/// dy [N, H, W, C]; dx [R, H, W, C]. The gradient of <see cref="RepeatFactors"/> needs no operator of its own: it is
+/// <see cref="MeanFactors"/> with all weights 1.
+/// </summary>
+/// <param name="Groups">Rows and weights of each trajectory.</param>
+public sealed record MeanFactorsGradInput(FactorGroups Groups) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value dy = Take(inputs, 0, "dy", 4);
+        Require(dy.Shape[0] == Groups.Trajectories, $"dy {dy} must have {Groups.Trajectories} rows, one for each trajectory");
+        return dy.Shape.WithRows(Groups.Rows);
+    }
 }
 
 public static partial class GraphBuilder

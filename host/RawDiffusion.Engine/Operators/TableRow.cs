@@ -1,10 +1,11 @@
 namespace RawDiffusion.Engine.Operators;
 
 /// <summary>
-/// One row of a table of per-step constants: table [S, ..], step [1] gives table[step], shape [1, ..].
-/// A step outside the table reads its nearest row.
+/// One row of a table of per-step constants, for each row of a batch: table [S, ..], step [1] gives table[step] in every
+/// row, shape [Rows, ..]. A step outside the table reads its nearest row.
 /// </summary>
-public sealed record TableRow : Operator
+/// <param name="Rows">Rows of the output.</param>
+public sealed record TableRow(int Rows = 1) : Operator
 {
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
@@ -12,11 +13,11 @@ public sealed record TableRow : Operator
         Value table = Take(inputs, 0, "table", -1);
         Require(table.Shape.Rank >= 1 && table.Shape[0] > 0, $"table {table} must have rows");
         StepCounter(inputs, 1);
-        return table.Shape.WithRows(1);
+        return table.Shape.WithRows(Rows);
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(0, 8.0 * output.Count);
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(0, 4.0 * output.Count + 4.0 * inputs[0]!.Shape.Count / inputs[0]!.Shape[0]);
 
     internal static void StepCounter(IReadOnlyList<Value?> inputs, int position)
     {
@@ -48,5 +49,5 @@ public static partial class GraphBuilder
     public static Value NextStep(this Graph g, Value step, string? name = null) => g.Apply(new NextStep(), [step], name);
 
     /// <inheritdoc cref="TableRow"/>
-    public static Value TableRow(this Graph g, Value table, Value step, string? name = null) => g.Apply(new TableRow(), [table, step], name);
+    public static Value TableRow(this Graph g, Value table, Value step, int rows = 1, string? name = null) => g.Apply(new TableRow(rows), [table, step], name);
 }

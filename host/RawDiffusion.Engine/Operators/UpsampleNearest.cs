@@ -4,6 +4,9 @@ namespace RawDiffusion.Engine.Operators;
 public sealed record UpsampleNearest : Operator
 {
     /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
@@ -15,6 +18,25 @@ public sealed record UpsampleNearest : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 0);
+}
+
+/// <summary>The gradient of <see cref="UpsampleNearest"/>: dx[n, h, w, c] = sum over i, j in {0, 1} of dy[n, 2h + i, 2w + j, c].</summary>
+public sealed record UpsampleNearestGradInput : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value dy = Take(inputs, 0, "dy", 4);
+        Shape shape = dy.Shape;
+        Require(shape[1] % 2 == 0 && shape[2] % 2 == 0, $"dy {dy} must have an even height and width");
+        return [shape[0], shape[1] / 2, shape[2] / 2, shape[3]];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 3);
 }
 
 public static partial class GraphBuilder

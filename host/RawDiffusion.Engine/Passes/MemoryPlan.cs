@@ -15,7 +15,18 @@ public sealed class MemoryPlan
     private readonly List<(Value State, Value Next)> copies = [];
     private readonly List<(Value State, Value Next)> swaps = [];
 
-    private MemoryPlan(int values) => block = [.. Enumerable.Range(0, values)];
+    private readonly Func<Value, int> elementBytes;
+
+    private MemoryPlan(int values, bool reuse, Func<Value, int> elementBytes)
+    {
+        block = [.. Enumerable.Range(0, values)];
+        IsArena = reuse;
+        this.elementBytes = elementBytes;
+    }
+
+    /// <summary>Whether values share memory; otherwise each block of memory has one owner.</summary>
+    public bool IsArena { get; }
+
 
     /// <summary>Size of the arena in bytes.</summary>
     public long ArenaBytes { get; private set; }
@@ -35,9 +46,11 @@ public sealed class MemoryPlan
     /// <summary>Plans a graph.</summary>
     /// <param name="graph">Graph with its nodes in execution order.</param>
     /// <param name="reuse">False gives every value its own memory.</param>
-    public static MemoryPlan Of(Graph graph, bool reuse = true)
+    /// <param name="elementBytes">Bytes of an element of a value on the device; 4 where null.</param>
+    /// <param name="writers">Values that another node, earlier than their producer, writes already.</param>
+    public static MemoryPlan Of(Graph graph, bool reuse = true, Func<Value, int>? elementBytes = null, IReadOnlyDictionary<Value, Node>? writers = null)
     {
-        var plan = new MemoryPlan(graph.Values.Count);
+        var plan = new MemoryPlan(graph.Values.Count, reuse, elementBytes ?? (_ => 4));
         int end = graph.Nodes.Count;
         var last = new int[graph.Values.Count];
         Array.Fill(last, -1);
@@ -58,7 +71,7 @@ public sealed class MemoryPlan
         {
             births[id] = Math.Min(births.GetValueOrDefault(id, birth), birth);
             deaths[id] = Math.Max(deaths.GetValueOrDefault(id, death), death);
-            sizes[id] = Math.Max(sizes.GetValueOrDefault(id), 4 * value.Shape.Count);
+            sizes[id] = Math.Max(sizes.GetValueOrDefault(id), plan.elementBytes(value) * value.Shape.Count);
         }
         foreach (Value value in graph.Inputs.Values) Live(value.Id, value, -1, end);
         for (int i = 0; i < end; i++)
@@ -67,8 +80,9 @@ public sealed class MemoryPlan
             Value output = node.Output;
             if (inPlaceStates.TryGetValue(output, out Value? state)) plan.block[output.Id] = state.Id;
             else if (node.Operator is Reshape && node.Input(0).Kind != ValueKind.Constant) plan.block[output.Id] = plan.Block(node.Input(0).Id);
-            else if (reuse && InPlace(node) is { } input && deaths[plan.Block(input.Id)] == i) plan.block[output.Id] = plan.Block(input.Id);
-            Live(plan.Block(output.Id), output, i, Math.Max(i, last[output.Id]));
+            else if (reuse && plan.InPlace(node) is { } input && deaths[plan.Block(input.Id)] == i) plan.block[output.Id] = plan.Block(input.Id);
+            int birth = writers is not null && writers.TryGetValue(output, out Node? writer) ? Math.Min(i, IndexOf(graph, writer)) : i;
+            Live(plan.Block(output.Id), output, birth, Math.Max(i, last[output.Id]));
 
             // A block lives as long as its longest-lived member; readers of a view extend what it is a view of.
             foreach (Value? read in node.Inputs)
@@ -81,9 +95,9 @@ public sealed class MemoryPlan
     private int Block(int id) => block[id];
 
     // The input whose place the output may take: results only (the caller owns inputs and states), and the same size.
-    private static Value? InPlace(Node node) =>
+    private Value? InPlace(Node node) =>
         node.Operator.InPlaceInput is >= 0 and var position && node.Input(position) is { Kind: ValueKind.Result } input
-        && input.Shape.Count == node.Output.Shape.Count ? input : null;
+        && input.Shape.Count == node.Output.Shape.Count && elementBytes(input) == elementBytes(node.Output) ? input : null;
 
     private Dictionary<Value, Value> PlaceUpdates(Graph graph, int[] last, bool reuse)
     {

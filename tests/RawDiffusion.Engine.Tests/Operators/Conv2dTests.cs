@@ -100,7 +100,7 @@ public sealed class Conv2dTests
             OperatorContract.Check(
                 "Conv2d",
                 (g, v) => g.Apply(op, v),
-                a => Fused(op, a),
+                a => Definition.Evaluate(op, a),
                 Argument.Input([n, height, width, c]),
                 Argument.Weight([o, kernel, kernel, channels]),
                 bias ? Argument.Constant([o]) : null,
@@ -140,7 +140,7 @@ public sealed class Conv2dTests
     public void NaN_reaches_what_depends_on_it([Values(0, 3, 4, 5, 6)] int position, [Values(Activation.None, Activation.Silu, Activation.Relu)] Activation activation)
     {
         var op = new Conv2d(1, 1) { OnLoad = activation, OnStore = activation };
-        OperatorContract.CheckNaN((g, v) => g.Apply(op, v), a => Fused(op, a), position, element: 5,
+        OperatorContract.CheckNaN((g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a), position, element: 5,
             Argument.Input([1, 5, 7, 6]), Argument.Weight([20, 3, 3, 9]), Argument.Constant([20]), Argument.Input([1, 5, 7, 3]),
             Argument.Input([1, 2, 9]), Argument.Input([1, 20]), Argument.Input([1, 5, 7, 20]));
     }
@@ -148,7 +148,7 @@ public sealed class Conv2dTests
     /// <summary>Winograd mixes the pixels of a tile, so the NaN may reach all of those.</summary>
     [Test]
     public void NaN_is_not_lost_in_a_tile([Values(0, 4)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.Apply(new Conv2d(1, 1), v), a => Fused(new Conv2d(1, 1), a), position, 5, exact: false,
+        (g, v) => g.Apply(new Conv2d(1, 1), v), a => Definition.Evaluate(new Conv2d(1, 1), a), position, 5, exact: false,
         Argument.Input([2, 8, 9, 20]), Argument.Weight([17, 3, 3, 20]), null, null, Argument.Input([2, 2, 20]), null, null);
 
     [Test]
@@ -183,18 +183,4 @@ public sealed class Conv2dTests
     }
 
     private static string[] GoldenNames => GoldenOp.Names("conv");
-
-    private static Array64 Fused(Conv2d op, Array64?[] a)
-    {
-        Array64 x = a[0]!;
-        if (a[Conv2d.X2] is { } x2) x = References.Concat(x, x2);
-        if (a[Conv2d.Affine] is { } affine) x = References.Affine(x, affine);
-        x = References.Activate(op.OnLoad, x);
-        if (op.Upsample) x = References.Upsample(x);
-        Array64 y = References.Conv2d(x, a[1]!, op.Stride, op.Padding);
-        if (a[Conv2d.Bias] is { } bias) y = References.AddBias(y, bias);
-        if (a[Conv2d.Embedding] is { } embedding) y = References.AddEmbedding(y, embedding);
-        if (a[Conv2d.Residual] is { } residual) y = References.Add(y, op.UpsampleResidual ? References.Upsample(residual) : residual);
-        return References.Activate(op.OnStore, y);
-    }
 }

@@ -16,7 +16,7 @@ public sealed class DenoiseAverageStepTests
         int n = counts.Length, r = counts.Sum();
         foreach ((int h, int w, int c, int o) in (ReadOnlySpan<(int, int, int, int)>)[(1, 1, 1, 1), (3, 5, 20, 3), (13, 17, 33, 3), (6, 33, 48, 6), (4, 4, 3, 33), (35, 3, 20, 3)])
         {
-            OperatorContract.Check("Conv2d", (g, v) => g.Apply(op, v), a => Compute(op, a),
+            OperatorContract.Check("Conv2d", (g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a),
                 Argument.Input([r, h, w, c]), Argument.Input([n, h, w, o]), Argument.Constant([4, 5]), Argument.Step(2),
                 all ? Argument.Input([n, h, w, o]) : null, all ? Argument.Input([r, 2, c]) : null,
                 Argument.Weight([o, 3, 3, c]), all ? Argument.Constant([o]) : null);
@@ -27,7 +27,7 @@ public sealed class DenoiseAverageStepTests
     public void NaN_reaches_what_depends_on_it([Values(0, 1, 4, 5)] int position, [Values] Activation onLoad)
     {
         var op = new DenoiseAverageStep(Groups([2, 1]), onLoad, true);
-        OperatorContract.CheckNaN((g, v) => g.Apply(op, v), a => Compute(op, a), position, 16, Arguments([3, 5, 7, 20]));
+        OperatorContract.CheckNaN((g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a), position, 16, Arguments([3, 5, 7, 20]));
     }
 
     [Test]
@@ -53,13 +53,4 @@ public sealed class DenoiseAverageStepTests
     ];
 
     private static FactorGroups Groups(int[] counts) => new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
-
-    private static Array64 Compute(DenoiseAverageStep op, Array64?[] a)
-    {
-        Array64 h = a[DenoiseAverageStep.Affine] is { } affine ? References.Affine(a[0]!, affine) : a[0]!;
-        Array64 mean = References.MeanFactors(op.Groups, References.Activate(op.OnLoad, h));
-        Array64 prediction = References.Conv2d(mean, a[DenoiseAverageStep.Weight]!, 1, 1);
-        if (a[DenoiseAverageStep.Bias] is { } bias) prediction = References.AddBias(prediction, bias);
-        return References.DenoiseStep([prediction, .. a[1..5]], op.Clip);
-    }
 }

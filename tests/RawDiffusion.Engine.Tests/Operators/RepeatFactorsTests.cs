@@ -13,7 +13,7 @@ public sealed class RepeatFactorsTests
         FactorGroups groups = Groups(counts);
         foreach (Shape shape in (Shape[])[[counts.Length], [counts.Length, 7], [counts.Length, 3, 5, 20], [counts.Length, 17, 16, 3]])
         {
-            OperatorContract.Check("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), a => Repeat(groups, a[0]!), Argument.Input(shape));
+            OperatorContract.Check("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), a => References.RepeatFactors(groups, a[0]!), Argument.Input(shape));
         }
     }
 
@@ -24,7 +24,7 @@ public sealed class RepeatFactorsTests
         OperatorContract.Check(
             "RepeatFactorsEmbedding",
             (g, v) => g.Apply(new RepeatFactors(groups), v),
-            a => References.AddEmbedding(Repeat(groups, a[0]!), a[1]!),
+            a => References.AddEmbedding(References.RepeatFactors(groups, a[0]!), a[1]!),
             Argument.Input([counts.Length, 3, 5, 20]), Argument.Input([groups.Rows, 20]));
     }
 
@@ -75,12 +75,4 @@ public sealed class RepeatFactorsTests
 
     // Weights as guidance makes them: of both signs, none like another.
     private static FactorGroups Groups(int[] counts) => new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
-
-    private static Array64 Repeat(FactorGroups groups, Array64 x)
-    {
-        var y = new Array64(x.Shape.WithRows(groups.Rows));
-        int size = x.Values.Length / Math.Max(1, x.Shape[0]);
-        for (int r = 0; r < groups.Rows; r++) x.Values.AsSpan(groups.Owner[r] * size, size).CopyTo(y.Values.AsSpan(r * size));
-        return y;
-    }
 }

@@ -8,7 +8,7 @@ public sealed class TimestepEmbeddingTests
 {
     [Test]
     public void Cosines_come_first([Values(2, 3, 16, 33, 64)] int dimension) => OperatorContract.Check(
-        "TimestepEmbedding", (g, v) => g.TimestepEmbedding(v[0]!, dimension), a => Embedding(a[0]!, dimension),
+        "TimestepEmbedding", (g, v) => g.TimestepEmbedding(v[0]!, dimension), a => References.TimestepEmbedding(a[0]!, dimension),
         Argument.Of(new Array64([6], [0, 1, 12.5, 20, 700, 999.25])));
 
     [TestCase("A")]
@@ -28,22 +28,5 @@ public sealed class TimestepEmbeddingTests
     {
         OperatorContract.CheckShapesDisagree("TimestepEmbedding", (g, v) => g.TimestepEmbedding(v[0]!, 4), [0], Argument.Input([2, 1]));
         OperatorContract.CheckRefusal((g, v) => g.TimestepEmbedding(v[0]!, 1), ["TimestepEmbedding", "2", "1"], Argument.Input([2]));
-    }
-
-    // Frequency and phase rounded to float32, as the authors compute them.
-    private static Array64 Embedding(Array64 t, int dimension)
-    {
-        var y = new Array64([t.Shape[0], dimension]);
-        int half = dimension / 2;
-        for (int m = 0; m < t.Shape[0]; m++)
-        {
-            for (int i = 0; i < half; i++)
-            {
-                float phase = (float)t[m] * (float)Math.Pow(10000, -(double)i / half);
-                y[m, i] = Math.Cos(phase);
-                y[m, half + i] = Math.Sin(phase);
-            }
-        }
-        return y;
     }
 }

@@ -1,6 +1,6 @@
 using RawDiffusion.Engine.Operators;
 
-namespace RawDiffusion.Engine.Tests.Contract;
+namespace RawDiffusion.Engine.Reference;
 
 /// <summary>The operators in double precision: loops as the formulas are written.</summary>
 internal static class References
@@ -160,6 +160,47 @@ internal static class References
             y[i] = table[row, 2] * x0 + table[row, 3] * x[i] + (a[4] is { } noise ? table[row, 4] * noise[i] : 0);
         }
         return y;
+    }
+
+    public static Array64 RepeatFactors(FactorGroups groups, Array64 x)
+    {
+        var y = new Array64(x.Shape.WithRows(groups.Rows));
+        int size = x.Values.Length / Math.Max(1, x.Shape[0]);
+        for (int r = 0; r < groups.Rows; r++) x.Values.AsSpan(groups.Owner[r] * size, size).CopyTo(y.Values.AsSpan(r * size));
+        return y;
+    }
+
+    /// <summary>A step outside the table reads its nearest row.</summary>
+    public static Array64 TableRow(Array64 table, double step, int rows)
+    {
+        int size = table.Values.Length / table.Shape[0];
+        int row = (int)Math.Clamp(step, 0, table.Shape[0] - 1);
+        return new Array64(table.Shape.WithRows(rows), [.. Enumerable.Repeat(table.Values[(row * size)..((row + 1) * size)], rows).SelectMany(v => v)]);
+    }
+
+    /// <summary>Frequency and phase are rounded to float32, as the authors compute them.</summary>
+    public static Array64 TimestepEmbedding(Array64 t, int dimension)
+    {
+        var y = new Array64([t.Shape[0], dimension]);
+        int half = dimension / 2;
+        for (int m = 0; m < t.Shape[0]; m++)
+        {
+            for (int i = 0; i < half; i++)
+            {
+                float phase = (float)t[m] * (float)Math.Pow(10000, -(double)i / half);
+                y[m, i] = Math.Cos(phase);
+                y[m, half + i] = Math.Sin(phase);
+            }
+        }
+        return y;
+    }
+
+    /// <summary>The host's function is the definition.</summary>
+    public static Array64 RandomNormal(RandomNormal random, uint step)
+    {
+        var values = new float[random.Shape.Count];
+        Philox.Normal(values, 0, step, random.Seed, random.Stream);
+        return new Array64(random.Shape, [.. values.Select(v => (double)v)]);
     }
 
     /// <summary>An image computed element by element.</summary>

@@ -1,0 +1,100 @@
+using System.Collections.Concurrent;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Launches;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Cuda;
+
+/// <summary>A GPU, or the emulator, as a device: hand-written kernels, one CUDA graph for each executable.</summary>
+public sealed class CudaDevice : IDevice
+{
+    private readonly ICudaDriver driver;
+    private readonly IKernelCompiler compiler;
+    private readonly Dictionary<KernelVariant, (nint Module, nint Function)> functions = [];
+    private readonly Dictionary<nint, int> dynamicShared = [];
+
+    /// <summary>Makes a device of a driver, which it owns from then on.</summary>
+    /// <param name="driver">What executes.</param>
+    /// <param name="compiler">Gives compiled kernels.</param>
+    /// <param name="precision">Storage and operands of all executables.</param>
+    /// <param name="specialize">
+    /// Whether extents of shapes become compile-time constants of kernels: faster kernels, and a compilation for each new
+    /// shape. Null: where the driver measures real time and the compiler can compile.
+    /// </param>
+    public CudaDevice(ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize = null)
+    {
+        this.driver = driver;
+        this.compiler = compiler;
+        Precision = precision;
+        bool measures = compiler.CanCompile && !driver.Device.TimesAreBounds;
+        Specialize = specialize ?? measures;
+        if (measures) Tuner = new ConvTuner(this, ConvTuner.UserFile);
+    }
+
+    /// <inheritdoc/>
+    public string Description =>
+        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()})";
+
+    /// <inheritdoc/>
+    public PeakRates? Peak => TensorRates.Of(driver.Device, Precision);
+
+    /// <inheritdoc/>
+    public bool TimesAreBounds => driver.Device.TimesAreBounds;
+
+    /// <summary>Storage and operands.</summary>
+    public Precision Precision { get; }
+
+    internal bool Specialize { get; }
+
+    /// <summary>Times tiles; null where a model of the device chooses them.</summary>
+    internal ConvTuner? Tuner { get; init; }
+
+    internal ConvTile TileOf(Node node, ConvShape shape) => Tuner?.Choose(node, shape) ?? ConvTiling.Choose(shape, driver.Device);
+
+    internal ICudaDriver Driver => driver;
+
+    /// <inheritdoc/>
+    public IExecutable Compile(Graph graph, CompileOptions? options = null) => new CudaExecutable(this, graph, options ?? new CompileOptions());
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach ((nint module, _) in functions.Values) driver.UnloadModule(module);
+        functions.Clear();
+        driver.Dispose();
+    }
+
+    /// <summary>Compiles, side by side, and loads the variants that are not loaded yet.</summary>
+    internal void Load(IEnumerable<KernelVariant> variants)
+    {
+        KernelVariant[] missing = [.. variants.Distinct().Where(v => !functions.ContainsKey(v))];
+        var images = new ConcurrentDictionary<KernelVariant, byte[]>();
+        try
+        {
+            Parallel.ForEach(missing, v => images[v] = compiler.Compile(v, driver.Target));
+        }
+        catch (AggregateException e)
+        {
+            // One message is enough: the first kernel that does not compile.
+            throw e.Flatten().InnerExceptions[0];
+        }
+        foreach (KernelVariant variant in missing)
+        {
+            nint module = driver.LoadModule(images[variant]);
+            functions.Add(variant, (module, driver.GetFunction(module, variant.Kernel)));
+        }
+    }
+
+    /// <summary>A loaded kernel, allowed the shared memory that a launch asks for.</summary>
+    internal nint Function(KernelVariant variant, int sharedBytes)
+    {
+        nint function = functions[variant].Function;
+        if (sharedBytes > 48 << 10 && dynamicShared.GetValueOrDefault(function) < sharedBytes)
+        {
+            driver.AllowDynamicSharedMemory(function, sharedBytes);
+            dynamicShared[function] = sharedBytes;
+        }
+        return function;
+    }
+}

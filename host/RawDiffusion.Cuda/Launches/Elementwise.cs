@@ -1,0 +1,33 @@
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Cuda.Launches;
+
+/// <summary>What kernels that go over elements one by one share: blocks of 256 threads, each with one vector.</summary>
+internal static class Elementwise
+{
+    /// <summary>Threads of a block.</summary>
+    public const int Block = 256;
+
+    /// <summary>
+    /// Elements of one thread: as many as divide the extent that vectors lie in, at most 16 bytes of the narrowest storage,
+    /// which is the widest access there is.
+    /// </summary>
+    public static int Vector(int extent, params ReadOnlySpan<Storage> storages)
+    {
+        int width = 4;
+        foreach (Storage storage in storages)
+            if (StoragePolicy.ElementBytes(storage) == 2) width = 8;
+        while (extent % width != 0) width /= 2;
+        return width;
+    }
+
+    /// <summary>Number of elements of a value as kernels count them.</summary>
+    /// <exception cref="GraphException">More than an int holds.</exception>
+    public static int Count(Value value) => value.Shape.Count <= int.MaxValue - Block * 8
+        ? (int)value.Shape.Count
+        : throw new GraphException($"{value} has {value.Shape.Count} elements; a CUDA kernel takes at most 2^31 - 2049: use a smaller batch");
+
+    /// <summary>Launches one thread for each vector of <paramref name="count"/> elements; defines VECTOR.</summary>
+    public static void LaunchElementwise(this LaunchBuilder launch, int count, int vector) =>
+        launch.Define("VECTOR", vector).Launch((count + Block * vector - 1) / (Block * vector), Block);
+}

@@ -1,0 +1,64 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cuda.Launches;
+
+/// <summary>Launches of <c>kernels/group_norm.cu</c>, backward: the sums over positions.</summary>
+internal sealed class GroupNormGradSumsLaunch : OperatorLaunch<GroupNormGradSums>
+{
+    protected override void Prepare(Node node, GroupNormGradSums op, LaunchContext context)
+    {
+        Storage x = context.StorageOf(node.Input(0)), dy = context.StorageOf(node.Input(3));
+        Shape shape = node.Input(0).Shape;
+        int images = shape[0], pixels = shape[1] * shape[2], channels = shape[3];
+        ChannelTiles tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x, dy), GroupNormStatistics.MaxTiles);
+        context.Kernel("group_norm.cu", "group_norm_grad_sums")
+            .Type("X_T", x).Type("DY_T", dy).Define("ACTIVATION", (int)op.Activation).Define("VECTOR", tiles.Vector)
+            .Read(node.Input(0)).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3))
+            .Update(context.Scratch(8L * images * tiles.Tiles * channels)).Update(context.Counters(images)).Write(node.Output)
+            .Argument(op.Groups).Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels).Extent("PIXELS", pixels).Extent("C", channels)
+            .Launch(images * tiles.Tiles, Elementwise.Block);
+    }
+}
+
+/// <summary>Launches of <c>kernels/group_norm.cu</c>, backward: the gradient by x.</summary>
+internal sealed class GroupNormGradInputLaunch : OperatorLaunch<GroupNormGradInput>
+{
+    protected override void Prepare(Node node, GroupNormGradInput op, LaunchContext context)
+    {
+        Storage x = context.StorageOf(node.Input(0)), dy = context.StorageOf(node.Input(3)), dx = context.StorageOf(node.Output);
+        Shape shape = node.Output.Shape;
+        int count = Elementwise.Count(node.Output);
+        context.Kernel("group_norm.cu", "group_norm_grad_input")
+            .Type("X_T", x).Type("DY_T", dy).Type("DX_T", dx).Define("ACTIVATION", (int)op.Activation)
+            .Read(node.Input(0)).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3)).Read(node.Input(4)).Write(node.Output)
+            .Extent("COUNT", count).Extent("PIXELS", shape[1] * shape[2]).Extent("C", shape[3])
+            .LaunchElementwise(count, Elementwise.Vector(shape[3], x, dy, dx));
+    }
+}
+
+/// <summary>Launches of <c>kernels/group_norm.cu</c>, backward: the gradients by gamma and beta.</summary>
+internal sealed class GroupNormGradAffineLaunch : OperatorLaunch<GroupNormGradAffine>
+{
+    protected override void Prepare(Node node, GroupNormGradAffine op, LaunchContext context)
+    {
+        Shape sums = node.Input(0).Shape;
+        context.Kernel("group_norm.cu", "group_norm_grad_affine")
+            .Define("FILM", node.Inputs[1] is not null)
+            .Read(node.Input(0)).Read(node.Inputs[1]).Write(node.Output).Extent("N", sums[0]).Extent("C", sums[2])
+            .Launch((sums[2] + Elementwise.Block - 1) / Elementwise.Block, Elementwise.Block);
+    }
+}
+
+/// <summary>Launches of <c>kernels/group_norm.cu</c>, backward: the gradient by film.</summary>
+internal sealed class GroupNormGradFilmLaunch : OperatorLaunch<GroupNormGradFilm>
+{
+    protected override void Prepare(Node node, GroupNormGradFilm op, LaunchContext context)
+    {
+        int count = Elementwise.Count(node.Output);
+        context.Kernel("group_norm.cu", "group_norm_grad_film")
+            .Read(node.Input(0)).Read(node.Input(1)).Read(node.Input(2)).Write(node.Output)
+            .Extent("COUNT", count).Extent("C", node.Input(0).Shape[2])
+            .Launch((count + Elementwise.Block - 1) / Elementwise.Block, Elementwise.Block);
+    }
+}

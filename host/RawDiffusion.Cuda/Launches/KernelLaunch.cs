@@ -1,0 +1,176 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Cuda.Launches;
+
+/// <summary>A run of bytes in device memory.</summary>
+/// <param name="Address">First byte.</param>
+/// <param name="Bytes">Length.</param>
+internal readonly record struct DeviceRange(ulong Address, long Bytes)
+{
+    public ulong End => Address + (ulong)Bytes;
+
+    public bool Overlaps(DeviceRange other) => Bytes > 0 && other.Bytes > 0 && Address < other.End && other.Address < End;
+
+    /// <summary>A part of this range.</summary>
+    public DeviceRange Slice(long offset, long bytes) => offset >= 0 && bytes >= 0 && offset + bytes <= Bytes
+        ? new(Address + (ulong)offset, bytes)
+        : throw new ArgumentOutOfRangeException(nameof(offset), $"{bytes} bytes at {offset} do not lie in a range of {Bytes}");
+}
+
+/// <summary>A kernel with its geometry and arguments fixed, and the memory it touches.</summary>
+/// <param name="Variant">What to compile.</param>
+/// <param name="Geometry">Grid and block.</param>
+/// <param name="Arguments">The parameters as C lays out a struct.</param>
+/// <param name="Reads">Memory it reads.</param>
+/// <param name="Writes">Memory it writes.</param>
+internal sealed record KernelLaunch(
+    KernelVariant Variant, LaunchGeometry Geometry, byte[] Arguments, IReadOnlyList<DeviceRange> Reads, IReadOnlyList<DeviceRange> Writes);
+
+/// <summary>
+/// States a launch: macros, then parameters in the order of the kernel's signature. Each call that adds a parameter says
+/// what the kernel does with it, from which the graph's dependencies follow.
+/// </summary>
+internal sealed class LaunchBuilder(LaunchContext context, string file, string kernel)
+{
+    private readonly List<(string, string)> defines = [];
+    private readonly List<DeviceRange> reads = [];
+    private readonly List<DeviceRange> writes = [];
+    private readonly List<byte> arguments = [];
+
+    /// <summary>A macro with an integer value.</summary>
+    public LaunchBuilder Define(string name, int value) => Define(name, value.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>A macro that is 1 or 0.</summary>
+    public LaunchBuilder Define(string name, bool value) => Define(name, value ? 1 : 0);
+
+    /// <summary>A macro with any text.</summary>
+    public LaunchBuilder Define(string name, string value)
+    {
+        defines.Add((name, value));
+        return this;
+    }
+
+    /// <summary>A macro that names an element type: <c>float</c>, <c>bf16</c>, <c>f16</c>, <c>int</c>.</summary>
+    public LaunchBuilder Type(string name, Storage storage) => Define(name, storage switch
+    {
+        Storage.Bf16 => "bf16",
+        Storage.F16 => "f16",
+        Storage.I32 => "int",
+        _ => "float",
+    });
+
+    /// <summary>
+    /// An extent of the shape: an <c>int</c> parameter named <paramref name="name"/> in lower case + <c>_arg</c>, and a
+    /// macro <paramref name="name"/> that the kernel uses. It stands for the parameter, or for the number itself where
+    /// kernels are specialised on shapes.
+    /// </summary>
+    public LaunchBuilder Extent(string name, int value)
+    {
+        if (context.Specialize) Define(name, value);
+#pragma warning disable CA1308 // Kernels' parameters are lower case.
+        else Define(name, name.ToLowerInvariant() + "_arg");
+#pragma warning restore CA1308
+        return Argument(value);
+    }
+
+    /// <summary>A pointer to memory that the kernel reads; null for an absent value.</summary>
+    public LaunchBuilder Read(Value? value) => Read(value is null ? default : context.Memory(value));
+
+    /// <inheritdoc cref="Read(Value)"/>
+    public LaunchBuilder Read(DeviceRange range)
+    {
+        if (range.Bytes > 0) reads.Add(range);
+        return Pointer(range.Address);
+    }
+
+    /// <summary>A pointer to memory that the kernel assigns.</summary>
+    public LaunchBuilder Write(Value value) => Write(context.Memory(value));
+
+    /// <inheritdoc cref="Write(Value)"/>
+    public LaunchBuilder Write(DeviceRange range)
+    {
+        if (range.Bytes > 0) writes.Add(range);
+        return Pointer(range.Address);
+    }
+
+    /// <summary>Memory that the kernel assigns through addresses that it reads.</summary>
+    public LaunchBuilder AlsoWrites(DeviceRange range)
+    {
+        if (range.Bytes > 0) writes.Add(range);
+        return this;
+    }
+
+    /// <summary>A pointer to memory that the kernel reads and writes.</summary>
+    public LaunchBuilder Update(DeviceRange range)
+    {
+        if (range.Bytes > 0) reads.Add(range);
+        return Write(range);
+    }
+
+    /// <summary>Memory that the kernel reads, and writes too where stated, through a table of addresses: no parameter.</summary>
+    public LaunchBuilder Reach(DeviceRange range, bool writes)
+    {
+        if (range.Bytes == 0) return this;
+        reads.Add(range);
+        if (writes) this.writes.Add(range);
+        return this;
+    }
+
+    /// <summary>An <c>int</c> parameter.</summary>
+    public LaunchBuilder Argument(int value)
+    {
+        Span<byte> bytes = Reserve(4);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes, value);
+        return Append(bytes);
+    }
+
+    /// <summary>An <c>unsigned</c> parameter.</summary>
+    public LaunchBuilder Argument(uint value) => Argument((int)value);
+
+    /// <summary>A <c>long long</c> parameter.</summary>
+    public LaunchBuilder Argument(long value)
+    {
+        Span<byte> bytes = Reserve(8);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, value);
+        return Append(bytes);
+    }
+
+    /// <summary>A <c>float</c> parameter.</summary>
+    public LaunchBuilder Argument(float value)
+    {
+        Span<byte> bytes = Reserve(4);
+        BinaryPrimitives.WriteSingleLittleEndian(bytes, value);
+        return Append(bytes);
+    }
+
+    /// <summary>Adds the launch to its node. A grid without blocks (an empty batch) launches nothing.</summary>
+    public void Launch(Dim3 grid, Dim3 block, int sharedBytes = 0)
+    {
+        if (grid.Count == 0) return;
+        context.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments], reads, writes));
+    }
+
+    private LaunchBuilder Pointer(ulong address)
+    {
+        Span<byte> bytes = Reserve(8);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes, address);
+        return Append(bytes);
+    }
+
+    // Pads to the parameter's natural alignment.
+    private byte[] Reserve(int size)
+    {
+        while (arguments.Count % size != 0) arguments.Add(0);
+        return new byte[size];
+    }
+
+    private LaunchBuilder Append(ReadOnlySpan<byte> bytes)
+    {
+        arguments.AddRange(bytes);
+        return this;
+    }
+}

@@ -1,0 +1,99 @@
+using System.Runtime.InteropServices;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Passes;
+
+namespace RawDiffusion.Cuda.Launches;
+
+/// <summary>What an operator needs to make its launches: where values lie, how they are stored, memory of its own.</summary>
+internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize)
+{
+    private readonly Dictionary<(Value, string), DeviceRange> constants = [];
+    private readonly Dictionary<long, DeviceRange> arenas = [];
+    private DeviceRange? arena;
+    private List<KernelLaunch> launches = [];
+
+    /// <summary>How activations are stored and products computed.</summary>
+    public Precision Precision => precision;
+
+    /// <summary>Which convolutions gather the statistics of group norms.</summary>
+    public NormFusion Norms => norms;
+
+    /// <summary>The nodes whose outputs a node's launch writes: itself, then its followers.</summary>
+    public IReadOnlyList<Node> Led(Node node) => siblings.Led(node);
+
+    /// <summary>The tile with which a convolution is computed.</summary>
+    public ConvTile TileOf(Node node, ConvShape shape) => tileOf(node, shape);
+
+    /// <summary>Whether extents become compile-time constants.</summary>
+    public bool Specialize => specialize;
+
+    /// <summary>What the launches will run on.</summary>
+    public CudaDeviceInfo Device => memory.Device;
+
+    /// <summary>How a value is stored.</summary>
+    public Storage StorageOf(Value value) => storage.Of(value);
+
+    /// <summary>Whether a value is fixed, so that it can be repacked once, when the graph is compiled.</summary>
+    public static bool IsConstant(Value value) => StoragePolicy.Viewed(value).Kind == ValueKind.Constant;
+
+    /// <summary>Where a value lies; a constant is uploaded as float32 when it is first asked for.</summary>
+    public DeviceRange Memory(Value value)
+    {
+        Value root = StoragePolicy.Viewed(value);
+        if (root.Kind == ValueKind.Constant) return Constant(root, "float32", static data => MemoryMarshal.AsBytes(data.AsSpan()).ToArray());
+        long bytes = storage.ElementBytes(root) * root.Shape.Count;
+        if (bytes == 0) return default;
+        if (plan.IsArena) return (arena ??= memory.Allocate(plan.ArenaBytes)).Slice(plan.Offset(value), bytes);
+        // Without reuse each value has an allocation of its own, so that an access past its end is an error.
+        long offset = plan.Offset(value);
+        if (!arenas.TryGetValue(offset, out DeviceRange own)) arenas.Add(offset, own = memory.Allocate(bytes));
+        return own;
+    }
+
+    /// <summary>A constant in another layout or format, packed and uploaded once for all nodes that ask for it.</summary>
+    /// <param name="value">Constant, or a view of one.</param>
+    /// <param name="layout">Name of the packed form; equal names mean equal forms.</param>
+    /// <param name="pack">Makes the bytes from the elements.</param>
+    public DeviceRange Constant(Value value, string layout, Func<float[], byte[]> pack)
+    {
+        Value root = StoragePolicy.Viewed(value);
+        if (constants.TryGetValue((root, layout), out DeviceRange range)) return range;
+        range = memory.Upload(pack(ReadConstant(root)));
+        constants.Add((root, layout), range);
+        return range;
+    }
+
+    /// <summary>The elements of a constant, or of a view of one.</summary>
+    public static float[] ReadConstant(Value value)
+    {
+        Value root = StoragePolicy.Viewed(value);
+        var data = new float[root.Shape.Count];
+        root.Constant!(data);
+        return data;
+    }
+
+    /// <summary>A table of this node's own.</summary>
+    public DeviceRange Upload<T>(ReadOnlySpan<T> data)
+        where T : unmanaged => memory.Upload(MemoryMarshal.AsBytes(data));
+
+    /// <summary>Memory of this node's own, content undefined; lives as long as the executable.</summary>
+    public DeviceRange Scratch(long bytes) => memory.Allocate(bytes);
+
+    /// <summary>Counters of this node's own, zero before the first run; a kernel leaves them zero.</summary>
+    public DeviceRange Counters(int count) => memory.Upload(new byte[4 * count]);
+
+    /// <summary>Begins a launch of a kernel.</summary>
+    public LaunchBuilder Kernel(string file, string kernel) => new(this, file, kernel);
+
+    /// <summary>Takes a launch; <see cref="LaunchBuilder.Launch"/> calls this.</summary>
+    public void Add(KernelLaunch launch) => launches.Add(launch);
+
+    /// <summary>The launches added since the last call.</summary>
+    public List<KernelLaunch> Take()
+    {
+        List<KernelLaunch> taken = launches;
+        launches = [];
+        return taken;
+    }
+}

@@ -1,0 +1,47 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cuda;
+
+/// <summary>
+/// How each value of a graph is stored: activations as the precision says, all else (what callers read and write, states,
+/// constants, statistics, gradients of weights) in 32 bits.
+/// </summary>
+internal sealed class StoragePolicy
+{
+    private readonly Storage activation;
+    private readonly HashSet<Value> exchanged;
+
+    public StoragePolicy(Graph graph, Precision precision)
+    {
+        activation = precision switch
+        {
+            Precision.Bf16 => Storage.Bf16,
+            Precision.Fp16 => Storage.F16,
+            _ => Storage.F32,
+        };
+        exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(Viewed)];
+    }
+
+    /// <summary>Storage of a value; a view has that of what it views.</summary>
+    public Storage Of(Value value)
+    {
+        Value root = Viewed(value);
+        if (root.DType == DType.I32) return Storage.I32;
+        bool half = root.Producer is { } producer && producer.Operator.IsActivation && root.Shape.Rank == 4 && !exchanged.Contains(root);
+        return half ? activation : Storage.F32;
+    }
+
+    /// <summary>Bytes of one element.</summary>
+    public int ElementBytes(Value value) => ElementBytes(Of(value));
+
+    /// <summary>Bytes of one element.</summary>
+    public static int ElementBytes(Storage storage) => storage is Storage.Bf16 or Storage.F16 ? 2 : 4;
+
+    /// <summary>What a chain of reshapes is a view of.</summary>
+    public static Value Viewed(Value value)
+    {
+        while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
+        return value;
+    }
+}

@@ -1,0 +1,136 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>
+/// Mean and biased variance of each channel over a batch: x [N, H, W, C] gives [2, C], what batch norm normalises with
+/// while it trains.
+/// </summary>
+public sealed record BatchNormStatistics : Operator
+{
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value x = Take(inputs, 0, "x", 4);
+        Require(x.Shape.WithChannels(1).Count > 0, $"x {x} has no positions to take statistics of");
+        return [2, x.Shape[3]];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+}
+
+/// <summary>
+/// Batch norm with the batch's own statistics: y = (x - mean) / sqrt(variance + eps) * gamma + beta, per channel.
+/// Inputs: 0 x [N, H, W, C]; 1 gamma [C]; 2 beta [C]; 3 the output of <see cref="BatchNormStatistics"/>.
+/// </summary>
+/// <param name="Epsilon">Added to the variance; PyTorch's default is 1e-5.</param>
+public sealed record BatchNormTrain(float Epsilon = 1e-5f) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape x = Take(inputs, 0, "x", 4).Shape;
+        Take(inputs, 1, "gamma", 1);
+        Take(inputs, 2, "beta", 1);
+        Take(inputs, 3, "statistics", 2);
+        RequireShape(inputs, 1, "gamma", [x[3]]);
+        RequireShape(inputs, 2, "beta", [x[3]]);
+        RequireShape(inputs, 3, "statistics", [2, x[3]]);
+        return x;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 2);
+}
+
+/// <summary>Which running statistic of a batch norm.</summary>
+public enum RunningStatistic
+{
+    /// <summary>The mean.</summary>
+    Mean,
+    /// <summary>The variance, unbiased as PyTorch keeps it: of n numbers, n / (n - 1) times the biased one.</summary>
+    Variance,
+}
+
+/// <summary>
+/// running' = (1 - momentum) * running + momentum * the batch's statistic. Inputs: 0 running [C]; 1 the output of
+/// <see cref="BatchNormStatistics"/> [2, C].
+/// </summary>
+/// <param name="Statistic">Which one.</param>
+/// <param name="Momentum">Share of the batch; PyTorch's default is 0.1.</param>
+/// <param name="Positions">Numbers in each channel of the batch, N * H * W; at least 2.</param>
+public sealed record BatchNormRunning(RunningStatistic Statistic, float Momentum, long Positions) : Operator
+{
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Value running = Take(inputs, 0, "running", 1);
+        Take(inputs, 1, "statistics", 2);
+        RequireShape(inputs, 1, "statistics", [2, running.Shape[0]]);
+        Require(Positions >= 2, $"{Positions} positions have no unbiased variance; training needs more than one value per channel");
+        return running.Shape;
+    }
+}
+
+/// <summary>
+/// The gradients of <see cref="BatchNormTrain"/> by gamma and beta, [2, C]: sum dy xhat, then sum dy, over all positions.
+/// Inputs: 0 x [N, H, W, C]; 1 statistics [2, C]; 2 dy [N, H, W, C].
+/// </summary>
+/// <param name="Epsilon">Added to the variance.</param>
+public sealed record BatchNormGradAffine(float Epsilon = 1e-5f) : Operator
+{
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape x = Take(inputs, 0, "x", 4).Shape;
+        Take(inputs, 1, "statistics", 2);
+        Take(inputs, 2, "dy", 4);
+        RequireShape(inputs, 1, "statistics", [2, x[3]]);
+        RequireShape(inputs, 2, "dy", x);
+        return [2, x[3]];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(5.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+}
+
+/// <summary>
+/// The gradient of <see cref="BatchNormTrain"/> by x: gamma * rstd * (dy - mean(dy) - xhat * mean(dy xhat)), means over all
+/// positions. Inputs: 0 x [N, H, W, C]; 1 gamma [C]; 2 statistics [2, C]; 3 dy [N, H, W, C]; 4 the output of
+/// <see cref="BatchNormGradAffine"/>.
+/// </summary>
+/// <param name="Epsilon">Added to the variance.</param>
+public sealed record BatchNormGradInput(float Epsilon = 1e-5f) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 3;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape x = Take(inputs, 0, "x", 4).Shape;
+        Take(inputs, 1, "gamma", 1);
+        Take(inputs, 2, "statistics", 2);
+        Take(inputs, 3, "dy", 4);
+        Take(inputs, 4, "gradient by gamma and beta", 2);
+        RequireShape(inputs, 1, "gamma", [x[3]]);
+        RequireShape(inputs, 2, "statistics", [2, x[3]]);
+        RequireShape(inputs, 3, "dy", x);
+        RequireShape(inputs, 4, "gradient by gamma and beta", [2, x[3]]);
+        return x;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 7);
+}

@@ -1,0 +1,39 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>
+/// y = x / (1 - rate) where the element is kept, else 0. Element i is dropped if its random word is below rate * 2^32: word i % 4
+/// of the <see cref="Philox"/> block at counter (i / 4, 0, step, 0) under key (seed, stream). Inputs: 0 x; 1 step [1]. The
+/// gradient is the same operator, applied to dy at the same step.
+/// </summary>
+/// <param name="Rate">Share that is dropped, 0 to less than 1.</param>
+/// <param name="Seed">User's seed.</param>
+/// <param name="Stream">Distinguishes independent uses of one seed.</param>
+public sealed record Dropout(float Rate, uint Seed, uint Stream) : Operator
+{
+    /// <inheritdoc/>
+    public override bool IsActivation => true;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <summary>Words below this are dropped.</summary>
+    public uint Threshold => (uint)Math.Min(uint.MaxValue, Rate * 4294967296.0);
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Require(Rate is >= 0 and < 1, $"the rate must be at least 0 and less than 1, not {Rate}");
+        TableRow.StepCounter(inputs, 1);
+        return Take(inputs, 0, "x", -1).Shape;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 2);
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="Operators.Dropout"/>
+    public static Value Dropout(this Graph g, Value x, Value step, float rate, uint seed, uint stream, string? name = null) =>
+        g.Apply(new Dropout(rate, seed, stream), [x, step], name);
+}

@@ -1,0 +1,32 @@
+#include "multi_tensor.cuh"
+
+#ifdef GRADIENT_NORM
+// gradient_norm   norm = sqrt(sum of squares of all elements of all tensors).
+// tensors: addresses of float32 tensors on 16-byte boundaries; pieces [gridDim.x]; norm [1]; partials [gridDim.x] scratch; counter [1] zero,
+// and zero again afterwards.  grid pieces, block 256; the last block adds up.  Shared memory 36 bytes.  norm '='.  Deterministic.
+extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* const* __restrict__ tensors, const Piece* __restrict__ pieces,
+    float* partials, u32* counter, float* norm) {
+    __shared__ float shared[8];
+    __shared__ int flag;
+    Piece piece = pieces[blockIdx.x];
+    const float* x = tensors[piece.tensor] + piece.first;
+    float sum = 0.f;
+#pragma unroll
+    for (int j = 0; j < PIECE / 1024; j++) {
+        int i = j * 1024 + threadIdx.x * 4;
+        if (i + 4 <= piece.count) {
+            float4 v = *(const float4*)(x + i);
+            sum += fmaf(v.x, v.x, v.y * v.y) + fmaf(v.z, v.z, v.w * v.w);
+        } else {
+            for (int k = i; k < piece.count; k++) sum = fmaf(x[k], x[k], sum);
+        }
+    }
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+    if (!is_last_block(counter, gridDim.x, &flag)) return;
+    sum = 0.f;
+    for (int i = threadIdx.x; i < gridDim.x; i += 256) sum += partials[i];
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0) *norm = sqrtf(sum);
+}
+#endif
