@@ -213,8 +213,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 #ifdef ATTENTION_GRAD_KEYS
 // attention_grad_keys   dk = ds^T q / sqrt(HEAD), dv = p^T dy; factor = 1 / sqrt(HEAD), scale = log2(e) * factor.
 // qkv, dqkv [N,T,3C]; dy [N,T,C]; softmax, delta [N,heads,T].  grid (ceil(T / block_rows), heads, N), block 32 * WARPS.
-// Shared: two stages of STREAM rows of q and dy, block_rows keys and values; FFMA also the exchange.
-// dqkv: the channels of k and v '='.  Deterministic: a block adds all queries in their order.
+// Shared: two stages of STREAM rows of q and dy, block_rows keys and values, with FFMA the exchange; last, two stages of
+// softmax and delta of the streamed rows.  dqkv: the channels of k and v '='.  Deterministic: a block adds all queries in order.
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     attention_grad_keys(const X_T* __restrict__ qkv, const DY_T* __restrict__ dy, const float2* __restrict__ softmax,
                         const float* __restrict__ delta, DX_T* __restrict__ dqkv, int positions_arg, float scale, float factor) {
@@ -228,14 +228,27 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
     pad<4 * STREAM + 2 * block_rows>(tiles);
     fetch<block_rows>(keys, head_of(qkv, 1, 3, POSITIONS), first, POSITIONS);
     fetch<block_rows>(values, head_of(qkv, 2, 3, POSITIONS), first, POSITIONS);
-    queries.start(0, POSITIONS);
-    cotangents.start(0, POSITIONS);
-    copy_async_commit();
+    exchange pass(values + block_rows * pitch);
+    float2* soft_rows = (float2*)(values + block_rows * pitch + exchange::elements);
+    float* delta_rows = (float*)(soft_rows + 2 * STREAM);
+    auto start = [&](int j) {
+        queries.start(j, POSITIONS);
+        cotangents.start(j, POSITIONS);
+        // Zeros beyond the end: such queries have no weight.
+        for (int i = threadIdx.x; i < 2 * STREAM; i += threads) {
+            int r = i % STREAM, to = j % 2 * STREAM + r;
+            bool inside = j * STREAM + r < POSITIONS;
+            size_t from = head_row + (inside ? j * STREAM + r : 0);
+            if (i < STREAM) copy_async<8>(shared_address(soft_rows + to), softmax + from, inside);
+            else copy_async<4>(shared_address(delta_rows + to), delta + from, inside);
+        }
+        copy_async_commit();
+    };
+    start(0);
     copy_async_wait<0>();
     settle<block_rows, X_T>(keys);
     settle<block_rows, X_T>(values);
     owned k(keys), v(values);
-    exchange pass(values + block_rows * pitch);
 
     sums dk, dv;
     dk.clear();
@@ -246,24 +259,14 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
         queries.finish(j);
         cotangents.finish(j);
         __syncthreads();
-        if (j + 1 < count) {
-            queries.start(j + 1, POSITIONS);
-            cotangents.start(j + 1, POSITIONS);
-            copy_async_commit();
-        }
+        if (j + 1 < count) start(j + 1);
         scores s, dp;
         multiply(s, k, queries.tile(j));
         multiply(dp, v, cotangents.tile(j));
 #pragma unroll
         for (int c = 0; c < scores::columns; c++) {
-            int query = j * STREAM + column_of(c);
-            // No weight for queries beyond the end.
-            float2 soft = make_float2(0.f, 0.f);
-            float d = 0.f;
-            if (query < POSITIONS) {
-                soft = softmax[head_row + query];
-                d = delta[head_row + query];
-            }
+            float2 soft = soft_rows[j % 2 * STREAM + column_of(c)];
+            float d = delta_rows[j % 2 * STREAM + column_of(c)];
 #pragma unroll
             for (int r = 0; r < rows; r++) {
                 float p = power_of_two(fmaf(s.at(r, c), scale, -soft.x)) * soft.y;

@@ -103,7 +103,7 @@ __device__ __forceinline__ void contract(Tile& tile, P& patch, const u8* weight,
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(threads) conv2d_forward(
+extern "C" __global__ void __launch_bounds__(threads, 1) conv2d_forward(
     const X_T* __restrict__ x, const X2_T* __restrict__ x2, const float* __restrict__ affine, const u8* __restrict__ weight,
     const float* __restrict__ bias, const float* __restrict__ embedding, const RESIDUAL_T* __restrict__ residual, Y_T* __restrict__ y,
 #if SKIP

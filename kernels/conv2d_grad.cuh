@@ -118,7 +118,7 @@ struct GradTile<float, XP, GP, 16, 16, TapRows, Kernel> {
         for (int tap = 0; tap < TapRows * Kernel; tap++) {
             const u32 p = input + XP::tap_offset(tap / Kernel, tap % Kernel);
             float b[2];
-            asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(b[0]), "=f"(b[1]) : "r"(p) : "memory");
+            load_pair(b, p);
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll

@@ -120,9 +120,12 @@ struct Patch {
         for (int i = 0; i < per_thread; i++) {
 #pragma unroll
             for (int w = 0; w < words; w++) raw[i][w] = 0;
+            int at = pixel[i];
+            // Otherwise the compiler keeps every unit's address, 64 bits for each input, across the loop over chunks.
+            asm volatile("" : "+r"(at));
 #pragma unroll
             for (int k = 0; k < elements; k += vector)
-                if (pixel[i] >= 0 && c + k < channels) fetch_vector(i, k, c + k);
+                if (at >= 0 && c + k < channels) fetch_vector(raw[i], at, k, c + k);
         }
     }
 
@@ -158,17 +161,17 @@ struct Patch {
     }
 
 private:
-    __device__ __forceinline__ void fetch_vector(int i, int k, int c) {
-        const T* p = input.x + (size_t)pixel[i] * input.channels + c;
+    __device__ __forceinline__ void fetch_vector(u32 (&y)[words], int at, int k, int c) const {
+        const T* p = input.x + (size_t)at * input.channels + c;
         if constexpr (mixed) {
             float v[vector];
             if (c < input.channels) load<T, vector>(p, v);
-            else load<T2, vector>(input.x2 + (size_t)pixel[i] * input.channels2 + (c - input.channels), v);
+            else load<T2, vector>(input.x2 + (size_t)at * input.channels2 + (c - input.channels), v);
 #pragma unroll
-            for (int n = 0; n < vector; n++) raw[i][k + n] = __float_as_uint(v[n]);
+            for (int n = 0; n < vector; n++) y[k + n] = __float_as_uint(v[n]);
         } else {
             if constexpr (Concat) {
-                if (c >= input.channels) p = (const T*)input.x2 + (size_t)pixel[i] * input.channels2 + (c - input.channels);
+                if (c >= input.channels) p = (const T*)input.x2 + (size_t)at * input.channels2 + (c - input.channels);
             }
             constexpr int step = vector * source_bytes > 16 ? 16 / source_bytes : vector;
 #pragma unroll
@@ -176,10 +179,10 @@ private:
                 u32 loaded[4];
                 load_words<T, step>(p + n, loaded);
                 int first = (k + n) * source_bytes / 4;
-                if constexpr (step * source_bytes < 4) raw[i][first] |= loaded[0] << ((k + n) % 2 * 16);
+                if constexpr (step * source_bytes < 4) y[first] |= loaded[0] << ((k + n) % 2 * 16);
                 else {
 #pragma unroll
-                    for (int w = 0; w < step * source_bytes / 4; w++) raw[i][first + w] = loaded[w];
+                    for (int w = 0; w < step * source_bytes / 4; w++) y[first + w] = loaded[w];
                 }
             }
         }

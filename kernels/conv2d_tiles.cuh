@@ -20,6 +20,10 @@ __device__ __forceinline__ void load_unit(float (&y)[4], u32 address) {
     asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(y[0]), "=f"(y[1]), "=f"(y[2]), "=f"(y[3]) : "r"(address) : "memory");
 }
 
+__device__ __forceinline__ void load_pair(float (&y)[2], u32 address) {
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(y[0]), "=f"(y[1]) : "r"(address) : "memory");
+}
+
 __device__ __forceinline__ u32 load_word(u32 address) {
     u32 y;
     asm volatile("ld.shared.b32 %0, [%1];" : "=r"(y) : "r"(address) : "memory");

@@ -10,6 +10,8 @@ constexpr int warps = 4;
 // grid (ceil(O / 16), ceil(M / TILE_ROWS), parts of I), block 128. A warp computes TILE_ROWS x 4 outputs, its lanes reading
 // VECTOR neighbours each along I. y '=', counters are zero before and after.  Deterministic: the last block of a tile adds
 // the parts in their order.
+// GROUP: w and bias are those of several layers of the same x, one after the other; output o goes to addresses[o], whose rows
+// lie strides[o] elements apart.
 constexpr int tile_out = 4;
 constexpr int values = TILE_ROWS * tile_out;
 
@@ -40,8 +42,18 @@ __device__ __forceinline__ float finish(float sum, const float* bias, int o) {
 }
 
 extern "C" __global__ void __launch_bounds__(32 * warps)
-    linear_forward(const X_T* __restrict__ x, const float* __restrict__ w, const float* __restrict__ bias, float* __restrict__ y,
+    linear_forward(const X_T* __restrict__ x, const float* __restrict__ w, const float* __restrict__ bias,
+#if GROUP
+                   const u64* __restrict__ addresses, const int* __restrict__ strides,
+#else
+                   float* __restrict__ y,
+#endif
                    float* __restrict__ partial, u32* __restrict__ counters, int rows_arg, int in_arg, int out_arg) {
+#if GROUP
+    auto place = [&](int m, int o) { return (float*)addresses[o] + (size_t)m * strides[o]; };
+#else
+    auto place = [&](int m, int o) { return y + (size_t)m * OUT + o; };
+#endif
     int lane = threadIdx.x % 32;
     int row = blockIdx.y * TILE_ROWS, out = (blockIdx.x * warps + threadIdx.x / 32) * tile_out;
     // Rows and outputs beyond the end repeat the last and are not stored.
@@ -73,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(32 * warps)
     int m = row + mine / tile_out, o = out + mine % tile_out;
     bool stores = lane % (32 / values) == 0 && m < ROWS && o < OUT;
     if (!SPLIT) {
-        if (stores) y[(size_t)m * OUT + o] = finish(sum, bias, o);
+        if (stores) *place(m, o) = finish(sum, bias, o);
         return;
     }
     if (stores) partial[((size_t)blockIdx.z * ROWS + m) * OUT + o] = sum;
@@ -85,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(32 * warps)
         sum = 0.f;
 #pragma unroll 8
         for (int part = 0; part < (int)gridDim.z; part++) sum += partial[((size_t)part * ROWS + m) * OUT + o];
-        y[(size_t)m * OUT + o] = finish(sum, bias, o);
+        *place(m, o) = finish(sum, bias, o);
     }
 }
 #endif

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda;
@@ -26,17 +27,30 @@ public sealed class CudaDevice : IDevice
         this.driver = driver;
         this.compiler = compiler;
         Precision = precision;
-        Specialize = specialize ?? (compiler.CanCompile && !driver.Device.TimesAreBounds);
+        bool measures = compiler.CanCompile && !driver.Device.TimesAreBounds;
+        Specialize = specialize ?? measures;
+        if (measures) Tuner = new ConvTuner(this, ConvTuner.UserFile);
     }
 
     /// <inheritdoc/>
     public string Description =>
         $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()})";
 
+    /// <inheritdoc/>
+    public PeakRates? Peak => TensorRates.Of(driver.Device, Precision);
+
+    /// <inheritdoc/>
+    public bool TimesAreBounds => driver.Device.TimesAreBounds;
+
     /// <summary>Storage and operands.</summary>
     public Precision Precision { get; }
 
     internal bool Specialize { get; }
+
+    /// <summary>Times tiles; null where a model of the device chooses them.</summary>
+    internal ConvTuner? Tuner { get; init; }
+
+    internal ConvTile TileOf(Node node, ConvShape shape) => Tuner?.Choose(node, shape) ?? ConvTiling.Choose(shape, driver.Device);
 
     internal ICudaDriver Driver => driver;
 

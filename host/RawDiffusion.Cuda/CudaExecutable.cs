@@ -30,7 +30,12 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private nint executable;
     private bool disposed;
 
-    public CudaExecutable(CudaDevice device, Graph source, CompileOptions options)
+    /// <summary>Prepares a graph.</summary>
+    /// <param name="device">Where it will run.</param>
+    /// <param name="source">The graph before all passes.</param>
+    /// <param name="options">Which passes to run.</param>
+    /// <param name="tile">The tile of all convolutions; chosen for each where null.</param>
+    public CudaExecutable(CudaDevice device, Graph source, CompileOptions options, ConvTile? tile = null)
     {
         this.device = device;
         driver = device.Driver;
@@ -46,7 +51,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, siblings, device.Precision, device.Specialize);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, tile is { } forced ? (_, _) => forced : device.TileOf, device.Precision, device.Specialize);
         try
         {
             stream = driver.CreateStream();

@@ -23,12 +23,12 @@ internal sealed class AttentionGradLaunch : OperatorLaunch<AttentionGrad>
             .Read(qkv).Read(y).Read(dy).Write(softmax).Write(delta).Extent("POSITIONS", positions).Argument(scale)
             .Launch(grid, 32 * tiling.Warps, tiling.SharedBytes(streamed: 1, owned: 1));
         // Both write a part of dqkv: stating the whole keeps them in order, which costs nothing, for each fills the device.
-        Products("attention_grad_queries");
-        Products("attention_grad_keys");
+        Products("attention_grad_queries", 0);
+        Products("attention_grad_keys", 2 * tiling.Stream * 12);
 
-        void Products(string kernel) => tiling.Define(context.Kernel("attention.cu", kernel))
+        void Products(string kernel, int rowBytes) => tiling.Define(context.Kernel("attention.cu", kernel))
             .Type("X_T", context.StorageOf(qkv)).Type("DY_T", context.StorageOf(dy)).Type("DX_T", context.StorageOf(dqkv))
             .Read(qkv).Read(dy).Read(softmax).Read(delta).Write(dqkv).Extent("POSITIONS", positions).Argument(scale).Argument(factor)
-            .Launch(grid, 32 * tiling.Warps, tiling.SharedBytes(streamed: 2, owned: 2));
+            .Launch(grid, 32 * tiling.Warps, tiling.SharedBytes(streamed: 2, owned: 2) + rowBytes);
     }
 }

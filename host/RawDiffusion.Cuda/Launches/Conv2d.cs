@@ -88,8 +88,8 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         Storage stored = context.StorageOf(Node.Output);
         int storeVector = Vector(16 / StoragePolicy.ElementBytes(stored), Output[3]);
         var shape = new ConvShape(batch, outHeight, outWidth, Output[3], Kernel, Stride, Channels(X, X2), Channels(Skip, Skip2),
-            Compute(context.Precision) is "bf16" or "f16" ? 2 : 4, context.Precision != Precision.Fp32, Affine is not null, storeVector);
-        ConvTile tile = ConvTiling.Choose(shape, context.Device);
+            Compute(context.Precision) is "bf16" or "f16" ? 2 : 4, InputBytes(context), context.Precision != Precision.Fp32, Affine is not null, storeVector);
+        ConvTile tile = context.TileOf(Node, shape);
         var weights = new ConvWeights(Compute(context.Precision), 16 * tile.Units / shape.ElementBytes, tile.Columns, Transpose);
         DeviceRange packed = weights.Pack(Weight, context);
         DeviceRange packedSkip = SkipWeight is null ? default : weights.Pack(SkipWeight, context);
@@ -139,6 +139,9 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
             return (n, h, w, Output[1], Output[2]);
         return Affine is null && Embedding is null && !statistics ? (1, 1, n * h * w, 1, n * h * w) : (n, 1, h * w, 1, h * w);
     }
+
+    // Inputs of different formats meet as float32.
+    private int InputBytes(LaunchContext context) => ((Value?[])[X, X2]).Max(v => v is null ? 0 : StoragePolicy.ElementBytes(context.StorageOf(v)));
 
     private static int Channels(Value? a, Value? b) => (a?.Shape[3] ?? 0) + (b?.Shape[3] ?? 0);
 

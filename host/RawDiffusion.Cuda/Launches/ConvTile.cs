@@ -1,4 +1,6 @@
+using System.Globalization;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Launches;
 
@@ -17,6 +19,17 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
 
     public int Pixels => Height * Width;
 
+    /// <summary>Reads what <see cref="ToString"/> writes; null where it is something else.</summary>
+    public static ConvTile? Parse(string text)
+    {
+        int[] numbers = [.. text.Split('x', ' ').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n > 0 ? n : 0)];
+        return numbers.Length == 7 && !numbers.Contains(0)
+            ? new ConvTile(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]) : null;
+    }
+
+    /// <summary>Pixels and channels, warps, units: <c>8x16x64 2x2x1 4</c>.</summary>
+    public override string ToString() => $"{Height}x{Width}x{Columns} {WarpsM}x{WarpsN}x{WarpsK} {Units}";
+
     public int Threads => 32 * WarpsM * WarpsN * WarpsK;
 
     private int Pitch => 16 * (Units + 1);
@@ -32,6 +45,15 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
 
     /// <summary>Chunks that so many input channels make.</summary>
     public int Chunks(int channels, int elementBytes) => (channels * elementBytes + 16 * Units - 1) / (16 * Units);
+
+    /// <summary>
+    /// Registers of a thread for its sums and for the part of the next chunk that it has loaded, with the places of that.
+    /// </summary>
+    public int Registers(ConvShape shape)
+    {
+        int staged = Ceiling(PatchPixels(shape.Kernel, shape.Stride) * Units, Threads);
+        return Pixels * Columns * WarpsK / Threads + staged * (1 + 16 / shape.ElementBytes * shape.InputBytes / 4);
+    }
 
     /// <summary>Tiles of an image.</summary>
     public int Tiles(ConvShape shape) => Ceiling(shape.OutHeight, Height) * Ceiling(shape.OutWidth, Width);
@@ -55,12 +77,13 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
 /// <param name="Channels">Input channels, both inputs together.</param>
 /// <param name="SkipChannels">Those of the skip convolution, or 0.</param>
 /// <param name="ElementBytes">Bytes of an operand in shared memory: 2 or 4.</param>
+/// <param name="InputBytes">Bytes of an element of the input in global memory.</param>
 /// <param name="TensorCores">Whether tensor cores multiply.</param>
 /// <param name="Affine">Whether the input is normalised while it is loaded.</param>
 /// <param name="StoreVector">Output channels that a thread stores at once.</param>
 internal sealed record ConvShape(
     int Batch, int OutHeight, int OutWidth, int OutChannels, int Kernel, int Stride, int Channels, int SkipChannels,
-    int ElementBytes, bool TensorCores, bool Affine, int StoreVector);
+    int ElementBytes, int InputBytes, bool TensorCores, bool Affine, int StoreVector);
 
 /// <summary>
 /// Chooses tiles by a model of a multiprocessor. A block's cycles are what its busiest unit needs when enough warps are
@@ -73,16 +96,35 @@ internal static class ConvTiling
     // Pixels as rows x columns of images, and of the single row that a 1x1 convolution sees.
     private static readonly (int Pixels, int Columns, int WarpsM, int WarpsN, int WarpsK)[] Shapes =
     [
-        (128, 128, 2, 2, 1), (128, 128, 4, 2, 1), (128, 64, 2, 2, 1), (128, 64, 4, 2, 1), (64, 64, 2, 2, 1), (64, 64, 2, 2, 2),
+        (128, 128, 2, 4, 1), (128, 64, 2, 2, 1), (128, 64, 4, 2, 1), (64, 64, 2, 2, 1), (64, 64, 2, 2, 2),
         (128, 32, 4, 1, 1), (64, 32, 2, 1, 2), (32, 64, 1, 2, 2), (64, 32, 2, 1, 1),
     ];
 
-    // Cycles that a multiprocessor of the A100 takes, which later ones resemble: what counts are the proportions.
+    // What a multiprocessor does in a cycle, or what it takes it: its shared memory, its share of the second-level cache, the
+    // elements that it normalises and activates; a barrier, a step's loads as their warp waits for them, a block's start and end.
     private const double SharedBytesPerCycle = 128, L2BytesPerCycle = 48, ElementsPerCycle = 8, BarrierCycles = 60, StepCycles = 36, BlockCycles = 1500;
 
+    // Of what the busiest unit leaves idle, the part that the others cannot use: they wait for each other now and then.
+    private const double Contention = 0.3;
+
+    // Beside about 120 others a thread has room for so many; more would be spilled.
+    private const int MaxRegisters = 128;
+
+    // For the statistics, the driver, and a margin.
+    private const int StaticBytes = 16 << 10;
+
     /// <summary>The tile with the least estimated time among those that fit.</summary>
-    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) =>
-        Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).MinBy(t => Cycles(t, shape, device));
+    /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
+    public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) => Ranked(shape, device)[0];
+
+    /// <summary>The tiles that fit, those with the least estimated time first.</summary>
+    /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
+    public static IReadOnlyList<ConvTile> Ranked(ConvShape shape, CudaDeviceInfo device)
+    {
+        ConvTile[] fitting = [.. Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).OrderBy(t => Cycles(t, shape, device))];
+        if (fitting.Length > 0) return fitting;
+        throw new GraphException($"a convolution with {shape.Kernel}x{shape.Kernel} taps needs more than the {device.MaxSharedBytesPerBlock} bytes of shared memory that a block of {device.Name} can have; use a smaller kernel");
+    }
 
     /// <summary>All tiles that the kernel can compute this shape with, shared memory aside.</summary>
     public static IEnumerable<ConvTile> Candidates(ConvShape shape)
@@ -100,7 +142,8 @@ internal static class ConvTiling
                 if (units < 2 * k) continue;
                 // The smallest chunk that holds all channels, or one of the larger two.
                 if (units == 2 ? shape.Channels * shape.ElementBytes > 32 : units == 8 && shape.Channels * shape.ElementBytes <= 64) continue;
-                yield return new ConvTile(height, pixels / height, columns, m, n, k, units);
+                var tile = new ConvTile(height, pixels / height, columns, m, n, k, units);
+                if (tile.Registers(shape) <= MaxRegisters) yield return tile;
             }
         }
     }
@@ -116,22 +159,25 @@ internal static class ConvTiling
         double steps = (double)tile.Units / stepUnits * (chunks * taps + skipChunks);
         int warpRows = tile.Pixels / tile.WarpsM, warpColumns = tile.Columns / tile.WarpsN;
 
-        double products = steps * tile.Pixels * tile.Columns * (shape.TensorCores ? 16.0 * 2 / shape.ElementBytes : 4) / (shape.TensorCores ? 1024.0 * 2 / shape.ElementBytes : 64);
+        double products = steps * stepUnits * 16 / shape.ElementBytes * tile.Pixels * tile.Columns / ProductsPerCycle(shape, device.ComputeCapability);
         double shared = steps * tile.WarpsM * tile.WarpsN * (warpRows + warpColumns) * stepUnits * 16 / SharedBytesPerCycle;
         double elements = 16.0 * tile.Units / shape.ElementBytes * (chunks * tile.PatchPixels(shape.Kernel, shape.Stride) + skipChunks * tile.Pixels);
         double staged = elements / ElementsPerCycle;
         double global = (elements * shape.ElementBytes + 16.0 * tile.Units * tile.Columns * (chunks * taps + skipChunks)) / L2BytesPerCycle;
-        double busy = Math.Max(Math.Max(products, shared), Math.Max(staged, global));
+        double busiest = Math.Max(Math.Max(products, shared), Math.Max(staged, global));
+        double busy = busiest + Contention * (products + shared + staged + global - busiest);
 
         double chain = BlockCycles + (chunks * shape.Kernel + skipChunks) * BarrierCycles
             + steps / tile.WarpsK * (StepCycles + products / steps * 4 / (tile.WarpsM * tile.WarpsN)) + staged;
-        // Most registers a thread takes, roughly: what it accumulates, and 120 more.
-        double registers = 120 + (double)tile.Pixels * tile.Columns * tile.WarpsK / tile.Threads;
+        double registers = 100 + tile.Registers(shape);
         double resident = Math.Max(1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
         double most = Math.Ceiling(blocks / device.Multiprocessors);
         return Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);
     }
 
-    // For the statistics, the driver, and a margin.
-    private const int StaticBytes = 16 << 10;
+    // Multiplications and additions of a multiprocessor in a cycle. Tensor cores: 16 bits at the rate of mma.sync, half of it
+    // for tf32; compute capabilities 8.6 and 8.9 have half the tensor cores and twice the float32 units of 8.0.
+    private static double ProductsPerCycle(ConvShape shape, int capability) => !shape.TensorCores
+        ? capability == 80 ? 64 : 128
+        : (capability >= 90 ? 2048.0 : capability == 80 ? 1024 : 512) * 2 / shape.ElementBytes;
 }

@@ -97,6 +97,13 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
         return Pointer(range.Address);
     }
 
+    /// <summary>Memory that the kernel assigns through addresses that it reads.</summary>
+    public LaunchBuilder AlsoWrites(DeviceRange range)
+    {
+        if (range.Bytes > 0) writes.Add(range);
+        return this;
+    }
+
     /// <summary>A pointer to memory that the kernel reads and writes.</summary>
     public LaunchBuilder Update(DeviceRange range)
     {

@@ -6,7 +6,7 @@ using RawDiffusion.Engine.Passes;
 namespace RawDiffusion.Cuda.Launches;
 
 /// <summary>What an operator needs to make its launches: where values lie, how they are stored, memory of its own.</summary>
-internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Precision precision, bool specialize)
+internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize)
 {
     private readonly Dictionary<(Value, string), DeviceRange> constants = [];
     private readonly Dictionary<long, DeviceRange> arenas = [];
@@ -21,6 +21,9 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
 
     /// <summary>The nodes whose outputs a node's launch writes: itself, then its followers.</summary>
     public IReadOnlyList<Node> Led(Node node) => siblings.Led(node);
+
+    /// <summary>The tile with which a convolution is computed.</summary>
+    public ConvTile TileOf(Node node, ConvShape shape) => tileOf(node, shape);
 
     /// <summary>Whether extents become compile-time constants.</summary>
     public bool Specialize => specialize;
@@ -56,11 +59,18 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     {
         Value root = StoragePolicy.Viewed(value);
         if (constants.TryGetValue((root, layout), out DeviceRange range)) return range;
-        var data = new float[root.Shape.Count];
-        root.Constant!(data);
-        range = memory.Upload(pack(data));
+        range = memory.Upload(pack(ReadConstant(root)));
         constants.Add((root, layout), range);
         return range;
+    }
+
+    /// <summary>The elements of a constant, or of a view of one.</summary>
+    public static float[] ReadConstant(Value value)
+    {
+        Value root = StoragePolicy.Viewed(value);
+        var data = new float[root.Shape.Count];
+        root.Constant!(data);
+        return data;
     }
 
     /// <summary>A table of this node's own.</summary>

@@ -25,6 +25,8 @@ public static class Definition
             BatchNorm norm => References.BatchNorm(x, At(1)!, At(2)!, At(3)!, At(4)!, norm.Epsilon),
             Concat => References.Concat(x, At(1)!),
             Conv2d conv => Convolution(conv, At),
+            Conv2dGradInput grad => ConvolutionGradients.Input(x, At(1)!, grad.Stride, grad.Padding, grad.Height, grad.Width),
+            Conv2dGradWeight grad => ConvolutionGradients.Weight(x, At(1)!, grad.Kernel, grad.Stride, grad.Padding),
             DenoiseAverageStep step => DenoiseAverage(step, At),
             DenoiseStep step => References.DenoiseStep([x, At(1), At(2), At(3), At(4)], step.Clip),
             GroupNorm norm => References.GroupNorm(x, At(1)!, At(2)!, At(3), norm.Groups, norm.Epsilon, norm.Activation),
@@ -38,6 +40,39 @@ public static class Definition
             TableRow row => References.TableRow(x, At(1)![0], row.Rows),
             TimestepEmbedding embedding => References.TimestepEmbedding(x, embedding.Dimension),
             UpsampleNearest => References.Upsample(x),
+            _ => EvaluateTraining(op, At),
+        };
+    }
+
+    private static Array64 EvaluateTraining(Operator op, Func<int, Array64?> at)
+    {
+        Array64 x = at(0)!;
+        return op switch
+        {
+            ActivateGrad grad => Gradients.Activate(grad.Activation, x, at(1)!),
+            AddEmbeddingGradEmbedding => Gradients.Embedding(x),
+            AttentionGrad grad => Gradients.Attention(grad.Heads, x, at(1)!, at(2)!),
+            AvgPool2dGradInput grad => Gradients.AvgPool(grad, x),
+            BatchNormGradAffine grad => Gradients.BatchNormAffine(x, at(1)!, at(2)!, grad.Epsilon),
+            BatchNormGradInput grad => Gradients.BatchNormInput(x, at(1)!, at(2)!, at(3)!, at(4)!, grad.Epsilon),
+            BatchNormRunning running => Gradients.BatchNormRunning(running, x, at(1)!),
+            BatchNormStatistics => Gradients.BatchNormStatistics(x),
+            BatchNormTrain norm => Gradients.BatchNormTrain(x, at(1)!, at(2)!, at(3)!, norm.Epsilon),
+            ChannelSum => Gradients.ChannelSum(x),
+            Conv2dGradInput grad => Gradients.Conv2dInput(grad, x, at(1)!),
+            Conv2dGradWeight grad => Gradients.Conv2dWeight(grad, x, at(1)!),
+            Dropout dropout => Gradients.Dropout(dropout, x, (uint)at(1)![0]),
+            GroupNormGradAffine => Gradients.GroupNormAffine(x, at(1)),
+            GroupNormGradFilm => Gradients.GroupNormFilm(x, at(1)!, at(2)!),
+            GroupNormGradInput grad => Gradients.GroupNormInput(grad, x, at(1)!, at(2)!, at(3)!, at(4)!),
+            GroupNormGradSums sums => Gradients.GroupNormSums(sums, x, at(1)!, at(2)!, at(3)!),
+            LinearGradInput => Gradients.LinearInput(x, at(1)!),
+            LinearGradWeight => Gradients.LinearWeight(x, at(1)!),
+            MeanFactorsGradInput grad => Gradients.MeanFactors(grad.Groups, x),
+            MseLoss => Gradients.MseLoss(x, at(1)!, at(2)),
+            MseLossGradPrediction => Gradients.MseLossPrediction(x, at(1)!, at(2), at(3)![0]),
+            Slice slice => Gradients.Slice(slice, x),
+            UpsampleNearestGradInput => Gradients.Upsample(x),
             _ => throw new GraphException($"{op.Name} has no double-precision definition"),
         };
     }

@@ -1,0 +1,99 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cuda.Checks;
+
+/// <summary>Cases of the operators that training needs: gradients with random cotangents, losses, batch statistics.</summary>
+internal static class TrainingCases
+{
+    public static IEnumerable<KernelCase> All() => [.. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Losses()];
+
+    private static IEnumerable<KernelCase> Convolutions()
+    {
+        // Batch, height, width, input and output channels, kernel, stride, padding.
+        foreach (int[] s in (int[][])
+            [[1, 1, 1, 1, 1, 1, 1, 0], [2, 5, 7, 33, 20, 3, 1, 1], [1, 9, 8, 16, 48, 3, 2, 1], [1, 6, 9, 20, 33, 1, 1, 0], [2, 16, 16, 64, 32, 3, 1, 1], [1, 7, 7, 3, 64, 3, 1, 1]])
+        {
+            int height = (s[1] + 2 * s[7] - s[5]) / s[6] + 1, width = (s[2] + 2 * s[7] - s[5]) / s[6] + 1;
+            CaseInput x = new([s[0], s[1], s[2], s[3]]), dy = new([s[0], height, width, s[4]]);
+            CaseInput weight = CaseInput.Weight([s[4], s[5], s[5], s[3]]);
+            yield return new KernelCase(new Conv2dGradInput(s[6], s[7], s[1], s[2]), [dy, weight]);
+            // Weights that change from step to step are packed on the device.
+            yield return new KernelCase(new Conv2dGradInput(s[6], s[7], s[1], s[2]), [dy, weight with { IsConstant = false }]);
+            yield return new KernelCase(new Conv2d(s[6], s[7]), [x, weight with { IsConstant = false }, null, null, null, null, null]);
+            yield return new KernelCase(new Conv2dGradWeight(s[5], s[6], s[7]), [x, dy]);
+        }
+    }
+
+    private static IEnumerable<KernelCase> Attentions()
+    {
+        foreach ((int n, int h, int w, int heads, int d) in ((int, int, int, int, int)[])
+            [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128)])
+        {
+            CaseInput y = new([n, h, w, heads * d]);
+            yield return new KernelCase(new AttentionGrad(heads), [new CaseInput([n, h, w, 3 * heads * d]), y, y]);
+        }
+    }
+
+    private static IEnumerable<KernelCase> Norms()
+    {
+        foreach ((int n, int h, int w, int c, int groups) in ((int, int, int, int, int)[])
+            [(2, 7, 9, 32, 16), (1, 1, 1, 64, 16), (2, 30, 31, 19, 19), (1, 16, 16, 80, 4), (3, 5, 5, 24, 1)])
+        {
+            CaseInput x = new([n, h, w, c]), affine = new([n, 2, c]), sums = new([n, 4, c]), vector = new([c]);
+            foreach (Activation activation in (Activation[])[Activation.None, Activation.Silu])
+            {
+                yield return new KernelCase(new GroupNormGradSums(groups, activation), [x, affine, affine, x]);
+                yield return new KernelCase(new GroupNormGradInput(activation), [x, affine, affine, x, sums]);
+            }
+            yield return new KernelCase(new GroupNormGradAffine(), [sums, null]);
+            yield return new KernelCase(new GroupNormGradAffine(), [sums, new CaseInput([n, 2 * c])]);
+            yield return new KernelCase(new GroupNormGradFilm(), [sums, vector, vector]);
+            CaseInput statistics = new([2, c], 3, 0.3), two = new([2, c]);
+            yield return new KernelCase(new BatchNormStatistics(), [x]);
+            yield return new KernelCase(new BatchNormTrain(), [x, vector, vector, statistics]);
+            yield return new KernelCase(new BatchNormRunning(RunningStatistic.Mean, 0.1f, 7), [vector, two]);
+            yield return new KernelCase(new BatchNormRunning(RunningStatistic.Variance, 0.1f, 7), [vector, two]);
+            yield return new KernelCase(new BatchNormGradAffine(), [x, statistics, x]);
+            yield return new KernelCase(new BatchNormGradInput(), [x, vector, statistics, x, two]);
+        }
+    }
+
+    private static IEnumerable<KernelCase> Products()
+    {
+        foreach ((int m, int i, int o) in ((int, int, int)[])[(1, 1, 1), (3, 33, 20), (4, 256, 192), (65, 64, 70), (2, 1000, 17)])
+        {
+            yield return new KernelCase(new LinearGradInput(), [new CaseInput([m, o]), CaseInput.Weight([o, i])]);
+            yield return new KernelCase(new LinearGradWeight(), [new CaseInput([m, o]), new CaseInput([m, i])]);
+            yield return new KernelCase(new ChannelSum(), [new CaseInput([m, i])]);
+        }
+        yield return new KernelCase(new ChannelSum(), [new CaseInput([2, 13, 17, 64])]);
+    }
+
+    private static IEnumerable<KernelCase> Movements()
+    {
+        foreach (Shape shape in (Shape[])[[2, 6, 10, 64], [1, 5, 7, 33], [1, 2, 2, 2]])
+        {
+            CaseInput x = new(shape);
+            (int n, int h, int w, int c) = (shape[0], shape[1], shape[2], shape[3]);
+            yield return new KernelCase(new ActivateGrad(Activation.Silu), [x, x]);
+            yield return new KernelCase(new ActivateGrad(Activation.Relu), [x, x]);
+            yield return new KernelCase(new AddEmbeddingGradEmbedding(), [x]);
+            yield return new KernelCase(new AvgPool2dGradInput(h, w), [new CaseInput([n, h / 2, w / 2, c])]);
+            yield return new KernelCase(new UpsampleNearestGradInput(), [new CaseInput([n, 2 * h, 2 * w, c])]);
+            yield return new KernelCase(new Slice(c / 3, c / 2), [x]);
+            yield return new KernelCase(new Dropout(0.3f, 5, 6), [x, CaseInput.Counter(3)]);
+        }
+        var groups = new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1]);
+        yield return new KernelCase(new MeanFactorsGradInput(groups), [new CaseInput([3, 5, 6, 33])]);
+    }
+
+    private static IEnumerable<KernelCase> Losses()
+    {
+        CaseInput x = new([3, 9, 11, 3]), weights = new([3]), dloss = new([1]);
+        yield return new KernelCase(new MseLoss(), [x, x, null]);
+        yield return new KernelCase(new MseLoss(), [x, x, weights]);
+        yield return new KernelCase(new MseLossGradPrediction(), [x, x, weights, dloss]);
+        yield return new KernelCase(new MseLossGradPrediction(), [x, x, null, dloss]);
+    }
+}
