@@ -86,7 +86,8 @@ public sealed class AdamTests
             Initial = [.. counts.Select(c => (Draw(c), Draw(c)))];
             gradients = [.. Initial.Select(t => t.Gradient.Select(g => (float)g).ToArray())];
             var context = new LaunchContext(
-                memory, MemoryPlan.Of(new Graph()), new StoragePolicy(new Graph(), Precision.Fp32), new NormFusion(), new Siblings(), Precision.Fp32, specialize: false);
+                memory, MemoryPlan.Of(new Graph()), new StoragePolicy(new Graph(), Precision.Fp32), new NormFusion(), new Siblings(),
+                (_, _) => throw new InvalidOperationException("there is no convolution here"), Precision.Fp32, specialize: false);
             foreach ((double[] parameter, double[] gradient) in Initial)
             {
                 float[] values = [.. parameter.Select(p => (float)p)], zeros = new float[parameter.Length];

@@ -76,7 +76,7 @@ public sealed class BatchNormTrainTests
     {
         int channels = shape[3];
         double[][] columns = [.. Enumerable.Range(0, channels).Select(c => x.Where((_, i) => i % channels == c).ToArray())];
-        return [.. columns.Select(c => c.Average()), .. columns.Select(c => Variance)];
+        return [.. columns.Select(c => c.Average()), .. columns.Select(Variance)];
     }
 
     private static double Variance(double[] x)

@@ -81,7 +81,7 @@ public sealed class GoldenGradTests
 
         /// <summary>Expects a golden, NCHW if it has four dimensions.</summary>
         public void Expect(string tensor, Value found) =>
-            Expect(tensor, File(tensor).Shape.Rank == 4 ? ImageOf(tensor, out _) : File(tensor).ToDoubles(), found);
+            Expect(tensor, File(tensor).Shape.Count == 4 ? ImageOf(tensor, out _) : File(tensor).ToDoubles(), found);
 
         /// <summary>Expects goldens one after another.</summary>
         public void Expect(string[] tensors, Value found) => Expect(string.Join(" and ", tensors), [.. tensors.SelectMany(t => File(t).ToDoubles())], found);
@@ -114,8 +114,8 @@ public sealed class GoldenGradTests
         {
             Tensor t = File(tensor);
             double[] source = t.ToDoubles();
-            (int n, int c, int pixels) = ((int)t.Shape[0], (int)t.Shape[1], (int)(t.Shape[2] * t.Shape[3]));
-            shape = [n, (int)t.Shape[2], (int)t.Shape[3], c];
+            (int n, int c, int pixels) = (t.Shape[0], t.Shape[1], t.Shape[2] * t.Shape[3]);
+            shape = [n, t.Shape[2], t.Shape[3], c];
             var y = new double[source.Length];
             for (int i = 0; i < y.Length; i++) y[i] = source[(i / (pixels * c) * c + i % c) * pixels + i / c % pixels];
             return y;
