@@ -45,6 +45,17 @@ struct word_of<8> { typedef uint2 type; };
 template <>
 struct word_of<16> { typedef uint4 type; };
 
+// Calls f(i) for every Stride-th i below Count from `first` on, Unrolled calls at a time. A loop of known length, so that
+// calls next to each other need no tests between them.
+template <int Count, int Stride, int Unrolled, typename F>
+__device__ __forceinline__ void each(u32 first, F f) {
+#pragma unroll Unrolled
+    for (int k = 0; k < (Count + Stride - 1) / Stride; k++) {
+        u32 i = first + k * Stride;
+        if (Count % Stride == 0 || i < Count) f(i);
+    }
+}
+
 // ---- to shared memory -------------------------------------------------------------------------------------------
 
 // The head's channels of consecutive positions in a tensor [.., positions, channels].
@@ -68,8 +79,7 @@ constexpr bool copies_async = is_same<T, element> && vector_of<T>() * sizeof(T) 
 template <int Rows, typename T>
 __device__ __forceinline__ void fetch(element* tile, matrix<T> source, int row, int positions) {
     constexpr int vector = vector_of<T>(), across = HEAD / vector;
-#pragma unroll 4
-    for (u32 i = threadIdx.x; i < Rows * across; i += threads) {
+    each<Rows * across, threads, (copies_async<T> ? 8 : 4)>(threadIdx.x, [&](u32 i) {
         u32 r = i / across, c = i % across * vector;
         bool inside = row + (int)r < positions;
         const T* from = source.first + (inside ? (row + r) * source.channels : 0) + c;
@@ -82,7 +92,7 @@ __device__ __forceinline__ void fetch(element* tile, matrix<T> source, int row, 
             for (int k = 0; k < vector; k++) v[k] = to_operand(v[k]);
             store<element, vector>(tile + r * pitch + c, v);
         }
-    }
+    });
 }
 
 // Rounds what this thread itself has copied, after its own wait and before the barrier, so that no other must wait.
@@ -90,15 +100,14 @@ template <int Rows, typename T>
 __device__ __forceinline__ void settle(element* tile) {
     if constexpr (rounds_operands && copies_async<T>) {
         constexpr int vector = vector_of<T>(), across = HEAD / vector;
-#pragma unroll 4
-        for (u32 i = threadIdx.x; i < Rows * across; i += threads) {
+        each<Rows * across, threads, 4>(threadIdx.x, [&](u32 i) {
             element* p = tile + i / across * pitch + i % across * vector;
             float v[vector];
             load<element, vector>(p, v);
 #pragma unroll
             for (int k = 0; k < vector; k++) v[k] = to_operand(v[k]);
             store<element, vector>(p, v);
-        }
+        });
     }
 }
 
@@ -144,10 +153,10 @@ __device__ __forceinline__ void write_rows(T* x, int part, int parts, int positi
         }
     }
     __syncwarp();
-    for (u32 i = lane; i < warp_rows * across; i += 32) {
+    each<warp_rows * across, 32, 8>(lane, [&](u32 i) {
         u32 r = i / across, c = i % across * vector;
         if (first + (int)r < positions) *(word*)(y + (size_t)(first + r) * head.channels + c) = *(const word*)(tile + r * out_pitch + c);
-    }
+    });
     // The next result takes the same way.
     __syncwarp();
 }

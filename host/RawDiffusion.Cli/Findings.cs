@@ -23,7 +23,7 @@ internal static class Findings
 
     public static IEnumerable<Finding> Libraries()
     {
-        yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "TurboJPEG found" : ImageFile.JpegAdvice);
+        yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "can be read" : ImageFile.JpegAdvice);
     }
 
     public static IEnumerable<Finding> Weights()

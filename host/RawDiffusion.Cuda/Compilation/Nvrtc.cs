@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text;
 using RawDiffusion.Cuda.Native;
 
@@ -7,6 +6,9 @@ namespace RawDiffusion.Cuda.Compilation;
 /// <summary>NVIDIA's run-time compiler: CUDA C++ to PTX or machine code, with or without a GPU. Thread-safe.</summary>
 public sealed partial class Nvrtc
 {
+    // NVRTC_ERROR_COMPILATION: the source is at fault, and the log says how.
+    private const int CompilationError = 6;
+
     // The compiler recurses over expressions; threads of the pool have a stack of 1.5 MB, a compiler's main thread has 8.
     private const int StackBytes = 64 << 20;
 
@@ -15,7 +17,7 @@ public sealed partial class Nvrtc
     private Nvrtc()
     {
         int result = nvrtcVersion(out int major, out int minor);
-        if (result != 0) throw new KernelCompileException($"nvrtcVersion -> {ErrorName(result)}; {NativeLibraryFile.Nvrtc.FoundAt} is damaged: install the CUDA toolkit again");
+        if (result != 0) throw new KernelCompileException($"nvrtcVersion -> {ErrorText(result)}; {NativeLibraryFile.Nvrtc.FoundAt} is damaged: install the CUDA toolkit again");
         Version = $"{major}.{minor}";
         Check(nvrtcGetNumSupportedArchs(out int count), "nvrtcGetNumSupportedArchs");
         var architectures = new int[count];
@@ -107,8 +109,6 @@ public sealed partial class Nvrtc
 
     private static void Check(int result, string call, string details = "")
     {
-        if (result != 0) throw new KernelCompileException($"{call} -> {ErrorName(result)}{(details.Length > 0 ? "; " + details : "")}");
+        if (result != 0) throw new KernelCompileException($"{call} -> {ErrorText(result)}{(details.Length > 0 ? "; " + details : "")}");
     }
-
-    private static string ErrorName(int result) => Marshal.PtrToStringUTF8(nvrtcGetErrorString(result)) ?? $"error {result}";
 }

@@ -225,13 +225,13 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
 
     private static CudaDeviceInfo Describe(int device)
     {
-        byte* name = stackalloc byte[256];
-        Check(cuDeviceGetName(name, 256, device), "cuDeviceGetName");
+        var name = new byte[256];
+        Check(cuDeviceGetName(name, name.Length, device), "cuDeviceGetName");
         nuint bytes;
         Check(cuDeviceTotalMem_v2(&bytes, device), "cuDeviceTotalMem");
         return new()
         {
-            Name = Marshal.PtrToStringUTF8((nint)name)!,
+            Name = Text(name),
             ComputeCapability = Attribute(device, AttributeCapabilityMajor) * 10 + Attribute(device, AttributeCapabilityMinor),
             Multiprocessors = Attribute(device, AttributeMultiprocessorCount),
             MemoryBytes = (long)bytes,

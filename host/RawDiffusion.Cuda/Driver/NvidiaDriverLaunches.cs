@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using static RawDiffusion.Cuda.Driver.CudaApi;
 
@@ -10,18 +11,13 @@ public sealed unsafe partial class NvidiaDriver
     public nint LoadModule(ReadOnlySpan<byte> image)
     {
         MakeCurrent();
-        byte[] terminated = [.. image, 0]; // PTX is text
-        byte[] log = new byte[LogBytes];
-        fixed (byte* start = terminated, logStart = log)
-        {
-            int* options = stackalloc int[] { JitErrorLogBuffer, JitErrorLogBufferBytes };
-            nint* values = stackalloc nint[] { (nint)logStart, LogBytes };
-            nint module;
-            int result = cuModuleLoadDataEx(&module, start, 2, options, values);
-            if (result == 0) return module;
-            string advice = result == UnsupportedPtxVersion ? "the compiler is newer than the driver: update NVIDIA's driver" : Text(log);
-            throw Error(result, "cuModuleLoadDataEx", $"code for {Device.Name} of compute capability {Device.ComputeCapability / 10}.{Device.ComputeCapability % 10}; {advice}".TrimEnd(' ', ';'));
-        }
+        byte[] log = GC.AllocateArray<byte>(LogBytes, pinned: true);
+        nint module;
+        int result = cuModuleLoadDataEx(&module, [.. image, 0], 2, // PTX is text, which ends with a zero
+            [JitErrorLogBuffer, JitErrorLogBufferBytes], [Marshal.UnsafeAddrOfPinnedArrayElement(log, 0), LogBytes]);
+        if (result == 0) return module;
+        string advice = result == UnsupportedPtxVersion ? "the compiler is newer than the driver: update NVIDIA's driver" : Text(log);
+        throw Error(result, "cuModuleLoadDataEx", $"code for {Device.Name} of compute capability {Device.ComputeCapability / 10}.{Device.ComputeCapability % 10}; {advice}".TrimEnd(' ', ';'));
     }
 
     /// <inheritdoc/>
@@ -36,8 +32,7 @@ public sealed unsafe partial class NvidiaDriver
     {
         MakeCurrent();
         nint function;
-        int result;
-        fixed (byte* text = Encoding.UTF8.GetBytes(name + '\0')) result = cuModuleGetFunction(&function, module, text);
+        int result = cuModuleGetFunction(&function, module, name);
         if (result != 0) throw Error(result, $"cuModuleGetFunction({name})", "the module has no such kernel");
         names[function] = name;
         return function;

@@ -111,6 +111,15 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
         return Write(range);
     }
 
+    /// <summary>Memory that the kernel reads, and writes too where stated, through a table of addresses: no parameter.</summary>
+    public LaunchBuilder Reach(DeviceRange range, bool writes)
+    {
+        if (range.Bytes == 0) return this;
+        reads.Add(range);
+        if (writes) this.writes.Add(range);
+        return this;
+    }
+
     /// <summary>An <c>int</c> parameter.</summary>
     public LaunchBuilder Argument(int value)
     {

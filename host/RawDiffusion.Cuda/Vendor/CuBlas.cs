@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Native;
 
@@ -69,18 +68,4 @@ public sealed unsafe partial class CuBlas : IDisposable
     {
         if (status != 0) throw new CudaException(call, $"CUBLAS_STATUS {status}");
     }
-
-    [LibraryImport(NativeLibraryFile.CuBlasImport)]
-    private static partial int cublasCreate_v2(nint* handle);
-
-    [LibraryImport(NativeLibraryFile.CuBlasImport)]
-    private static partial int cublasDestroy_v2(nint handle);
-
-    [LibraryImport(NativeLibraryFile.CuBlasImport)]
-    private static partial int cublasSetStream_v2(nint handle, nint stream);
-
-    [LibraryImport(NativeLibraryFile.CuBlasImport)]
-    private static partial int cublasGemmEx(
-        nint handle, int operationA, int operationB, int m, int n, int k, float* alpha, ulong a, int typeA, int strideA,
-        ulong b, int typeB, int strideB, float* beta, ulong c, int typeC, int strideC, int computeType, int algorithm);
 }

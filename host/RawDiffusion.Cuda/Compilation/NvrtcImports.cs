@@ -6,9 +6,6 @@ namespace RawDiffusion.Cuda.Compilation;
 // The functions of NVRTC that are used; 11.2, 12.x and 13.x export all of them. Each returns an nvrtcResult, 0 on success.
 public sealed partial class Nvrtc
 {
-    /// <summary>NVRTC_ERROR_COMPILATION: the source is at fault, and the log says how.</summary>
-    private const int CompilationError = 6;
-
     [LibraryImport(NativeLibraryFile.NvrtcImport)]
     private static partial int nvrtcVersion(out int major, out int minor);
 
@@ -20,6 +17,8 @@ public sealed partial class Nvrtc
 
     [LibraryImport(NativeLibraryFile.NvrtcImport)]
     private static partial nint nvrtcGetErrorString(int result);
+
+    private static string ErrorText(int result) => Marshal.PtrToStringUTF8(nvrtcGetErrorString(result)) ?? $"error {result}";
 
     [LibraryImport(NativeLibraryFile.NvrtcImport, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int nvrtcCreateProgram(out nint program, string source, string name, int headers, string[] contents, string[] includeNames);
