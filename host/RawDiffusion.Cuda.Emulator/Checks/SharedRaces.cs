@@ -38,7 +38,7 @@ internal sealed unsafe class SharedRaces : IDisposable
 
     public void Reset(int bytes, int warpCount)
     {
-        if (bytes > capacity)
+        if (Writers == null || bytes > capacity)
         {
             Dispose();
             capacity = bytes;
