@@ -272,10 +272,10 @@ extern "C" __global__ void __launch_bounds__(threads, 1) conv2d_forward(
 // conv2d_pack   The weights of conv2d_forward in the order in which it copies them:
 // packed [chunk][ky][kx][o < PADDED_O][CHUNK channels] in the compute type, zero beyond O and C.
 // TRANSPOSE: those of the gradient of the input, whose taps are flipped and whose channels change places.
-// weight [O,K,K,C] float32, or [C,K,K,O] with TRANSPOSE; packed '='.  grid ceil(elements / 256), block 256.  Deterministic.
+// weight [O,K,K,C] of W_T, or [C,K,K,O] with TRANSPOSE; packed '='.  grid ceil(elements / 256), block 256.  Deterministic.
 typedef COMPUTE_T Compute;
 
-extern "C" __global__ void conv2d_pack(const float* __restrict__ weight, Compute* __restrict__ packed, int elements, int o_arg, int padded_o_arg, int c_arg) {
+extern "C" __global__ void conv2d_pack(const W_T* __restrict__ weight, Compute* __restrict__ packed, int elements, int o_arg, int padded_o_arg, int c_arg) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= elements) return;
     int k = i % CHUNK, rest = i / CHUNK;
@@ -285,8 +285,8 @@ extern "C" __global__ void conv2d_pack(const float* __restrict__ weight, Compute
     int c = rest / (KERNEL_SIZE * KERNEL_SIZE) * CHUNK + k;
     float w = 0.f;
     if (o < O && c < C)
-        w = TRANSPOSE ? weight[((size_t)c * KERNEL_SIZE * KERNEL_SIZE + KERNEL_SIZE * KERNEL_SIZE - 1 - tap) * O + o]
-                      : weight[((size_t)o * KERNEL_SIZE * KERNEL_SIZE + tap) * C + c];
+        w = to_float(TRANSPOSE ? weight[((size_t)c * KERNEL_SIZE * KERNEL_SIZE + KERNEL_SIZE * KERNEL_SIZE - 1 - tap) * O + o]
+                               : weight[((size_t)o * KERNEL_SIZE * KERNEL_SIZE + tap) * C + c]);
 #if ROUND_TF32
     packed[i] = __uint_as_float(round_to_tf32(w));
 #else

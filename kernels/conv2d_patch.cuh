@@ -155,7 +155,8 @@ struct Patch {
                 for (int k = 0; k < elements; k++) v[k] = activate<Activation>(v[k]);
                 pack_unit<C>(v, packed);
             }
-            if ((i + 1) * Threads <= height * width * Units || p < height * width) store_unit(patch + (p / width * width + column(p % width)) * pitch + unit() * 16, packed);
+            const bool exists = (i + 1) * Threads <= height * width * Units || p < height * width;
+            store_unit(patch + (p / width * width + column(p % width)) * pitch + unit() * 16, packed, exists);
         }
     }
 
