@@ -12,11 +12,14 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     /// <summary>Fixed when the graph is compiled, as weights are.</summary>
     public bool IsConstant { get; init; }
 
+    /// <summary>A weight, which is float32 whatever the precision, also where it is not constant.</summary>
+    public bool IsWeight { get; init; }
+
     /// <summary>A step counter with this value, instead of random elements.</summary>
     public int? Step { get; init; }
 
     /// <summary>Weights [O, .., I] scaled so that a product keeps the size of its input.</summary>
-    public static CaseInput Weight(Shape shape) => new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true };
+    public static CaseInput Weight(Shape shape) => new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true, IsWeight = true };
 
     /// <summary>Normal elements, fixed.</summary>
     public static CaseInput Constant(Shape shape, double mean = 0, double deviation = 1) => new(shape, mean, deviation) { IsConstant = true };
