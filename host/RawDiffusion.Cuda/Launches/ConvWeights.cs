@@ -26,7 +26,7 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
         (int o, int c) = Channels(weight.Shape);
         DeviceRange packed = context.Scratch((long)elements * ElementBytes);
         context.Kernel("conv2d.cu", "conv2d_pack")
-            .Define("COMPUTE_T", Compute is "tf32" ? "float" : Compute).Define("ROUND_TF32", Compute is "tf32")
+            .Type("W_T", context.StorageOf(weight)).Define("COMPUTE_T", Compute is "tf32" ? "float" : Compute).Define("ROUND_TF32", Compute is "tf32")
             .Define("KERNEL_SIZE", weight.Shape[1]).Define("CHUNK", Chunk).Define("TRANSPOSE", Transpose)
             .Read(weight).Write(packed).Argument(elements)
             .Extent("O", o).Extent("PADDED_O", Padded(o)).Extent("C", c)
