@@ -1,6 +1,7 @@
 // Self-attention over the T = POSITIONS positions of an image. qkv [N,T,3C] holds for each head its q, k and v channels
 // side by side ([head][q|k|v][HEAD]); y, dy [N,T,C]. Scores never leave registers (FlashAttention, arXiv 2205.14135 and
 // 2307.08691).
+// Launch bounds ask for one block, not for many: otherwise the assembler spills a register or two to fit another block.
 #include "attention_tiles.cuh"
 
 extern __shared__ __align__(16) unsigned char shared[];
@@ -10,7 +11,7 @@ extern __shared__ __align__(16) unsigned char shared[];
 // qkv [N,T,3C]; y [N,T,C].  grid (ceil(T / block_rows), heads, N), block 32 * WARPS, block_rows = 16 * ROW_TILES * WARPS.
 // Shared: two stages of STREAM keys and values, of `pitch` elements a row; FFMA also block_rows queries and the exchange.
 // y '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     attention_forward(const X_T* __restrict__ qkv, Y_T* __restrict__ y, int positions_arg, float scale) {
     int first = blockIdx.x * block_rows;
     element* tiles = (element*)shared;
@@ -81,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 // attention_grad_rows   base and inverse of each row's softmax, and delta = sum(dy * y); scale = log2(e) / sqrt(HEAD).
 // qkv [N,T,3C]; y, dy [N,T,C]; softmax, delta [N,heads,T].  grid (ceil(T / block_rows), heads, N), block 32 * WARPS.
 // Shared: two stages of STREAM keys, block_rows queries.  softmax, delta '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     attention_grad_rows(const X_T* __restrict__ qkv, const Y_T* __restrict__ y, const DY_T* __restrict__ dy,
                         float2* __restrict__ softmax, float* __restrict__ delta, int positions_arg, float scale) {
     int first = blockIdx.x * block_rows;
@@ -148,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 // qkv, dqkv [N,T,3C]; dy [N,T,C]; softmax, delta [N,heads,T].  grid (ceil(T / block_rows), heads, N), block 32 * WARPS.
 // Shared: two stages of STREAM keys and values, block_rows of q and dy; FFMA also the exchange.
 // dqkv: the channels of q '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     attention_grad_queries(const X_T* __restrict__ qkv, const DY_T* __restrict__ dy, const float2* __restrict__ softmax,
                            const float* __restrict__ delta, DX_T* __restrict__ dqkv, int positions_arg, float scale, float factor) {
     int first = blockIdx.x * block_rows;
@@ -215,7 +216,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 // qkv, dqkv [N,T,3C]; dy [N,T,C]; softmax, delta [N,heads,T].  grid (ceil(T / block_rows), heads, N), block 32 * WARPS.
 // Shared: two stages of STREAM rows of q and dy, block_rows keys and values, with FFMA the exchange; last, two stages of
 // softmax and delta of the streamed rows.  dqkv: the channels of k and v '='.  Deterministic: a block adds all queries in order.
-extern "C" __global__ void __launch_bounds__(32 * WARPS)
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     attention_grad_keys(const X_T* __restrict__ qkv, const DY_T* __restrict__ dy, const float2* __restrict__ softmax,
                         const float* __restrict__ delta, DX_T* __restrict__ dqkv, int positions_arg, float scale, float factor) {
     int first = blockIdx.x * block_rows;

@@ -60,7 +60,7 @@ __device__ __forceinline__ float4 load4(const element* p) { return *(const float
 __device__ __forceinline__ void multiply(scores& s, const owned& own, const element* tile) {
     const element* columns = tile + column_of(0) * pitch;
     s.clear();
-#pragma unroll 4
+#pragma unroll 2
     for (int d = 0; d < head_pad; d += 4) {
         float4 a[rows];
 #pragma unroll
