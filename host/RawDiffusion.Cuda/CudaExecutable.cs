@@ -77,7 +77,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     public long MemoryBytes => memory.Bytes;
 
     /// <summary>The kernels of a run, in order.</summary>
-    internal IReadOnlyList<KernelVariant> Variants => [.. launches.Select(l => l.Launch.Variant)];
+    internal IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches => [.. launches.Select(l => (l.Launch.Variant, l.Launch.Geometry))];
 
     public void Write(string name, ReadOnlySpan<float> data) => Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
 

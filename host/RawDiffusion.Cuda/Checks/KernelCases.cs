@@ -30,15 +30,6 @@ public static class KernelCases
             yield return new KernelCase(new Conv2d(s[6], s[7]),
                 [new CaseInput([s[0], s[1], s[2], s[3]]), CaseInput.Weight([s[4], s[5], s[5], s[3]]), CaseInput.Constant([s[4]]), null, null, null, null]);
         }
-        foreach (int[] s in plain)
-        {
-            (int height, int width) = ((s[1] + 2 * s[7] - s[5]) / s[6] + 1, (s[2] + 2 * s[7] - s[5]) / s[6] + 1);
-            CaseInput dy = new([s[0], height, width, s[4]]), weight = CaseInput.Weight([s[4], s[5], s[5], s[3]]);
-            yield return new KernelCase(new Conv2dGradInput(s[6], s[7], s[1], s[2]), [dy, weight]);
-            // Weights that change while it runs, as in training.
-            yield return new KernelCase(new Conv2dGradInput(s[6], s[7], s[1], s[2]), [dy, weight with { IsConstant = false }]);
-            yield return new KernelCase(new Conv2dGradWeight(s[5], s[6], s[7]), [new CaseInput([s[0], s[1], s[2], s[3]]), dy]);
-        }
         // Everything fused, with and without each part; channels whole and ragged.
         foreach ((int n, int h, int w, int c, int c2, int o, int kernel) in ((int, int, int, int, int, int, int)[])
             [(2, 6, 10, 32, 16, 48, 3), (1, 5, 9, 33, 7, 21, 3), (2, 8, 16, 64, 64, 64, 1)])

@@ -1,16 +1,38 @@
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Reference;
 
 namespace RawDiffusion.Cuda.Checks;
 
+/// <summary>A case with its inputs drawn and its result computed in double precision.</summary>
+public sealed class PreparedCase
+{
+    /// <summary>Draws and computes.</summary>
+    /// <param name="kernelCase">Operator and shapes.</param>
+    /// <param name="seed">Of the inputs' elements.</param>
+    public PreparedCase(KernelCase kernelCase, int seed = 1)
+    {
+        var random = new Random(seed);
+        Case = kernelCase;
+        Data = [.. kernelCase.Inputs.Select(i => i?.Draw(random))];
+        Expected = Definition.Evaluate(kernelCase.Operator, Data);
+    }
+
+    /// <summary>What was prepared.</summary>
+    public KernelCase Case { get; }
+
+    internal Array64?[] Data { get; }
+
+    internal Array64 Expected { get; }
+}
+
 /// <summary>What a kernel case gave.</summary>
-/// <param name="Case">What ran.</param>
-/// <param name="Variants">The kernels it ran.</param>
+/// <param name="Launches">The kernels it ran, in order.</param>
 /// <param name="Error">Largest difference from the double-precision definition, relative to its largest element.</param>
 /// <param name="Tolerance">What <paramref name="Error"/> may be.</param>
-public sealed record CaseResult(KernelCase Case, IReadOnlyList<KernelVariant> Variants, double Error, double Tolerance)
+public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches, double Error, double Tolerance)
 {
     /// <summary>Whether the result is finite and close enough. Not a number is never close.</summary>
     public bool IsClose => Error <= Tolerance;
@@ -20,16 +42,11 @@ public sealed record CaseResult(KernelCase Case, IReadOnlyList<KernelVariant> Va
 public static class KernelCheck
 {
     /// <summary>Runs one case.</summary>
-    /// <param name="device">Where.</param>
-    /// <param name="kernelCase">What.</param>
-    /// <param name="seed">Of the inputs' elements.</param>
     /// <exception cref="GraphException">The device has no kernel for the operator.</exception>
-    public static CaseResult Run(CudaDevice device, KernelCase kernelCase, int seed = 1)
+    public static CaseResult Run(CudaDevice device, PreparedCase prepared)
     {
-        var random = new Random(seed);
-        Array64?[] data = [.. kernelCase.Inputs.Select(i => i?.Draw(random))];
-        Array64 expected = Definition.Evaluate(kernelCase.Operator, data);
-
+        KernelCase kernelCase = prepared.Case;
+        Array64?[] data = prepared.Data;
         var g = new Graph();
         Value y = Pass(g, g.Apply(kernelCase.Operator, [.. kernelCase.Inputs.Select((input, i) => Declare(g, input, data[i], $"in{i}"))]));
         g.Output("y", y);
@@ -42,11 +59,15 @@ public static class KernelCheck
             else executable.Write($"in{i}", data[i]!.ToSingles());
         }
         executable.Run();
-        var found = new float[expected.Shape.Count];
-        Array.Fill(found, float.NaN);
-        if (y.DType == DType.F32) executable.Read("y", found);
-        else Array.Copy(expected.ToSingles(), found, found.Length);
-        return new CaseResult(kernelCase, executable.Variants, Error(expected, found), Tolerance(kernelCase, device.Precision));
+        executable.Synchronize();
+        // A counter cannot be read; what reads it is a case of its own.
+        float[] found = prepared.Expected.ToSingles();
+        if (y.DType == DType.F32)
+        {
+            Array.Fill(found, float.NaN);
+            executable.Read("y", found);
+        }
+        return new CaseResult(executable.Launches, Error(prepared.Expected, found), Tolerance(kernelCase, device.Precision));
     }
 
     /// <summary>What an operator's result may differ by, relative to the largest element.</summary>
@@ -84,6 +105,7 @@ public static class KernelCheck
         null => null,
         { IsConstant: true } => g.Constant(name, input.Shape, data!.ToSingles()),
         { Step: not null } => g.Input(name, input.Shape, DType.I32),
+        { IsWeight: true } => g.Input(name, input.Shape),
         _ => Pass(g, g.Input(name, input.Shape)),
     };
 

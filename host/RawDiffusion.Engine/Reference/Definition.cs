@@ -25,8 +25,6 @@ public static class Definition
             BatchNorm norm => References.BatchNorm(x, At(1)!, At(2)!, At(3)!, At(4)!, norm.Epsilon),
             Concat => References.Concat(x, At(1)!),
             Conv2d conv => Convolution(conv, At),
-            Conv2dGradInput grad => ConvolutionGradients.Input(x, At(1)!, grad.Stride, grad.Padding, grad.Height, grad.Width),
-            Conv2dGradWeight grad => ConvolutionGradients.Weight(x, At(1)!, grad.Kernel, grad.Stride, grad.Padding),
             DenoiseAverageStep step => DenoiseAverage(step, At),
             DenoiseStep step => References.DenoiseStep([x, At(1), At(2), At(3), At(4)], step.Clip),
             GroupNorm norm => References.GroupNorm(x, At(1)!, At(2)!, At(3), norm.Groups, norm.Epsilon, norm.Activation),

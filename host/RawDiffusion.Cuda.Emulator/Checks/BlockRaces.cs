@@ -1,0 +1,152 @@
+using System.Runtime.CompilerServices;
+using RawDiffusion.Cuda.Emulator.Memory;
+
+namespace RawDiffusion.Cuda.Emulator.Checks;
+
+/// <summary>
+/// Which blocks of the running launch touched which global memory, for each 8 bytes. Two blocks that touch the same byte,
+/// one of them writing, race unless the earlier one released (a fence, then an atomic operation on global memory, by any
+/// of its threads) before the later one acquired (its latest atomic operation): the "last block done" pattern.
+/// </summary>
+/// <remarks>
+/// A tag is launch (28 bits), block (28 bits), which of the eight bytes (8 bits). Where several blocks write different
+/// bytes of the same eight, or several read, the block becomes <see cref="Several"/>; a conflict among those writers is
+/// not seen any more. What a block writes after its release counts as released. Atomic operations leave no tags.
+/// </remarks>
+internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
+{
+    private const uint Several = (1 << 28) - 1;
+    private readonly ulong epoch = (ulong)(launch & 0xFFF_FFFF) << 36;
+    private readonly long[] released = enabled ? new long[blocks] : [];
+    private readonly long[] acquired = enabled ? new long[blocks] : [];
+    private long sequence;
+
+    public bool Enabled => enabled;
+
+    public bool AnyReleased { get; private set; }
+
+    /// <summary>An atomic operation of a block; a fence that came before it makes it a release.</summary>
+    public void Atomic(long block, bool fenced)
+    {
+        if (enabled)
+        {
+            long now = Interlocked.Increment(ref sequence);
+            acquired[block] = now;
+            if (fenced)
+            {
+                AnyReleased = true;
+                Volatile.Write(ref released[block], now);
+            }
+        }
+    }
+
+    /// <summary>Notes a read; false where it races. Bytes must not cross an allocation's end.</summary>
+    public bool Read(Allocation allocation, ulong offset, long bytes, long block, ref long fresh)
+    {
+        bool clean = true;
+        ulong* writers = allocation.Writers + (offset >> 3);
+        ulong* readers = allocation.Readers + (offset >> 3);
+        ulong mine = epoch | ((ulong)block << 8);
+        int skip = (int)(offset & 7);
+        while (bytes > 0)
+        {
+            ulong mask = Mask(skip, bytes);
+            ulong writer = *writers;
+            if ((writer ^ mine) >> 8 != 0 && (writer & mask) != 0 && (writer ^ mine) >> 36 == 0 && !Ordered(BlockOf(writer), block))
+            {
+                clean = false;
+            }
+
+            ulong reader = *readers;
+            if ((reader ^ mine) >> 8 == 0)
+            {
+                if ((reader & mask) != mask)
+                {
+                    *readers = reader | mask;
+                }
+            }
+            else if ((reader ^ mine) >> 36 != 0)
+            {
+                *readers = mine | mask;
+                fresh += (writer ^ mine) >> 36 != 0 ? 8 : 0;
+            }
+            else
+            {
+                *readers = epoch | ((ulong)Several << 8) | (reader & 0xFF) | mask;
+            }
+
+            bytes -= 8 - skip;
+            skip = 0;
+            readers++;
+            writers++;
+        }
+
+        return clean;
+    }
+
+    /// <summary>Notes a write; false where it races.</summary>
+    public bool Write(Allocation allocation, ulong offset, long bytes, long block, ref long fresh)
+    {
+        bool clean = true;
+        ulong* writers = allocation.Writers + (offset >> 3);
+        ulong* readers = allocation.Readers + (offset >> 3);
+        ulong mine = epoch | ((ulong)block << 8);
+        int skip = (int)(offset & 7);
+        while (bytes > 0)
+        {
+            ulong mask = Mask(skip, bytes);
+            ulong writer = *writers, reader = *readers;
+            if ((reader ^ mine) >> 8 != 0 && (reader & mask) != 0 && (reader ^ mine) >> 36 == 0 && !Ordered(BlockOf(reader), block))
+            {
+                clean = false;
+            }
+
+            if ((writer ^ mine) >> 8 == 0)
+            {
+                *writers = writer | mask;
+            }
+            else if ((writer ^ mine) >> 36 != 0)
+            {
+                *writers = mine | mask;
+                fresh += (reader ^ mine) >> 36 != 0 ? 8 : 0;
+            }
+            else
+            {
+                bool overlap = (writer & mask) != 0;
+                clean &= !overlap || BlockOf(writer) == Several || Ordered(BlockOf(writer), block);
+                *writers = overlap && BlockOf(writer) != Several ? mine | mask : epoch | ((ulong)Several << 8) | (writer & 0xFF) | mask;
+            }
+
+            bytes -= 8 - skip;
+            skip = 0;
+            readers++;
+            writers++;
+        }
+
+        return clean;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Mask(int skip, long bytes) => (0xFFul >> (int)Math.Max(0, 8 - bytes)) << skip & 0xFF;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint BlockOf(ulong tag) => (uint)(tag >> 8) & Several;
+
+    // Of several blocks nobody remembers which: a block that acquired after a release is believed.
+    private bool Ordered(uint from, long to)
+    {
+        if (!AnyReleased)
+        {
+            return false;
+        }
+
+        long after = acquired[to];
+        if (from == Several)
+        {
+            return after > 0;
+        }
+
+        long release = Volatile.Read(ref released[from]);
+        return release != 0 && release < after;
+    }
+}

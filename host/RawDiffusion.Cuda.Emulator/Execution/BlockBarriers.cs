@@ -1,0 +1,223 @@
+using System.Numerics;
+using RawDiffusion.Cuda.Emulator.Checks;
+
+namespace RawDiffusion.Cuda.Emulator.Execution;
+
+/// <summary>What a barrier instruction does besides waiting (<see cref="Operation.X"/>).</summary>
+internal enum BarrierKind
+{
+    Sync,
+    Arrive,
+    ReduceAnd,
+    ReduceOr,
+    ReducePopulation,
+}
+
+/// <summary>
+/// The 16 barriers of a block. Threads arrive singly, as on hardware since Volta; a barrier without a thread count completes
+/// when all threads that have not exited arrived.
+/// </summary>
+internal static unsafe class BlockBarriers
+{
+    /// <summary>Marks a group that arrived and went on.</summary>
+    private const int Passed = -1;
+
+    /// <summary>Lanes arrive at a barrier; true where they wait.</summary>
+    public static bool Arrive(BlockRunner block, Warp warp, Operation* op, uint lanes, uint group, int resume)
+    {
+        int first = BitOperations.TrailingZeroCount(lanes);
+        int barrier = ((int*)warp.At(op->A))[first];
+        if (barrier is < 0 or > 15)
+        {
+            warp.Report(FindingKind.Barrier, op, first, 0, $"barrier {barrier} does not exist: a block has barriers 0 to 15");
+            return false;
+        }
+
+        bool waits = (BarrierKind)op->X != BarrierKind.Arrive;
+        warp.Waiting.Add((barrier, waits ? resume : Passed, lanes, op->Index));
+        return waits;
+    }
+
+    /// <summary>Lets the threads go whose barriers are complete; false where none is.</summary>
+    public static bool Release(BlockRunner block, ReadOnlySpan<Warp> warps)
+    {
+        bool any = false;
+        int live = 0;
+        uint named = 0;
+        foreach (var warp in warps)
+        {
+            live += BitOperations.PopCount(warp.Live);
+            foreach (var group in warp.Waiting)
+            {
+                named |= 1u << group.Barrier;
+            }
+        }
+
+        for (int barrier = 0; named >> barrier != 0; barrier++)
+        {
+            any |= ((named >> barrier) & 1) != 0 && Release(block, warps, barrier, live);
+        }
+
+        return any;
+    }
+
+    private static bool Release(BlockRunner block, ReadOnlySpan<Warp> warps, int barrier, int live)
+    {
+        int arrived = 0, expected = live;
+        uint arrivedWarps = 0, waitingWarps = 0;
+        Operation* reduction = null;
+        uint and = uint.MaxValue, or = 0;
+        int population = 0;
+        int sample = 0;
+        foreach (var warp in warps)
+        {
+            foreach (var (number, resume, mask, operation) in warp.Waiting)
+            {
+                if (number != barrier)
+                {
+                    continue;
+                }
+
+                Operation* op = block.Launch.Kernel.Operations + operation;
+                sample = operation;
+                arrived += BitOperations.PopCount(mask);
+                arrivedWarps |= 1u << warp.Index;
+                waitingWarps |= resume == Passed ? 0 : 1u << warp.Index;
+                if (op->B != Operation.NoGuard)
+                {
+                    expected = ((int*)warp.At(op->B))[BitOperations.TrailingZeroCount(mask)];
+                }
+
+                if (op->X >= (int)BarrierKind.ReduceAnd)
+                {
+                    reduction = op;
+                    uint values = *(uint*)warp.At(op->C) ^ (uint)op->Z;
+                    and &= values | ~mask;
+                    or |= values & mask;
+                    population += BitOperations.PopCount(values & mask);
+                }
+            }
+        }
+
+        if (arrived < expected || waitingWarps == 0)
+        {
+            return false;
+        }
+
+        int threads = (int)block.Launch.Geometry.Block.Count;
+        if (expected == live && live < threads && (block.Launch.Kernel.Operations + sample)->B == Operation.NoGuard)
+        {
+            block.Report(FindingKind.Barrier, sample, FirstExited(warps), 0,
+                $"{threads - live} of the block's {threads} threads exited before the barrier, which hardware does not promise to survive: let them run to the barrier");
+        }
+
+        foreach (var warp in warps)
+        {
+            RequireOneInstruction(block, warp, barrier);
+        }
+
+        block.SharedRaces.Barrier(arrivedWarps, waitingWarps);
+        foreach (var warp in warps)
+        {
+            for (int i = warp.Waiting.Count - 1; i >= 0; i--)
+            {
+                var (number, resume, mask, operation) = warp.Waiting[i];
+                if (number != barrier)
+                {
+                    continue;
+                }
+
+                warp.Waiting.RemoveAt(i);
+                if (resume == Passed)
+                {
+                    continue;
+                }
+
+                Operation* op = block.Launch.Kernel.Operations + operation;
+                if (reduction != null && op->X >= (int)BarrierKind.ReduceAnd)
+                {
+                    WriteReduction(warp, op, mask, and == uint.MaxValue, or != 0, population);
+                }
+
+                warp.Insert(resume, mask);
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// The threads of a warp must execute the same bar.sync. They may come to it one group after the other: where groups
+    /// meet again is up to the assembler, and PTX does not say.
+    /// </summary>
+    private static void RequireOneInstruction(BlockRunner block, Warp warp, int barrier)
+    {
+        int first = -1;
+        foreach (var (number, _, mask, operation) in warp.Waiting)
+        {
+            if (number != barrier || (block.Launch.Kernel.Operations + operation)->Y == 0)
+            {
+                continue;
+            }
+
+            if (first >= 0 && first != operation)
+            {
+                block.Report(FindingKind.Barrier, operation, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(mask), 0,
+                    $"only {BitOperations.PopCount(mask)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach this barrier, the others wait at "
+                    + $"{block.Launch.Kernel.Locations[first]}: move the barrier out of the divergent code");
+            }
+
+            first = operation;
+        }
+    }
+
+    private static void WriteReduction(Warp warp, Operation* op, uint mask, bool and, bool or, int population)
+    {
+        byte* target = warp.Registers + op->Destination;
+        if ((BarrierKind)op->X == BarrierKind.ReducePopulation)
+        {
+            for (int lane = 0; lane < Warp.Size; lane++)
+            {
+                if (((mask >> lane) & 1) != 0)
+                {
+                    ((int*)target)[lane] = population;
+                }
+            }
+        }
+        else
+        {
+            bool value = (BarrierKind)op->X == BarrierKind.ReduceAnd ? and : or;
+            *(uint*)target = value ? *(uint*)target | mask : *(uint*)target & ~mask;
+        }
+    }
+
+    private static int FirstExited(ReadOnlySpan<Warp> warps)
+    {
+        foreach (var warp in warps)
+        {
+            if (warp.Live != uint.MaxValue)
+            {
+                return warp.Index * Warp.Size + BitOperations.TrailingZeroCount(~warp.Live);
+            }
+        }
+
+        return 0;
+    }
+
+    /// <summary>Says who waits where when nobody can go on.</summary>
+    public static void ReportDeadlock(BlockRunner block, ReadOnlySpan<Warp> warps)
+    {
+        foreach (var warp in warps)
+        {
+            foreach (var (barrier, resume, mask, operation) in warp.Waiting)
+            {
+                if (resume != Passed)
+                {
+                    block.Report(FindingKind.Deadlock, operation, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(mask), 0,
+                        $"waits at barrier {barrier} for ever: fewer threads arrive than the barrier expects; give every thread that takes part the same barrier number and count");
+                    block.Launch.Stop();
+                }
+            }
+        }
+    }
+}
