@@ -15,24 +15,25 @@ struct Tensor {
 //   g = gradient * min(1, max_norm / (norm + 1e-6)) where CLIP;  g += decay * p, or p -= rate * decay * p where DECOUPLED (AdamW)
 //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   p -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon), t = step + 1
-//   average = average_rate * average + (1 - average_rate) * p where AVERAGE
-// tensors; pieces [gridDim.x]; rate [1]; norm [1] of gradient_norm, read where CLIP; step [1].  log_beta = log(beta), rest = 1 - beta.
+//   average = (1 - share) * average + share * p where AVERAGE
+// tensors; pieces [gridDim.x]; rates [2]: rate, share; norm [1] of gradient_norm, read where CLIP; step [1].
+// log_beta = log(beta), rest = 1 - beta.
 // grid pieces, block 256.  parameter, first, second, average '='.  Deterministic.
 extern "C" __global__ void __launch_bounds__(256) adam_step(const Tensor* __restrict__ tensors, const Piece* __restrict__ pieces,
-    const float* __restrict__ rate, const float* __restrict__ norm, const int* __restrict__ step, float beta1, float rest1, float log_beta1,
-    float beta2, float rest2, float log_beta2, float epsilon, float decay, float max_norm, float average_rate, float average_rest) {
+    const float* __restrict__ rates, const float* __restrict__ norm, const int* __restrict__ step, float beta1, float rest1, float log_beta1,
+    float beta2, float rest2, float log_beta2, float epsilon, float decay, float max_norm) {
     Piece piece = pieces[blockIdx.x];
     Tensor tensor = tensors[piece.tensor];
     // 1 - beta^t, which a power would lose the first digits of: beta is close to 1.
-    float t = (float)*step + 1.f, lr = *rate;
-    float size = lr / -expm1f(t * log_beta1), inverse_root = rsqrtf(-expm1f(t * log_beta2));
+    float t = (float)*step + 1.f, rate = rates[0], share = rates[1];
+    float size = rate / -expm1f(t * log_beta1), inverse_root = rsqrtf(-expm1f(t * log_beta2));
     float clip = 1.f;
 #if CLIP
     // NaN gives NaN.
     clip = max_norm / (*norm + 1e-6f);
     clip = clip > 1.f ? 1.f : clip;
 #endif
-    float shrink = DECOUPLED ? 1.f - lr * decay : 1.f;
+    float shrink = DECOUPLED ? 1.f - rate * decay : 1.f;
 
     auto update = [&](float& p, float g, float& m, float& v, float& average) {
         g *= clip;
@@ -40,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256) adam_step(const Tensor* __rest
         m = fmaf(beta1, m, rest1 * g);
         v = fmaf(beta2, v, rest2 * g * g);
         p = p * shrink - size * m / fmaf(sqrtf(v), inverse_root, epsilon);
-        average = fmaf(average_rate, average, average_rest * p);
+        average = fmaf(share, p, (1.f - share) * average);
     };
 #pragma unroll 1
     for (int j = 0; j < PIECE / 1024; j++) {

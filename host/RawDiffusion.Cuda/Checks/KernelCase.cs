@@ -30,11 +30,15 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     internal Array64 Draw(Random random)
     {
         var array = new Array64(Shape);
-        // Rounded to float32, so that reference and device see the same number.
-        for (int i = 0; i < array.Values.Length; i++)
-            array[i] = Step ?? (float)(Mean + Deviation * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+        // Numbers of 8 bits, which every storage and operand format holds as they are: what differs is then the kernel's doing.
+        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Round(Mean + Deviation * Normal(random));
         return array;
     }
+
+    private static double Normal(Random random) =>
+        Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+
+    private static double Round(double value) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits((float)value) & 0xffff0000);
 }
 
 /// <summary>One operator with its attributes at one choice of shapes.</summary>

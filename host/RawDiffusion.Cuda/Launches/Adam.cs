@@ -19,10 +19,10 @@ internal readonly record struct AdamTensor(DeviceRange Parameter, DeviceRange Gr
 /// <param name="WeightDecay">Pull to zero.</param>
 /// <param name="Decoupled">Whether the pull bypasses the running means: AdamW.</param>
 /// <param name="MaxNorm">All gradients together are scaled down to this norm where it is stated.</param>
-/// <param name="AverageRate">Share of the moving average that each step keeps; null: there is none.</param>
+/// <param name="Average">Whether a moving average of the parameters is kept.</param>
 internal sealed record AdamOptions(
     double Beta1 = 0.9, double Beta2 = 0.999, double Epsilon = 1e-8, double WeightDecay = 0, bool Decoupled = true,
-    double? MaxNorm = null, double? AverageRate = null);
+    double? MaxNorm = null, bool Average = false);
 
 /// <summary>
 /// Launches of <c>kernels/adam.cu</c> and <c>kernels/gradient_norm.cu</c>: one optimizer step for all parameters in one
@@ -37,9 +37,9 @@ internal static class AdamLaunches
     /// <param name="context">Takes the launches.</param>
     /// <param name="tensors">All parameters.</param>
     /// <param name="options">Constants.</param>
-    /// <param name="rate">Learning rate, one float32.</param>
+    /// <param name="rates">Two float32: the learning rate, and the share of the parameter in its new moving average.</param>
     /// <param name="step">Steps done before this one, one int32.</param>
-    public static void Add(LaunchContext context, IReadOnlyList<AdamTensor> tensors, AdamOptions options, DeviceRange rate, DeviceRange step)
+    public static void Add(LaunchContext context, IReadOnlyList<AdamTensor> tensors, AdamOptions options, DeviceRange rates, DeviceRange step)
     {
         (DeviceRange pieces, int count) = UploadPieces(context, tensors);
         DeviceRange norm = default;
@@ -53,15 +53,13 @@ internal static class AdamLaunches
             normLaunch.Launch(count, Elementwise.Block);
         }
         ulong[] table = [.. tensors.SelectMany(t => (ulong[])[t.Parameter.Address, t.Gradient.Address, t.First.Address, t.Second.Address, t.Average.Address])];
-        double average = options.AverageRate ?? 0;
         // Differences from 1 and logarithms are taken in double: in float32 they would lose the digits that matter.
         LaunchBuilder launch = context.Kernel("adam.cu", "adam_step")
-            .Define("DECOUPLED", options.Decoupled).Define("CLIP", options.MaxNorm is not null).Define("AVERAGE", options.AverageRate is not null)
-            .Read(context.Upload<ulong>(table)).Read(pieces).Read(rate).Read(norm).Read(step)
+            .Define("DECOUPLED", options.Decoupled).Define("CLIP", options.MaxNorm is not null).Define("AVERAGE", options.Average)
+            .Read(context.Upload<ulong>(table)).Read(pieces).Read(rates).Read(norm).Read(step)
             .Argument((float)options.Beta1).Argument((float)(1 - options.Beta1)).Argument((float)Math.Log(options.Beta1))
             .Argument((float)options.Beta2).Argument((float)(1 - options.Beta2)).Argument((float)Math.Log(options.Beta2))
-            .Argument((float)options.Epsilon).Argument((float)options.WeightDecay).Argument((float)(options.MaxNorm ?? 0))
-            .Argument((float)average).Argument((float)(1 - average));
+            .Argument((float)options.Epsilon).Argument((float)options.WeightDecay).Argument((float)(options.MaxNorm ?? 0));
         foreach (AdamTensor t in tensors)
             launch.Reach(t.Parameter, writes: true).Reach(t.Gradient, writes: false).Reach(t.First, writes: true).Reach(t.Second, writes: true).Reach(t.Average, writes: true);
         launch.Launch(count, Elementwise.Block);

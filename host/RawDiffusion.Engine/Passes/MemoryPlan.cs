@@ -9,7 +9,8 @@ namespace RawDiffusion.Engine.Passes;
 /// </summary>
 public sealed class MemoryPlan
 {
-    private const int Alignment = 64;
+    // That of device allocations: no two values share a cache line, or what a checker of memory watches as one.
+    private const int Alignment = 256;
     private readonly int[] block;
     private readonly Dictionary<int, long> offsets = [];
     private readonly List<(Value State, Value Next)> copies = [];

@@ -10,19 +10,19 @@ namespace RawDiffusion.Cuda.Tests.Operators;
 
 public sealed class AdamTests
 {
-    private const double Rate = 1e-3;
+    private const double Rate = 1e-3, Share = 0.1;
 
     // Of one element, ragged, and of several pieces, the last of them ragged.
     private static readonly int[] Counts = [1, 4096, 7, 9003];
 
     [Test]
-    public void Steps_follow_the_formula([Values] bool decoupled, [Values(0, 0.1)] double decay, [Values(null, 0.5, 1e6)] double? maxNorm, [Values(null, 0.9)] double? averageRate)
+    public void Steps_follow_the_formula([Values] bool decoupled, [Values(0, 0.1)] double decay, [Values(null, 0.5, 1e6)] double? maxNorm, [Values] bool average)
     {
-        var options = new AdamOptions(WeightDecay: decay, Decoupled: decoupled, MaxNorm: maxNorm, AverageRate: averageRate);
+        var options = new AdamOptions(WeightDecay: decay, Decoupled: decoupled, MaxNorm: maxNorm, Average: average);
         using var optimizer = new Optimizer(Counts, options);
         double[][] expected = Reference(optimizer.Initial, options, steps: 3);
         float[][] found = optimizer.Run(steps: 3);
-        string[] parts = averageRate is null ? ["parameter", "first", "second"] : ["parameter", "first", "second", "average"];
+        string[] parts = average ? ["parameter", "first", "second", "average"] : ["parameter", "first", "second"];
         for (int i = 0; i < Counts.Length; i++)
         {
             for (int k = 0; k < parts.Length; k++)
@@ -61,7 +61,7 @@ public sealed class AdamTests
                     v[j] = o.Beta2 * v[j] + (1 - o.Beta2) * g * g;
                     double size = m[j] / (1 - Math.Pow(o.Beta1, step)), spread = v[j] / (1 - Math.Pow(o.Beta2, step));
                     p[j] -= Rate * size / (Math.Sqrt(spread) + o.Epsilon);
-                    if (o.AverageRate is { } keep) average[j] = keep * average[j] + (1 - keep) * p[j];
+                    average[j] += Share * (p[j] - average[j]);
                 }
             }
         }
@@ -86,14 +86,15 @@ public sealed class AdamTests
             Initial = [.. counts.Select(c => (Draw(c), Draw(c)))];
             gradients = [.. Initial.Select(t => t.Gradient.Select(g => (float)g).ToArray())];
             var context = new LaunchContext(
-                memory, MemoryPlan.Of(new Graph()), new StoragePolicy(new Graph(), Precision.Fp32), new NormFusion(), new Siblings(), Precision.Fp32, specialize: false);
+                memory, MemoryPlan.Of(new Graph()), new StoragePolicy(new Graph(), Precision.Fp32), new NormFusion(), new Siblings(),
+                (_, _) => throw new InvalidOperationException("there is no convolution here"), Precision.Fp32, specialize: false);
             foreach ((double[] parameter, double[] gradient) in Initial)
             {
                 float[] values = [.. parameter.Select(p => (float)p)], zeros = new float[parameter.Length];
-                tensors.Add(new AdamTensor(Upload(values), Upload(new float[gradient.Length]), Upload(zeros), Upload(zeros), options.AverageRate is null ? default : Upload(values)));
+                tensors.Add(new AdamTensor(Upload(values), Upload(new float[gradient.Length]), Upload(zeros), Upload(zeros), options.Average ? Upload(values) : default));
             }
             step = memory.Allocate(4);
-            AdamLaunches.Add(context, tensors, options, Upload([(float)Rate]), step);
+            AdamLaunches.Add(context, tensors, options, Upload([(float)Rate, (float)Share]), step);
             launches = context.Take();
         }
 

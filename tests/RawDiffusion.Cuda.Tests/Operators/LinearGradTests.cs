@@ -1,4 +1,3 @@
-using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cuda.Tests.Operators;
