@@ -132,13 +132,33 @@ struct stream {
 
 // ---- from registers to global memory ----------------------------------------------------------------------------
 
+// Neighbours to shared memory in one instruction: left to the compiler, some become a store each, with bank conflicts.
+template <typename T>
+__device__ __forceinline__ void store_shared(T* p, const float (&v)[sum_group]) {
+    constexpr int count = sum_group * (int)sizeof(T) / 4;
+    u32 words[count];
+#pragma unroll
+    for (int i = 0; i < count; i++) {
+        if constexpr (is_same<T, float>) words[i] = __float_as_uint(v[i]);
+        else words[i] = pack2<T>(v[2 * i], v[2 * i + 1]);
+    }
+    u32 address = shared_address(p);
+    if constexpr (count == 4)
+        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
+    else if constexpr (count == 2)
+        asm volatile("st.shared.v2.b32 [%0], {%1, %2};" :: "r"(address), "r"(words[0]), "r"(words[1]) : "memory");
+    else
+        asm volatile("st.shared.b32 [%0], %1;" :: "r"(address), "r"(words[0]) : "memory");
+}
+
 // Stores scale * sums as the block's rows of a part of one head, see head_of, by way of shared memory (warp_rows rows for
 // each warp, which nobody may read any more) so that each lane writes 16 bytes.
 template <typename T>
 __device__ __forceinline__ void write_rows(T* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows], void* stage) {
     matrix<T> head = head_of((const T*)x, part, parts, positions);
     T* y = const_cast<T*>(head.first);
-    constexpr int out_pitch = head_pad + 16 / (int)sizeof(T), vector = vector_of<T>(), across = HEAD / vector;
+    // Rows 8 elements apart (mod 32): neither the pairs of tensor cores nor the quadruples of FFMA meet in a bank.
+    constexpr int out_pitch = head_pad + 8, vector = vector_of<T>(), across = HEAD / vector;
     typedef typename word_of<vector * (int)sizeof(T)>::type word;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * block_rows + warp * warp_rows;
     T* tile = (T*)stage + warp * warp_rows * out_pitch;
@@ -149,7 +169,7 @@ __device__ __forceinline__ void write_rows(T* x, int part, int parts, int positi
             float v[sum_group];
 #pragma unroll
             for (int k = 0; k < sum_group; k++) v[k] = scale[r] * o.at(r, c + k);
-            store<T, sum_group>(tile + warp_row_of(r) * out_pitch + sum_column_of(c), v);
+            store_shared<T>(tile + warp_row_of(r) * out_pitch + sum_column_of(c), v);
         }
     }
     __syncwarp();

@@ -80,7 +80,7 @@ internal sealed record AttentionTiling(Precision Precision, int Head, int Warps,
     {
         int rows = 2 * streamed * Stream + owned * BlockRows;
         int exchange = UsesTensorCores ? 0 : 4 * 16 * Warps * ((Stream + 31) / 32 * 32 + 8);
-        int store = 4 * BlockRows * (HeadPad + 4);
+        int store = 4 * BlockRows * (HeadPad + 8);
         return Math.Max(rows * (HeadPad * ElementBytes + 16) + exchange, store);
     }
 
