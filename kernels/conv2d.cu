@@ -29,73 +29,91 @@ constexpr int pitch = (UNITS + 1) * 16, chunk = UNITS * unit_elements<Compute>;
 constexpr int tile_pitch = TILE_O + 8;
 
 typedef WarpTile<Compute, tile_pixels / WARPS_M, TILE_O / WARPS_N> Tile;
+// Steps of a tap in a chunk, for each of the warps that share its depth.
+constexpr int steps = UNITS / Tile::depth / WARPS_K;
+static_assert(steps * Tile::depth * WARPS_K == UNITS, "the warps share a chunk's units evenly");
 typedef Patch<Compute, X_T, X2_T, KERNEL_SIZE, STRIDE, SPREAD, TILE_H, TILE_W, UNITS, VECTOR, CONCAT, AFFINE, ON_LOAD, threads> MainPatch;
 #if SKIP
 typedef Patch<Compute, SKIP_T, SKIP2_T, 1, 1, SPREAD_NONE, TILE_H, TILE_W, UNITS, SKIP_VECTOR, SKIP_CONCAT, 0, ACTIVATION_NONE, threads> SkipPatch;
 #endif
 
-// The weights of one row of taps for this block's output channels.
+// The weights of rows of taps, a stage each, on their way through STAGES slots of shared memory.
 template <int Kernel>
-__device__ __forceinline__ void copy_stage(u32 shared, const u8* weight, int stage) {
-    constexpr int units = Kernel * TILE_O * UNITS;
-    const size_t tap_bytes = (size_t)gridDim.x * TILE_O * UNITS * 16;
-    const u8* source = weight + (size_t)stage * Kernel * tap_bytes + (size_t)blockIdx.x * TILE_O * UNITS * 16;
+struct WeightStream {
+    static constexpr int stage_bytes = Kernel * TILE_O * pitch;
+    const u8* weight;
+    u32 slots;
+    int total, next = 0, next_slot = 0;
+
+    // Starts the copies of the next stage, if there is one, for this block's output channels.
+    __device__ __forceinline__ void copy_next() {
+        constexpr int units = Kernel * TILE_O * UNITS;
+        if (next < total) {
+            const size_t tap_bytes = (size_t)gridDim.x * TILE_O * UNITS * 16;
+            const u8* source = weight + (size_t)next * Kernel * tap_bytes + (size_t)blockIdx.x * TILE_O * UNITS * 16;
+            const u32 slot = slots + next_slot * stage_bytes;
 #pragma unroll
-    for (int i = 0; i < (units + threads - 1) / threads; i++) {
-        int u = threadIdx.x + i * threads;
-        int row = u / UNITS, tap = row / TILE_O;
-        if (units % threads == 0 || u < units)
-            copy_async<16>(shared + row * pitch + u % UNITS * 16, source + tap * tap_bytes + (u - tap * (TILE_O * UNITS)) * 16);
+            for (int i = 0; i < (units + threads - 1) / threads; i++) {
+                int u = threadIdx.x + i * threads;
+                int row = u / UNITS, tap = row / TILE_O;
+                if (units % threads == 0 || u < units)
+                    copy_async<16>(slot + row * pitch + u % UNITS * 16, source + tap * tap_bytes + (u - tap * (TILE_O * UNITS)) * 16);
+            }
+        }
+        copy_async_commit();
+        next++;
+        next_slot = next_slot + 1 == STAGES ? 0 : next_slot + 1;
     }
+
+    // Waits for the stage copied first of those in flight, and starts another in the slot that is read no more.
+    __device__ __forceinline__ u32 take() {
+        copy_async_wait<STAGES - 2>();
+        __syncthreads();
+        const u32 slot = slots + (next_slot + 1 == STAGES ? 0 : next_slot + 1) * stage_bytes;
+        copy_next();
+        return slot;
+    }
+};
+
+// Adds the products of chunk c. With More the next chunk is fetched meanwhile, and deposited among the products of the last
+// row of taps: the two are one basic block, in which the compiler mixes the work of tensor cores and other units.
+// rows, columns: where this lane reads in the first patch and in a slot.
+template <bool More, int Kernel, typename P>
+__device__ __forceinline__ void multiply(Tile& tile, P& patch, WeightStream<Kernel>& stream, int c, u32 shared, u32 rows, u32 columns,
+    const float* scale, const float* shift) {
+    const u32 patch_rows = rows + (c & 1) * P::bytes;
+#pragma unroll(Tile::unroll ? Kernel : 1)
+    for (int ky = 0; ky < Kernel; ky++) {
+        const u32 stage_columns = stream.take() + columns;
+        if (More && ky == 0) patch.fetch((c + 1) * chunk);
+#pragma unroll(Tile::unroll ? Kernel : 1)
+        for (int kx = 0; kx < Kernel; kx++)
+#pragma unroll(Tile::unroll ? steps : 1)
+            for (int k = 0; k < steps; k++)
+                tile.step(
+                    [&](int i) { return patch_rows + P::row_offset(i * Tile::row_step) + P::tap_offset(ky, kx) + k * Tile::depth * 16; },
+                    [&](int j) { return stage_columns + (kx * TILE_O + j * Tile::column_step) * pitch + k * Tile::depth * 16; });
+    }
+    if constexpr (More) patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
 }
 
-// Adds the convolution of `patch` with `weight` to the tile's sums. `shared` holds two patches, then the stages.
+// Adds the convolution of `patch` with `weight` to the tile's sums. `shared` holds two patches, then the slots.
 template <int Kernel, typename P>
 __device__ __forceinline__ void contract(Tile& tile, P& patch, const u8* weight, int chunks, u32 shared, const float* scale, const float* shift) {
-    constexpr int stage_bytes = Kernel * TILE_O * pitch;
-    constexpr int steps = UNITS / Tile::depth / WARPS_K;
-    static_assert(steps * Tile::depth * WARPS_K == UNITS, "the warps share a chunk's units evenly");
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const int warp_m = warp % WARPS_M, warp_n = warp / WARPS_M % WARPS_N, warp_k = warp / (WARPS_M * WARPS_N);
     const int first_unit = warp_k * steps * Tile::depth;
-    const u32 stages = shared + 2 * P::bytes;
     const u32 rows = shared + P::row_offset(warp_m * (tile_pixels / WARPS_M)) + P::row_offset(Tile::row(lane)) + (first_unit + Tile::row_unit(lane)) * 16;
-    const u32 columns = stages + (warp_n * (TILE_O / WARPS_N) + Tile::column(lane)) * pitch + (first_unit + Tile::column_unit(lane)) * 16;
-    const int total = chunks * Kernel;
+    const u32 columns = (warp_n * (TILE_O / WARPS_N) + Tile::column(lane)) * pitch + (first_unit + Tile::column_unit(lane)) * 16;
+    WeightStream<Kernel> stream = {weight, shared + 2 * P::bytes, chunks * Kernel};
 
     patch.fetch(0);
 #pragma unroll
-    for (int s = 0; s < STAGES - 1; s++) {
-        if (s < total) copy_stage<Kernel>(stages + s * stage_bytes, weight, s);
-        copy_async_commit();
-    }
+    for (int s = 0; s < STAGES - 1; s++) stream.copy_next();
     patch.deposit(shared, scale, shift);
-
-    int stage = 0, slot = 0, next_slot = STAGES - 1;
 #pragma unroll 1
-    for (int c = 0; c < chunks; c++) {
-        const u32 patch_rows = rows + (c & 1) * P::bytes;
-#pragma unroll(Tile::unroll ? Kernel : 1)
-        for (int ky = 0; ky < Kernel; ky++) {
-            copy_async_wait<STAGES - 2>();
-            __syncthreads();
-            if (stage + STAGES - 1 < total) copy_stage<Kernel>(stages + next_slot * stage_bytes, weight, stage + STAGES - 1);
-            copy_async_commit();
-            if (ky == 0 && c + 1 < chunks) patch.fetch((c + 1) * chunk);
-            const u32 stage_columns = columns + slot * stage_bytes;
-#pragma unroll(Tile::unroll ? Kernel : 1)
-            for (int kx = 0; kx < Kernel; kx++)
-#pragma unroll(Tile::unroll ? steps : 1)
-                for (int k = 0; k < steps; k++)
-                    tile.step(
-                        [&](int i) { return patch_rows + P::row_offset(i * Tile::row_step) + P::tap_offset(ky, kx) + k * Tile::depth * 16; },
-                        [&](int j) { return stage_columns + (kx * TILE_O + j * Tile::column_step) * pitch + k * Tile::depth * 16; });
-            stage++;
-            slot = slot + 1 == STAGES ? 0 : slot + 1;
-            next_slot = next_slot + 1 == STAGES ? 0 : next_slot + 1;
-        }
-        if (c + 1 < chunks) patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
-    }
+    for (int c = 0; c + 1 < chunks; c++) multiply<true>(tile, patch, stream, c, shared, rows, columns, scale, shift);
+    multiply<false>(tile, patch, stream, chunks - 1, shared, rows, columns, scale, shift);
     // Whoever uses the memory next may write it.
     copy_async_wait<0>();
     __syncthreads();
@@ -254,10 +272,10 @@ extern "C" __global__ void __launch_bounds__(threads, 1) conv2d_forward(
 // conv2d_pack   The weights of conv2d_forward in the order in which it copies them:
 // packed [chunk][ky][kx][o < PADDED_O][CHUNK channels] in the compute type, zero beyond O and C.
 // TRANSPOSE: those of the gradient of the input, whose taps are flipped and whose channels change places.
-// weight [O,K,K,C] float32, or [C,K,K,O] with TRANSPOSE; packed '='.  grid ceil(elements / 256), block 256.  Deterministic.
+// weight [O,K,K,C] of W_T, or [C,K,K,O] with TRANSPOSE; packed '='.  grid ceil(elements / 256), block 256.  Deterministic.
 typedef COMPUTE_T Compute;
 
-extern "C" __global__ void conv2d_pack(const float* __restrict__ weight, Compute* __restrict__ packed, int elements, int o_arg, int padded_o_arg, int c_arg) {
+extern "C" __global__ void conv2d_pack(const W_T* __restrict__ weight, Compute* __restrict__ packed, int elements, int o_arg, int padded_o_arg, int c_arg) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= elements) return;
     int k = i % CHUNK, rest = i / CHUNK;
@@ -267,8 +285,8 @@ extern "C" __global__ void conv2d_pack(const float* __restrict__ weight, Compute
     int c = rest / (KERNEL_SIZE * KERNEL_SIZE) * CHUNK + k;
     float w = 0.f;
     if (o < O && c < C)
-        w = TRANSPOSE ? weight[((size_t)c * KERNEL_SIZE * KERNEL_SIZE + KERNEL_SIZE * KERNEL_SIZE - 1 - tap) * O + o]
-                      : weight[((size_t)o * KERNEL_SIZE * KERNEL_SIZE + tap) * C + c];
+        w = to_float(TRANSPOSE ? weight[((size_t)c * KERNEL_SIZE * KERNEL_SIZE + KERNEL_SIZE * KERNEL_SIZE - 1 - tap) * O + o]
+                               : weight[((size_t)o * KERNEL_SIZE * KERNEL_SIZE + tap) * C + c]);
 #if ROUND_TF32
     packed[i] = __uint_as_float(round_to_tf32(w));
 #else

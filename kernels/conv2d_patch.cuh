@@ -139,7 +139,6 @@ struct Patch {
 #pragma unroll
         for (int i = 0; i < per_thread; i++) {
             int p = (threadIdx.x + i * Threads) / Units;
-            if (p >= height * width) break;
             u32 packed[4];
             if constexpr (as_is) {
 #pragma unroll
@@ -156,7 +155,8 @@ struct Patch {
                 for (int k = 0; k < elements; k++) v[k] = activate<Activation>(v[k]);
                 pack_unit<C>(v, packed);
             }
-            store_unit(patch + (p / width * width + column(p % width)) * pitch + unit() * 16, packed);
+            const bool exists = (i + 1) * Threads <= height * width * Units || p < height * width;
+            store_unit(patch + (p / width * width + column(p % width)) * pitch + unit() * 16, packed, exists);
         }
     }
 

@@ -30,8 +30,14 @@ __device__ __forceinline__ u32 load_word(u32 address) {
     return y;
 }
 
-__device__ __forceinline__ void store_unit(u32 address, const u32 (&x)[4]) {
-    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(address), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]) : "memory");
+// Where `valid`: a predicate and not a branch, so that a warp stays together whatever follows.
+__device__ __forceinline__ void store_unit(u32 address, const u32 (&x)[4], bool valid) {
+    asm volatile(
+        "{\n"
+        ".reg .pred valid;\n"
+        "setp.ne.b32 valid, %5, 0;\n"
+        "@valid st.shared.v4.b32 [%0], {%1, %2, %3, %4};\n"
+        "}" :: "r"(address), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]), "r"((int)valid) : "memory");
 }
 
 // On tensor cores.

@@ -2,6 +2,9 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using RawDiffusion.Cli.Verbs;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Emulator.Checks;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Formats;
 
@@ -43,7 +46,8 @@ internal static class CommandLine
         {
             return Fail(terminal, "the system has not enough memory for this; use a smaller batch or model", ExitCode.Failure);
         }
-        catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException)
+        catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException
+            or CudaException or KernelCompileException or EmulatorException)
         {
             return Fail(terminal, e.Message, ExitCode.Failure);
         }

@@ -1,5 +1,9 @@
 using System.CommandLine;
 using RawDiffusion.Cpu;
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli.Options;
@@ -8,7 +12,7 @@ namespace RawDiffusion.Cli.Options;
 internal sealed class DeviceOptions
 {
     private readonly Option<string> device = OptionOf.Choice("--device", "Where to compute", "auto", "cpu", "cuda", "emulated");
-    private readonly Option<string> precision = OptionOf.Choice("--precision", "Storage and operands; the CPU has fp32", "fp32", "tf32", "bf16", "fp16");
+    private readonly Option<string> precision = OptionOf.Choice("--precision", "Storage and operands; the cpu device has fp32", "fp32", "tf32", "bf16", "fp16");
     private readonly Option<int?> threads = OptionOf.Integer("--threads", "CPU threads [default: one for each core]", 1, 1024);
     private readonly Option<int?> seed = OptionOf.Integer("--seed", "Seed of all random numbers [default: 0]", 0);
     private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
@@ -30,15 +34,34 @@ internal sealed class DeviceOptions
     /// <exception cref="CommandException">There is no such device here.</exception>
     public IDevice Open(ParseResult result)
     {
-        string name = result.GetValue(device)!;
-        string format = result.GetValue(precision)!;
-        switch (name)
+        Precision format = Enum.Parse<Precision>(result.GetValue(precision)!, ignoreCase: true);
+        switch (result.GetValue(device)!)
         {
-            case "auto" or "cpu":
-                if (format != "fp32") throw new UsageException($"the cpu device computes in fp32, found --precision {format}");
-                return new CpuDevice(result.GetValue(threads) ?? 0);
+            case "cuda":
+                return OpenGpu(format);
+            case "emulated":
+                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = result.GetValue(threads) ?? 0 }), new KernelCompiler(), format);
+            case "auto" when HasGpu():
+                return OpenGpu(format);
             default:
-                throw new CommandException($"this version has no {name} device: use --device cpu");
+                if (format != Precision.Fp32)
+                    throw new UsageException($"the cpu device computes in fp32, found --precision {result.GetValue(precision)}; --device cuda and --device emulated have the others");
+                return new CpuDevice(result.GetValue(threads) ?? 0);
+        }
+    }
+
+    private static CudaDevice OpenGpu(Precision format) => new(NvidiaDriver.Open(), new KernelCompiler(), format);
+
+    // Of minimum capability: an older GPU is no reason to fail where nobody asked for it.
+    private static bool HasGpu()
+    {
+        try
+        {
+            return NvidiaDriver.Devices() is [{ ComputeCapability: >= 80 }, ..];
+        }
+        catch (CudaException)
+        {
+            return false;
         }
     }
 }

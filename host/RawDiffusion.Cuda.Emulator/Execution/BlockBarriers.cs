@@ -33,14 +33,6 @@ internal static unsafe class BlockBarriers
             return false;
         }
 
-        if (lanes != warp.Live && op->Y != 0)
-        {
-            int missing = BitOperations.TrailingZeroCount(warp.Live & ~lanes);
-            warp.Report(FindingKind.Barrier, op, first, 0,
-                $"only {BitOperations.PopCount(lanes)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach the barrier together, thread "
-                + $"{block.ThreadName(warp.Index * Warp.Size + missing)} is not among them: move the barrier out of the divergent code");
-        }
-
         bool waits = (BarrierKind)op->X != BarrierKind.Arrive;
         warp.Waiting.Add((barrier, waits ? resume : Passed, lanes, op->Index));
         return waits;
@@ -119,6 +111,11 @@ internal static unsafe class BlockBarriers
                 $"{threads - live} of the block's {threads} threads exited before the barrier, which hardware does not promise to survive: let them run to the barrier");
         }
 
+        foreach (var warp in warps)
+        {
+            RequireOneInstruction(block, warp, barrier);
+        }
+
         block.SharedRaces.Barrier(arrivedWarps, waitingWarps);
         foreach (var warp in warps)
         {
@@ -147,6 +144,31 @@ internal static unsafe class BlockBarriers
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// The threads of a warp must execute the same bar.sync. They may come to it one group after the other: where groups
+    /// meet again is up to the assembler, and PTX does not say.
+    /// </summary>
+    private static void RequireOneInstruction(BlockRunner block, Warp warp, int barrier)
+    {
+        int first = -1;
+        foreach (var (number, _, mask, operation) in warp.Waiting)
+        {
+            if (number != barrier || (block.Launch.Kernel.Operations + operation)->Y == 0)
+            {
+                continue;
+            }
+
+            if (first >= 0 && first != operation)
+            {
+                block.Report(FindingKind.Barrier, operation, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(mask), 0,
+                    $"only {BitOperations.PopCount(mask)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach this barrier, the others wait at "
+                    + $"{block.Launch.Kernel.Locations[first]}: move the barrier out of the divergent code");
+            }
+
+            first = operation;
+        }
     }
 
     private static void WriteReduction(Warp warp, Operation* op, uint mask, bool and, bool or, int population)

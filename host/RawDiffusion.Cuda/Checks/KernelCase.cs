@@ -12,11 +12,14 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     /// <summary>Fixed when the graph is compiled, as weights are.</summary>
     public bool IsConstant { get; init; }
 
+    /// <summary>A weight, which is float32 whatever the precision, also where it is not constant.</summary>
+    public bool IsWeight { get; init; }
+
     /// <summary>A step counter with this value, instead of random elements.</summary>
     public int? Step { get; init; }
 
     /// <summary>Weights [O, .., I] scaled so that a product keeps the size of its input.</summary>
-    public static CaseInput Weight(Shape shape) => new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true };
+    public static CaseInput Weight(Shape shape) => new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true, IsWeight = true };
 
     /// <summary>Normal elements, fixed.</summary>
     public static CaseInput Constant(Shape shape, double mean = 0, double deviation = 1) => new(shape, mean, deviation) { IsConstant = true };
@@ -27,11 +30,15 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     internal Array64 Draw(Random random)
     {
         var array = new Array64(Shape);
-        // Rounded to float32, so that reference and device see the same number.
-        for (int i = 0; i < array.Values.Length; i++)
-            array[i] = Step ?? (float)(Mean + Deviation * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+        // Numbers of 8 bits, which every storage and operand format holds as they are: what differs is then the kernel's doing.
+        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Round(Mean + Deviation * Normal(random));
         return array;
     }
+
+    private static double Normal(Random random) =>
+        Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+
+    private static double Round(double value) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits((float)value) & 0xffff0000);
 }
 
 /// <summary>One operator with its attributes at one choice of shapes.</summary>

@@ -105,6 +105,7 @@ public static class KernelCheck
         null => null,
         { IsConstant: true } => g.Constant(name, input.Shape, data!.ToSingles()),
         { Step: not null } => g.Input(name, input.Shape, DType.I32),
+        { IsWeight: true } => g.Input(name, input.Shape),
         _ => Pass(g, g.Input(name, input.Shape)),
     };
 

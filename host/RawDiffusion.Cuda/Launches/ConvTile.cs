@@ -107,8 +107,8 @@ internal static class ConvTiling
     // Of what the busiest unit leaves idle, the part that the others cannot use: they wait for each other now and then.
     private const double Contention = 0.3;
 
-    // Beside about 120 others a thread has room for so many; more would be spilled.
-    private const int MaxRegisters = 128;
+    // Beside about 140 others a thread has room for so many; more would be spilled.
+    private const int MaxRegisters = 110;
 
     // For the statistics, the driver, and a margin.
     private const int StaticBytes = 16 << 10;
@@ -169,7 +169,7 @@ internal static class ConvTiling
 
         double chain = BlockCycles + (chunks * shape.Kernel + skipChunks) * BarrierCycles
             + steps / tile.WarpsK * (StepCycles + products / steps * 4 / (tile.WarpsM * tile.WarpsN)) + staged;
-        double registers = 100 + tile.Registers(shape);
+        double registers = 140 + tile.Registers(shape);
         double resident = Math.Max(1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
         double most = Math.Ceiling(blocks / device.Multiprocessors);
         return Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);

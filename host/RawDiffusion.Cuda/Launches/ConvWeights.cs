@@ -21,11 +21,12 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
     public DeviceRange Pack(Value weight, LaunchContext context)
     {
         if (LaunchContext.IsConstant(weight)) return context.Constant(weight, $"conv2d {this}", data => Pack(data, weight.Shape));
+        if (context.StorageOf(weight) != Storage.F32) throw new GraphException($"weight {weight} is stored as {context.StorageOf(weight)}; convolutions take float32 weights");
         int elements = Elements(weight.Shape);
         (int o, int c) = Channels(weight.Shape);
         DeviceRange packed = context.Scratch((long)elements * ElementBytes);
         context.Kernel("conv2d.cu", "conv2d_pack")
-            .Define("COMPUTE_T", Compute is "tf32" ? "float" : Compute).Define("ROUND_TF32", Compute is "tf32")
+            .Type("W_T", context.StorageOf(weight)).Define("COMPUTE_T", Compute is "tf32" ? "float" : Compute).Define("ROUND_TF32", Compute is "tf32")
             .Define("KERNEL_SIZE", weight.Shape[1]).Define("CHUNK", Chunk).Define("TRANSPOSE", Transpose)
             .Read(weight).Write(packed).Argument(elements)
             .Extent("O", o).Extent("PADDED_O", Padded(o)).Extent("C", c)
