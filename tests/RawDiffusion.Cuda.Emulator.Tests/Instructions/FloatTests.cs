@@ -14,7 +14,7 @@ public class FloatTests
     [TestCase("mul.rn.f32 %d, %a, %b;", OneUp, OneUp, 0x3F800002u)]
     [TestCase("mul.rp.f32 %d, %a, %b;", OneUp, OneUp, 0x3F800003u)]
     [TestCase("fma.rm.f32 %d, %a, %b, 0f80000001;", One, One, 0x3F7FFFFFu)]
-    [TestCase("fma.rn.f32 %d, %a, %b, 0fBF800000;", OneUp, OneUp, 0x34800001u)]
+    [TestCase("fma.rn.f32 %d, %a, %b, 0fBF800000;", OneUp, OneUp, 0x34800000u)]
     [TestCase("div.rn.f32 %d, %a, %b;", One, Three, 0x3EAAAAABu)]
     [TestCase("div.rz.f32 %d, %a, %b;", One, Three, 0x3EAAAAAAu)]
     [TestCase("rcp.rp.f32 %d, %b;", 0u, Three, 0x3EAAAAABu)]
