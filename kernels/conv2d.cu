@@ -182,10 +182,12 @@ extern "C" __global__ void __launch_bounds__(threads, 1) conv2d_forward(
     const bool stores = o < O;
     float added[STORE_VECTOR] = {};
     if (stores) {
+        if constexpr (BIAS) load<float, STORE_VECTOR>(bias + o, added);
+        if constexpr (EMBEDDING) {
+            float e[STORE_VECTOR];
+            load<float, STORE_VECTOR>(embedding + (size_t)n * O + o, e);
 #pragma unroll
-        for (int k = 0; k < STORE_VECTOR; k++) {
-            if constexpr (BIAS) added[k] += bias[o + k];
-            if constexpr (EMBEDDING) added[k] += embedding[(size_t)n * O + o + k];
+            for (int k = 0; k < STORE_VECTOR; k++) added[k] += e[k];
         }
     }
 #if STATISTICS

@@ -1,23 +1,38 @@
 using System.Diagnostics;
+using PrebuildKernels;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Native;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Formats;
 
 // Compiles the kernels that kernels/prebuilt.txt lists into kernels/prebuilt.zip:
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels
 // Says what of the list the zip file lacks or holds from older sources, and exits with 1 if there is anything:
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels --check
-// Adds what a run recorded (RAWDIFFUSION_KERNEL_LIST=FILE rawdiffusion ...), for the targets that ship:
+// Adds to the list what decomposing with a model needs, a preset's name or a checkpoint:
+//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --model clevr
+// Adds what a run recorded (RAWDIFFUSION_KERNEL_LIST=FILE rawdiffusion ...):
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels --add FILE
-string[] shipped = ["sm_80", "sm_86", "sm_89", "sm_90", "compute_80"];
+KernelTarget[] shipped = [.. new[] { "sm_80", "sm_86", "sm_89", "sm_90", "compute_80" }.Select(KernelTarget.Parse)];
 
-if (args is [var folder])
-    return Build(folder);
-if (args is [var checkedFolder, "--check"])
-    return Check(checkedFolder);
-if (args is [var listFolder, "--add", var recorded])
-    return Add(listFolder, recorded);
-Console.Error.WriteLine("expected: FOLDER, FOLDER --check, or FOLDER --add FILE");
-return 2;
+try
+{
+    switch (args)
+    {
+        case [var kernels]: return Build(kernels);
+        case [var kernels, "--check"]: return Check(kernels);
+        case [var kernels, "--model", var model]: return AddModel(kernels, model);
+        case [var kernels, "--add", var recorded]: return Extend(kernels, list => Copy(new(File.ReadLines(recorded)), list));
+        default:
+            Console.Error.WriteLine("expected: FOLDER, FOLDER --check, FOLDER --model PRESET-OR-CHECKPOINT, or FOLDER --add FILE");
+            return 2;
+    }
+}
+catch (Exception exception) when (exception is KernelCompileException or IOException or FormatException or InvalidDataException)
+{
+    Console.Error.WriteLine($"error: {exception.Message}");
+    return 1;
+}
 
 int Build(string kernels)
 {
@@ -50,17 +65,28 @@ int Check(string kernels)
     return missing.Length == 0 && surplus == 0 ? 0 : 1;
 }
 
-int Add(string kernels, string recorded)
+int AddModel(string kernels, string name)
+{
+    using var model = new DecompModel(Presets.Names.Contains(name) ? RandomWeights.Of(Presets.Get(name)) : Checkpoint.Open(name));
+    return Extend(kernels, list =>
+    {
+        foreach (KernelTarget target in shipped) ModelKernels.Add(list, model, target);
+    });
+}
+
+int Extend(string kernels, Action<KernelList> extend)
 {
     KernelList list = File.Exists(ListPath(kernels)) ? ReadList(kernels) : new();
     int before = list.Entries.Count();
-    foreach (KernelVariant variant in new KernelList(File.ReadLines(recorded)).Entries.Select(e => e.Variant).Distinct())
-    {
-        foreach (string target in shipped) list.Add(variant, target);
-    }
+    extend(list);
     File.WriteAllLines(ListPath(kernels), ["# Variants in prebuilt.zip: targets, file, kernel, macros. Made by tools/PrebuildKernels.", .. list.Lines]);
     Console.WriteLine($"{list.Entries.Count() - before} kernels added, {list.Entries.Count()} on the list");
     return 0;
+}
+
+static void Copy(KernelList from, KernelList to)
+{
+    foreach ((KernelVariant variant, string target) in from.Entries) to.Add(variant, target);
 }
 
 static KernelList ReadList(string kernels) => new(File.ReadLines(ListPath(kernels)));

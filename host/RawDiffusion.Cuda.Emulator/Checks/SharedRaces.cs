@@ -20,6 +20,10 @@ internal sealed unsafe class SharedRaces : IDisposable
     public const uint SeveralOfWarp = 1025;
     public const uint Atomic = 1060;
     public const uint Pending = 1061;
+
+    /// <summary>The bits of a tag that hold the time.</summary>
+    public const uint TimeMask = ~0u << TimeShift;
+
     private const int WhoShift = 2;
     private const int TimeShift = 13;
     private const uint MaxTime = (1 << 19) - 2;
@@ -156,16 +160,10 @@ internal sealed unsafe class SharedRaces : IDisposable
             latest = Math.Max(latest, joined[warp]);
         }
 
-        for (int warp = 0; warp < warps; warp++)
+        if (arrived == waited && arrived == All)
         {
-            if (((arrived >> warp) & 1) != 0)
-            {
-                // One time for all who take part keeps the quick test (OrderedBelow) sharp.
-                if (arrived == waited && arrived == All)
-                {
-                    joined[warp] = latest;
-                }
-            }
+            // One time for all keeps the quick test (OrderedBelow) sharp.
+            joined[..warps].Fill(latest);
         }
 
         for (int warp = 0; warp < warps; warp++)

@@ -7,7 +7,7 @@ namespace RawDiffusion.Cuda.Emulator.Execution;
 
 /// <summary>
 /// Executes thread blocks, one after the other: warps take turns between barriers; within a warp the group of lanes at the
-/// lowest basic block runs until it reaches another group's.
+/// basic block that comes first in <see cref="Decoding.BlockOrder"/> runs until it reaches another group's.
 /// </summary>
 internal sealed unsafe class BlockRunner : IDisposable
 {
@@ -274,7 +274,7 @@ internal sealed unsafe class BlockRunner : IDisposable
                 Counters.BlockRuns[block]++;
                 Counters.BlockLanes[block] += BitOperations.PopCount(mask);
                 Execute(warp, current->First, current->End, mask);
-                block++;
+                block = current->Next;
                 if (current->Exit != BlockExit.FallThrough && !Leave(warp, current, ref block, ref mask))
                 {
                     break;

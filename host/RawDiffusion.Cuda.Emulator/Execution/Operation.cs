@@ -91,6 +91,9 @@ internal struct BasicBlock
     /// <summary>Where a branch goes.</summary>
     public int Target;
 
+    /// <summary>Where lanes go on that do not branch.</summary>
+    public int Next;
+
     /// <summary>Predicate of a branch or exit, or <see cref="Operation.NoGuard"/>.</summary>
     public int Guard;
 

@@ -261,7 +261,15 @@ internal sealed class FunctionParser(PtxParser parser)
             long offset = inner.Kind == OperandKind.Integer ? inner.Value : 0;
             while (!parser.Accept(']'))
             {
-                offset += parser.Accept('+') ? parser.Integer() : parser.Integer();
+                if (parser.Accept(','))
+                {
+                    // Coordinates of textures: the instruction will be refused by name.
+                    Operand();
+                    continue;
+                }
+
+                parser.Accept('+');
+                offset += parser.Integer();
             }
 
             return new(OperandKind.Address, inner.Kind == OperandKind.Integer ? "" : inner.Name, offset) { Elements = [inner] };

@@ -21,7 +21,6 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
     public DeviceRange Pack(Value weight, LaunchContext context)
     {
         if (LaunchContext.IsConstant(weight)) return context.Constant(weight, $"conv2d {this}", data => Pack(data, weight.Shape));
-        if (context.StorageOf(weight) != Storage.F32) throw new GraphException($"weight {weight} is stored as {context.StorageOf(weight)}; convolutions take float32 weights");
         int elements = Elements(weight.Shape);
         (int o, int c) = Channels(weight.Shape);
         DeviceRange packed = context.Scratch((long)elements * ElementBytes);

@@ -15,6 +15,7 @@ public sealed class OccupancyTests
     [TestCase(89, 16, 0, 0, 32, 24, "blocks")]
     [TestCase(80, 128, 0, 0, 256, 2, "registers")] // 4096 a warp: 16 warps
     [TestCase(80, 33, 0, 0, 256, 6, "registers")] // 1056 become 1280 a warp: 12 warps in each quarter
+    [TestCase(80, 33, 0, 0, 96, 16, "registers")] // 48 warps: 51 would fit were it not for the quarters
     [TestCase(80, 255, 0, 0, 256, 1, "registers")] // 8192 a warp: 2 warps in each quarter
     [TestCase(80, 64, 0, 0, 96, 10, "registers")] // 2048 a warp: 32 warps, 3 to a block
     [TestCase(80, 32, 0, 48 * 1024, 256, 3, "shared memory")] // 49 of 164 KiB

@@ -91,4 +91,26 @@ internal static class ControlFlow
 
         return blocks;
     }
+
+    /// <summary>The basic blocks that may follow one.</summary>
+    public static IEnumerable<int> Successors(
+        IReadOnlyList<PtxInstruction> instructions, List<(int First, int End)> blocks, int block, IReadOnlyDictionary<string, int> labels, Dictionary<int, int> blockAt)
+    {
+        var last = instructions[blocks[block].End - 1];
+        bool goesOn = true;
+        if (last.Opcode == "bra")
+        {
+            yield return blockAt[labels[last.Operands[0].Name]];
+            goesOn = last.Guard is not null;
+        }
+        else if (last.Opcode is "ret" or "exit")
+        {
+            goesOn = last.Guard is not null;
+        }
+
+        if (goesOn && block + 1 < blocks.Count)
+        {
+            yield return block + 1;
+        }
+    }
 }

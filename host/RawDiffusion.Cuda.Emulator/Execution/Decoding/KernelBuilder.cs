@@ -56,8 +56,17 @@ internal static class KernelBuilder
     {
         var blockAt = ranges.Select((r, i) => (r.First, i)).ToDictionary(r => r.First, r => r.i);
         var blocks = new List<BasicBlock>(ranges.Count);
-        foreach (var (first, end) in ranges)
+        int[][] successors = [.. ranges.Select((_, i) => ControlFlow.Successors(instructions, ranges, i, labels, blockAt).ToArray())];
+        int[] order = BlockOrder.Of(successors);
+        int[] place = new int[order.Length];
+        for (int i = 0; i < order.Length; i++)
         {
+            place[order[i]] = i;
+        }
+
+        foreach (int block in order)
+        {
+            var (first, end) = ranges[block];
             var last = instructions[end - 1];
             bool control = ControlFlow.EndsBlock(last);
             blocks.Add(new BasicBlock
@@ -67,7 +76,8 @@ internal static class KernelBuilder
                 ExitIndex = end - 1,
                 Guard = control ? operations[end - 1].Guard : Operation.NoGuard,
                 GuardFlip = operations[end - 1].GuardFlip,
-                Target = last.Opcode == "bra" ? blockAt[labels[last.Operands[0].Name]] : 0,
+                Target = last.Opcode == "bra" ? place[blockAt[labels[last.Operands[0].Name]]] : 0,
+                Next = block + 1 < place.Length ? place[block + 1] : 0,
                 Exit = !control ? BlockExit.FallThrough : last.Opcode switch
                 {
                     "bra" => BlockExit.Branch,

@@ -96,7 +96,7 @@ internal sealed class RegisterAllocation
             changed = false;
             for (int b = blocks.Count - 1; b >= 0; b--)
             {
-                foreach (int next in Successors(b, labels, blockAt))
+                foreach (int next in ControlFlow.Successors(instructions, blocks, b, labels, blockAt))
                 {
                     for (int w = 0; w < words; w++)
                     {
@@ -146,26 +146,6 @@ internal sealed class RegisterAllocation
                     Touch((w * 64) + BitOperations.TrailingZeroCount(bits), at);
                 }
             }
-        }
-    }
-
-    private IEnumerable<int> Successors(int block, IReadOnlyDictionary<string, int> labels, Dictionary<int, int> blockAt)
-    {
-        var last = instructions[blocks[block].End - 1];
-        bool goesOn = true;
-        if (last.Opcode == "bra")
-        {
-            yield return blockAt[labels[last.Operands[0].Name]];
-            goesOn = last.Guard is not null;
-        }
-        else if (last.Opcode is "ret" or "exit")
-        {
-            goesOn = last.Guard is not null;
-        }
-
-        if (goesOn && block + 1 < blocks.Count)
-        {
-            yield return block + 1;
         }
     }
 

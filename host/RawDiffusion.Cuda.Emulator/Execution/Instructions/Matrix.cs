@@ -22,12 +22,18 @@ internal static unsafe class MatrixInstructions
 
         static abstract Vector512<float> High(Vector512<uint> words);
 
+        /// <summary>Two elements in a word.</summary>
         static abstract bool Packed { get; }
+
+        /// <summary>Conversion takes so long that it is done before words are handed to other lanes, once.</summary>
+        static abstract bool Costly { get; }
     }
 
     public readonly struct BFloat : IElement
     {
         public static bool Packed => true;
+
+        public static bool Costly => false;
 
         public static Vector512<float> Low(Vector512<uint> words) => Vector512.ShiftLeft(words, 16).AsSingle();
 
@@ -38,6 +44,8 @@ internal static unsafe class MatrixInstructions
     {
         public static bool Packed => true;
 
+        public static bool Costly => true;
+
         public static Vector512<float> Low(Vector512<uint> words) => HalfVectors.ToSingle(words & Vector512.Create(0xFFFFu));
 
         public static Vector512<float> High(Vector512<uint> words) => HalfVectors.ToSingle(Vector512.ShiftRightLogical(words, 16));
@@ -46,6 +54,8 @@ internal static unsafe class MatrixInstructions
     public readonly struct TensorFloat : IElement
     {
         public static bool Packed => false;
+
+        public static bool Costly => false;
 
         public static Vector512<float> Low(Vector512<uint> words) => (words & Vector512.Create(0xFFFFE000u)).AsSingle();
 
@@ -64,6 +74,8 @@ internal static unsafe class MatrixInstructions
             return;
         }
 
+        // Free between memory instructions, and a stack allocation here costs half the speed.
+        uint* converted = (uint*)warp.Addresses;
         int steps = op->X;
         bool halfAccumulator = op->Y != 0;
         int accumulators = halfAccumulator ? 2 : 4;
@@ -91,6 +103,45 @@ internal static unsafe class MatrixInstructions
             var (aLow, aLow2) = LoadWords(warp.At(a[2 * step]));
             var (aHigh, aHigh2) = LoadWords(warp.At(a[(2 * step) + 1]));
             uint* words = (uint*)warp.At(b[step]);
+            if (TElement.Costly)
+            {
+                Vector512<uint> evenLow0 = TElement.Low(aLow).AsUInt32(), evenLow1 = TElement.Low(aLow2).AsUInt32();
+                Vector512<uint> evenHigh0 = TElement.Low(aHigh).AsUInt32(), evenHigh1 = TElement.Low(aHigh2).AsUInt32();
+                Vector512<uint> oddLow0 = TElement.High(aLow).AsUInt32(), oddLow1 = TElement.High(aLow2).AsUInt32();
+                Vector512<uint> oddHigh0 = TElement.High(aHigh).AsUInt32(), oddHigh1 = TElement.High(aHigh2).AsUInt32();
+                for (int i = 0; i < Warp.Size; i += 16)
+                {
+                    TElement.Low(Vector512.Load(words + i)).AsUInt32().Store(converted + i);
+                    TElement.High(Vector512.Load(words + i)).AsUInt32().Store(converted + Warp.Size + i);
+                }
+
+                for (int column = 0; column < 4; column++)
+                {
+                    var even = Columns(converted, column, 0).AsSingle();
+                    var odd = Columns(converted, column, 4).AsSingle();
+                    lowEven = Vector512.FusedMultiplyAdd(Broadcast(evenLow0, column).AsSingle(), even, lowEven);
+                    lowOdd = Vector512.FusedMultiplyAdd(Broadcast(evenLow0, column).AsSingle(), odd, lowOdd);
+                    highEven = Vector512.FusedMultiplyAdd(Broadcast(evenHigh0, column).AsSingle(), even, highEven);
+                    highOdd = Vector512.FusedMultiplyAdd(Broadcast(evenHigh0, column).AsSingle(), odd, highOdd);
+                    lowEven2 = Vector512.FusedMultiplyAdd(Broadcast(evenLow1, column).AsSingle(), even, lowEven2);
+                    lowOdd2 = Vector512.FusedMultiplyAdd(Broadcast(evenLow1, column).AsSingle(), odd, lowOdd2);
+                    highEven2 = Vector512.FusedMultiplyAdd(Broadcast(evenHigh1, column).AsSingle(), even, highEven2);
+                    highOdd2 = Vector512.FusedMultiplyAdd(Broadcast(evenHigh1, column).AsSingle(), odd, highOdd2);
+                    even = Columns(converted + Warp.Size, column, 0).AsSingle();
+                    odd = Columns(converted + Warp.Size, column, 4).AsSingle();
+                    lowEven = Vector512.FusedMultiplyAdd(Broadcast(oddLow0, column).AsSingle(), even, lowEven);
+                    lowOdd = Vector512.FusedMultiplyAdd(Broadcast(oddLow0, column).AsSingle(), odd, lowOdd);
+                    highEven = Vector512.FusedMultiplyAdd(Broadcast(oddHigh0, column).AsSingle(), even, highEven);
+                    highOdd = Vector512.FusedMultiplyAdd(Broadcast(oddHigh0, column).AsSingle(), odd, highOdd);
+                    lowEven2 = Vector512.FusedMultiplyAdd(Broadcast(oddLow1, column).AsSingle(), even, lowEven2);
+                    lowOdd2 = Vector512.FusedMultiplyAdd(Broadcast(oddLow1, column).AsSingle(), odd, lowOdd2);
+                    highEven2 = Vector512.FusedMultiplyAdd(Broadcast(oddHigh1, column).AsSingle(), even, highEven2);
+                    highOdd2 = Vector512.FusedMultiplyAdd(Broadcast(oddHigh1, column).AsSingle(), odd, highOdd2);
+                }
+
+                continue;
+            }
+
             for (int column = 0; column < 4; column++)
             {
                 var even = Columns(words, column, 0);

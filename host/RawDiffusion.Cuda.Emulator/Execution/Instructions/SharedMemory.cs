@@ -23,8 +23,15 @@ internal static unsafe class SharedMemoryInstructions
     public static void LoadAddressed(Warp warp, Operation* op)
     {
         int bytes = op->X * op->Y;
-        CountBanks(warp, op, bytes);
         byte* shared = warp.Block.Shared;
+        if (op->X == 4 && op->Y == 1 && (op->Z & MemoryAccess.Wide) == 0 && ContiguousWords(warp) && NoteWords(warp, (int)warp.Addresses[0], write: false))
+        {
+            Add(warp, op, 1, 1, 128);
+            Unsafe.CopyBlockUnaligned(warp.Registers + op->List[0], shared + warp.Addresses[0], 128);
+            return;
+        }
+
+        CountBanks(warp, op, bytes);
         for (uint m = warp.Mask; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
@@ -40,8 +47,15 @@ internal static unsafe class SharedMemoryInstructions
     public static void StoreAddressed(Warp warp, Operation* op)
     {
         int bytes = op->X * op->Y;
-        CountBanks(warp, op, bytes);
         byte* shared = warp.Block.Shared;
+        if (op->X == 4 && op->Y == 1 && (op->Z & MemoryAccess.Wide) == 0 && ContiguousWords(warp) && NoteWords(warp, (int)warp.Addresses[0], write: true))
+        {
+            Add(warp, op, 1, 1, 128);
+            Unsafe.CopyBlockUnaligned(shared + warp.Addresses[0], warp.At(op->List[0]), 128);
+            return;
+        }
+
+        CountBanks(warp, op, bytes);
         for (uint m = warp.Mask; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
@@ -52,6 +66,50 @@ internal static unsafe class SharedMemoryInstructions
                 MemoryAccess.FromRegisters(warp, op, lane, shared + offset);
             }
         }
+    }
+
+    /// <summary>Whether 32 lanes access aligned words side by side within the block's memory.</summary>
+    private static bool ContiguousWords(Warp warp) =>
+        MemoryAccess.Contiguous(warp, 4) && (warp.Addresses[0] & 3) == 0 && warp.Addresses[0] <= (ulong)(warp.Block.SharedBytes - 128);
+
+    /// <summary>
+    /// Notes that lane i accesses word i from an offset on, where nothing conflicts; false, and nothing noted, where the
+    /// words must be looked at one by one.
+    /// </summary>
+    private static bool NoteWords(Warp warp, int offset, bool write)
+    {
+        var races = warp.Block.SharedRaces;
+        uint ordered = races.OrderedBelow(warp.Index);
+        var bound = Vector512.Create(ordered);
+        var first = Vector512.Create(races.Tag(warp.Index, (uint)(warp.Index * Warp.Size)));
+        var lanes = Vector512.ShiftLeft(Vector512.Create(0u, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), 2);
+        uint* writers = races.Writers + (offset >> 1);
+        uint* readers = races.Readers + (offset >> 1);
+        var fine = Vector512<uint>.AllBitsSet;
+        for (int i = 0; i < 4; i++)
+        {
+            var mine = first + lanes + Vector512.Create((uint)i * 32);
+            var writer = Vector512.Load(writers + (16 * i));
+            var reader = Vector512.Load(readers + (16 * i));
+            var readerFine = Vector512.LessThan(reader, bound) | Vector512.Equals(reader, mine);
+            var writerFine = write
+                ? Vector512.LessThan(writer, bound) | Vector512.Equals(writer, mine)
+                : Vector512.LessThan(writer - Vector512<uint>.One, bound - Vector512<uint>.One) | Vector512.Equals(writer, mine);
+            fine &= readerFine & writerFine;
+        }
+
+        if (fine != Vector512<uint>.AllBitsSet)
+        {
+            return false;
+        }
+
+        uint* tags = write ? writers : readers;
+        for (int i = 0; i < 4; i++)
+        {
+            (first + lanes + Vector512.Create((uint)i * 32)).Store(tags + (16 * i));
+        }
+
+        return true;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -85,11 +143,20 @@ internal static unsafe class SharedMemoryInstructions
         {
             // The common case: four bytes that were written before the last barrier.
             uint w0 = writers[0], w1 = writers[1], r0 = readers[0], r1 = readers[1];
-            if (w0 - 1 < ordered - 1 && w1 - 1 < ordered - 1 && (r0 < ordered || r0 == mine) && (r1 < ordered || r1 == mine))
+            if (w0 - 1 < ordered - 1 && w1 - 1 < ordered - 1)
             {
-                readers[0] = mine;
-                readers[1] = mine;
-                return;
+                uint several = races.Tag(warp.Index, SharedRaces.SeveralWarps);
+                if (r0 == several && r1 == several)
+                {
+                    return;
+                }
+
+                if ((r0 < ordered || r0 == mine) && (r1 < ordered || r1 == mine))
+                {
+                    readers[0] = mine;
+                    readers[1] = mine;
+                    return;
+                }
             }
         }
 
@@ -127,18 +194,14 @@ internal static unsafe class SharedMemoryInstructions
             }
         }
 
+        // As SharedRaces.Merge, for eight pairs at once.
         var old = Vector256.Load(readers);
-        var replace = Vector256.LessThan(old, Vector256.Create(ordered)) | Vector256.Equals(old, Vector256.Create(mine));
-        if (replace == Vector256<uint>.AllBitsSet)
-        {
-            Vector256.Create(mine).Store(readers);
-            return;
-        }
-
-        for (int i = 0; i < 8; i++)
-        {
-            readers[i] = races.Merge(readers[i], mine, warp.Index);
-        }
+        var thread = Vector256.ShiftRightLogical(old, 2) & Vector256.Create(0x7FFu);
+        var ours = Vector256.Equals(Vector256.ShiftRightLogical(thread, 5), Vector256.Create((uint)warp.Index)) | Vector256.Equals(thread, Vector256.Create(who));
+        var replace = Vector256.LessThan(old, Vector256.Create(ordered)) | ours;
+        var several = Vector256.Max(old, Vector256.Create(mine)) & Vector256.Create(SharedRaces.TimeMask);
+        several |= Vector256.Create((SharedRaces.SeveralWarps << 2) | 3);
+        Vector256.ConditionalSelect(replace, Vector256.Create(mine), several).Store(readers);
     }
 
     private static void CheckWriter(Warp warp, Operation* op, int lane, int offset, int bytes, uint writer, uint thread, uint touched)
