@@ -40,8 +40,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forwar
             int py = top + at / PATCH - 1, px = left + at % PATCH - 1;
             float mean[VECTOR] = {};
             if (0 <= py && py < H && 0 <= px && px < W && c < C) {
-                // Four rows in flight.
-#pragma unroll 4
+                // Two rows in flight: four would take more registers than two blocks have.
+#pragma unroll 2
                 for (int r = first_row; r < end_row; r++) {
                     float v[VECTOR];
                     load<H_T, VECTOR>(h + (((size_t)r * H + py) * W + px) * C + c, v);
