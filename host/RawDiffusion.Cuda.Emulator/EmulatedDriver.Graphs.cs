@@ -57,7 +57,9 @@ public sealed unsafe partial class EmulatedDriver
         Checked(function, geometry, arguments);
         return Add(graph, "cuGraphAddKernelNode", new(nextHandle, Resolve(graph, dependencies, "cuGraphAddKernelNode"))
         {
-            Function = function, Geometry = geometry, Arguments = arguments.ToArray(),
+            Function = function,
+            Geometry = geometry,
+            Arguments = arguments.ToArray(),
         });
     }
 
@@ -185,7 +187,7 @@ public sealed unsafe partial class EmulatedDriver
                 if (!before[i, j] && accesses[i]?.Conflict(accesses[j]!) is var (allocation, offset))
                 {
                     string name = Name(nodes[j]);
-                    findings.Add(new(FindingKind.GraphRace, name, new("", 0) { }, default, default, allocation.Address + offset,
+                    findings.Add(new(FindingKind.GraphRace, name, new("graph node", j), default, default, allocation.Address + offset,
                         $"graph node {j} ({name}) and node {i} ({Name(nodes[i])}) touch the 256 bytes at 0x{allocation.Address + offset:x}, one of them writing, and neither waits for the other: add a dependency"));
                 }
             }

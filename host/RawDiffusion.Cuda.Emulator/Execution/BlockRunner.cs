@@ -9,7 +9,7 @@ namespace RawDiffusion.Cuda.Emulator.Execution;
 /// Executes thread blocks, one after the other: warps take turns between barriers; within a warp the group of lanes at the
 /// basic block that comes first in <see cref="Decoding.BlockOrder"/> runs until it reaches another group's.
 /// </summary>
-internal sealed unsafe class BlockRunner : IDisposable
+internal sealed unsafe partial class BlockRunner : IDisposable
 {
     private const long Quantum = 1 << 16;
     private readonly Warp[] warps;
@@ -60,126 +60,6 @@ internal sealed unsafe class BlockRunner : IDisposable
         NativeMemory.AlignedFree(arena);
         SharedRaces.Dispose();
         Counters.Dispose();
-    }
-
-    /// <summary>Gets ready for the blocks of a launch.</summary>
-    public void Prepare(LaunchContext launch)
-    {
-        Launch = launch;
-        kernel = launch.Kernel;
-        var geometry = launch.Geometry;
-        threadCount = (int)geometry.Block.Count;
-        warpCount = (threadCount + Warp.Size - 1) / Warp.Size;
-        SharedBytes = launch.SharedBytes;
-        LocalBytes = kernel.LocalBytes;
-        CheckUndefined = launch.Options.CheckUndefined;
-        CheckSharedRaces = launch.Options.CheckSharedRaces;
-        Counters.Reset(kernel);
-
-        long perWarp = Round(kernel.RegisterBytes) + Round((long)LocalBytes * Warp.Size);
-        long needed = Round(kernel.ConstantBytes) + Round(SharedBytes) + perWarp * warpCount + 64;
-        if (needed > arenaBytes)
-        {
-            NativeMemory.AlignedFree(arena);
-            arena = (byte*)NativeMemory.AlignedAlloc((nuint)needed, 64);
-            arenaBytes = needed;
-        }
-
-        constants = arena + Round(kernel.ConstantBytes);
-        Shared = constants;
-        byte* next = Shared + Round(SharedBytes);
-        for (int i = 0; i < warpCount; i++)
-        {
-            warps[i].Registers = next;
-            warps[i].Constants = constants;
-            warps[i].Local = next + Round(kernel.RegisterBytes);
-            NativeMemory.Clear(next, (nuint)kernel.RegisterBytes);
-            next += perWarp;
-        }
-
-        FillConstants();
-        FillThreadSpecials();
-    }
-
-    private static long Round(long bytes) => (bytes + 63) & ~63L;
-
-    private void FillConstants()
-    {
-        foreach (var (offset, value, width) in kernel.Constants)
-        {
-            Broadcast(offset, value, width);
-        }
-
-        foreach (var (offset, from, bytes, signed, width) in kernel.ParameterSlots)
-        {
-            long value = 0;
-            for (int i = 0; i < bytes; i++)
-            {
-                value |= (long)Launch.Arguments[from + i] << (8 * i);
-            }
-
-            Broadcast(offset, signed ? value << (64 - 8 * bytes) >> (64 - 8 * bytes) : value, width);
-        }
-
-        var geometry = Launch.Geometry;
-        foreach (var (offset, special) in kernel.LaunchSpecials)
-        {
-            long? value = special switch
-            {
-                LaunchSpecial.GridX => geometry.Grid.X,
-                LaunchSpecial.GridY => geometry.Grid.Y,
-                LaunchSpecial.GridZ => geometry.Grid.Z,
-                LaunchSpecial.ThreadsX => geometry.Block.X,
-                LaunchSpecial.ThreadsY => geometry.Block.Y,
-                LaunchSpecial.ThreadsZ => geometry.Block.Z,
-                LaunchSpecial.DynamicSharedBytes => geometry.SharedBytes,
-                LaunchSpecial.TotalSharedBytes => SharedBytes,
-                LaunchSpecial.MultiprocessorCount => Launch.Multiprocessors,
-                _ => null,
-            };
-            if (value is not null)
-            {
-                Broadcast(offset, value.Value, 4);
-            }
-        }
-    }
-
-    private void Broadcast(int offset, long value, int width)
-    {
-        if (width == 8)
-        {
-            new Span<long>(constants + offset, Warp.Size).Fill(value);
-        }
-        else
-        {
-            new Span<int>(constants + offset, width == 4 ? Warp.Size : 1).Fill((int)value);
-        }
-    }
-
-    private void FillThreadSpecials()
-    {
-        var block = Launch.Geometry.Block;
-        foreach (var (offset, special) in kernel.ThreadSpecials)
-        {
-            for (int thread = 0; thread < warpCount * Warp.Size; thread++)
-            {
-                int lane = thread % Warp.Size;
-                uint bit = 1u << lane;
-                ((uint*)(warps[thread / Warp.Size].Registers + offset))[lane] = special switch
-                {
-                    ThreadSpecial.X => (uint)(thread % block.X),
-                    ThreadSpecial.Y => (uint)(thread / block.X % block.Y),
-                    ThreadSpecial.Z => (uint)(thread / block.X / block.Y),
-                    ThreadSpecial.Lane => (uint)lane,
-                    ThreadSpecial.Warp => (uint)(thread / Warp.Size),
-                    ThreadSpecial.MaskEqual => bit,
-                    ThreadSpecial.MaskLess => bit - 1,
-                    ThreadSpecial.MaskLessEqual => (bit - 1) | bit,
-                    ThreadSpecial.MaskGreater => ~((bit - 1) | bit),
-                    _ => ~(bit - 1),
-                };
-            }
-        }
     }
 
     /// <summary>Runs one block to its end.</summary>
