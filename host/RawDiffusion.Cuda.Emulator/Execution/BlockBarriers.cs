@@ -23,7 +23,7 @@ internal static unsafe class BlockBarriers
     private const int Passed = -1;
 
     /// <summary>Lanes arrive at a barrier; true where they wait.</summary>
-    public static bool Arrive(BlockRunner block, Warp warp, Operation* op, uint lanes, uint group, int resume)
+    public static bool Arrive(BlockRunner block, Warp warp, Operation* op, uint lanes, int resume)
     {
         int first = BitOperations.TrailingZeroCount(lanes);
         int barrier = ((int*)warp.At(op->A))[first];
@@ -31,14 +31,6 @@ internal static unsafe class BlockBarriers
         {
             warp.Report(FindingKind.Barrier, op, first, 0, $"barrier {barrier} does not exist: a block has barriers 0 to 15");
             return false;
-        }
-
-        if (lanes != warp.Live && op->Y != 0)
-        {
-            int missing = BitOperations.TrailingZeroCount(warp.Live & ~lanes);
-            warp.Report(FindingKind.Barrier, op, first, 0,
-                $"only {BitOperations.PopCount(lanes)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach the barrier together, thread "
-                + $"{block.ThreadName(warp.Index * Warp.Size + missing)} is not among them: move the barrier out of the divergent code");
         }
 
         bool waits = (BarrierKind)op->X != BarrierKind.Arrive;
@@ -122,6 +114,7 @@ internal static unsafe class BlockBarriers
         block.SharedRaces.Barrier(arrivedWarps, waitingWarps);
         foreach (var warp in warps)
         {
+            CheckAligned(block, warp, barrier);
             for (int i = warp.Waiting.Count - 1; i >= 0; i--)
             {
                 var (number, resume, mask, operation) = warp.Waiting[i];
@@ -147,6 +140,34 @@ internal static unsafe class BlockBarriers
         }
 
         return true;
+    }
+
+    /// <summary>
+    /// Reports a warp whose threads reached an aligned barrier at different instructions or not all. That they came one group
+    /// after the other is no fault: which lanes meet before the barrier is the assembler's choice.
+    /// </summary>
+    private static void CheckAligned(BlockRunner block, Warp warp, int barrier)
+    {
+        uint lanes = 0;
+        int first = -1;
+        bool apart = false;
+        foreach (var (number, _, mask, operation) in warp.Waiting)
+        {
+            if (number == barrier)
+            {
+                apart |= first >= 0 && operation != first;
+                first = first < 0 ? operation : first;
+                lanes |= mask;
+            }
+        }
+
+        if (first >= 0 && (block.Launch.Kernel.Operations + first)->Y != 0 && (apart || (warp.Live & ~lanes) != 0))
+        {
+            block.Report(FindingKind.Barrier, first, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(lanes), 0, apart
+                ? "threads of one warp reach the barrier at different instructions: move the barrier out of the divergent code"
+                : $"only {BitOperations.PopCount(lanes)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach the barrier, thread "
+                    + $"{block.ThreadName(warp.Index * Warp.Size + BitOperations.TrailingZeroCount(warp.Live & ~lanes))} is not among them: move the barrier out of the divergent code");
+        }
     }
 
     private static void WriteReduction(Warp warp, Operation* op, uint mask, bool and, bool or, int population)
