@@ -111,10 +111,15 @@ __device__ __forceinline__ void settle(element* tile) {
     }
 }
 
-// Zeros the channels beyond HEAD of Rows rows: nothing is copied there, and products run over them.
+// Zeros the channels beyond HEAD of Rows rows: nothing is copied there, and products run over them. 16 bytes at once where
+// they are aligned, neighbouring lanes in neighbouring rows, which start in different banks.
 template <int Rows, int Across = head_pad - HEAD>
 __device__ __forceinline__ void pad(element* tiles) {
-    if constexpr (Across > 0) {
+    constexpr int unit = 16 / (int)sizeof(element);
+    if constexpr (Across > 0 && HEAD % unit == 0) {
+        for (u32 i = threadIdx.x; i < Rows * (Across / unit); i += threads)
+            *(uint4*)(tiles + i % Rows * pitch + HEAD + i / Rows * unit) = make_uint4(0, 0, 0, 0);
+    } else if constexpr (Across > 0) {
         for (u32 i = threadIdx.x; i < Rows * Across; i += threads) tiles[i / Across * pitch + HEAD + i % Across] = from_float<element>(0.f);
     }
 }

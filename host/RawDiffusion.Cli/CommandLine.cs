@@ -62,6 +62,7 @@ internal static class CommandLine
             Import.Create(terminal),
             Bench.Create(terminal),
             Profile.Create(terminal),
+            Verbs.Check.Create(terminal),
             Doctor.Create(terminal),
         };
         HelpOption help = root.Options.OfType<HelpOption>().Single();

@@ -73,6 +73,9 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     /// <summary>Counters summed by kernel name.</summary>
     public IReadOnlyDictionary<string, KernelCounters> Kernels => kernels;
 
+    /// <summary>Forgets the findings so far.</summary>
+    public void ForgetFindings() => findings.Clear();
+
     /// <summary>Forgets the counters so far.</summary>
     public void ResetCounters()
     {

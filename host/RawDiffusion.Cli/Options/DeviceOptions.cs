@@ -52,8 +52,8 @@ internal sealed class DeviceOptions
 
     private static CudaDevice OpenGpu(Precision format) => new(NvidiaDriver.Open(), new KernelCompiler(), format);
 
-    // Of minimum capability: an older GPU is no reason to fail where nobody asked for it.
-    private static bool HasGpu()
+    /// <summary>Whether there is a GPU that this can use: an older one is no reason to fail where nobody asked for it.</summary>
+    internal static bool HasGpu()
     {
         try
         {

@@ -8,10 +8,11 @@ internal static class TextTable
     /// <param name="headers">Column headers; columns after the first <paramref name="leftAligned"/> are aligned to the right.</param>
     /// <param name="leftAligned">Number of columns of text.</param>
     /// <param name="rows">Cells.</param>
-    public static void Write(TextWriter to, string[] headers, int leftAligned, IReadOnlyList<string[]> rows)
+    /// <param name="textAtEnd">Whether the last column is text as well.</param>
+    public static void Write(TextWriter to, string[] headers, int leftAligned, IReadOnlyList<string[]> rows, bool textAtEnd = false)
     {
         int[] widths = [.. headers.Select((header, i) => rows.Select(r => r[i].Length).Append(header.Length).Max())];
         foreach (string[] row in rows.Prepend(headers))
-            to.WriteLine(string.Join("  ", row.Select((cell, i) => i < leftAligned ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]))).TrimEnd());
+            to.WriteLine(string.Join("  ", row.Select((cell, i) => i < leftAligned || (textAtEnd && i == row.Length - 1) ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]))).TrimEnd());
     }
 }

@@ -23,7 +23,7 @@ internal static unsafe class BlockBarriers
     private const int Passed = -1;
 
     /// <summary>Lanes arrive at a barrier; true where they wait.</summary>
-    public static bool Arrive(BlockRunner block, Warp warp, Operation* op, uint lanes, uint group, int resume)
+    public static bool Arrive(BlockRunner block, Warp warp, Operation* op, uint lanes, int resume)
     {
         int first = BitOperations.TrailingZeroCount(lanes);
         int barrier = ((int*)warp.At(op->A))[first];
@@ -111,14 +111,10 @@ internal static unsafe class BlockBarriers
                 $"{threads - live} of the block's {threads} threads exited before the barrier, which hardware does not promise to survive: let them run to the barrier");
         }
 
-        foreach (var warp in warps)
-        {
-            RequireOneInstruction(block, warp, barrier);
-        }
-
         block.SharedRaces.Barrier(arrivedWarps, waitingWarps);
         foreach (var warp in warps)
         {
+            CheckAligned(block, warp, barrier);
             for (int i = warp.Waiting.Count - 1; i >= 0; i--)
             {
                 var (number, resume, mask, operation) = warp.Waiting[i];
@@ -147,27 +143,30 @@ internal static unsafe class BlockBarriers
     }
 
     /// <summary>
-    /// The threads of a warp must execute the same bar.sync. They may come to it one group after the other: where groups
-    /// meet again is up to the assembler, and PTX does not say.
+    /// Reports a warp whose threads reached an aligned barrier at different instructions or not all. That they came one group
+    /// after the other is no fault: which lanes meet before the barrier is the assembler's choice.
     /// </summary>
-    private static void RequireOneInstruction(BlockRunner block, Warp warp, int barrier)
+    private static void CheckAligned(BlockRunner block, Warp warp, int barrier)
     {
+        uint lanes = 0;
         int first = -1;
+        bool apart = false;
         foreach (var (number, _, mask, operation) in warp.Waiting)
         {
-            if (number != barrier || (block.Launch.Kernel.Operations + operation)->Y == 0)
+            if (number == barrier)
             {
-                continue;
+                apart |= first >= 0 && operation != first;
+                first = first < 0 ? operation : first;
+                lanes |= mask;
             }
+        }
 
-            if (first >= 0 && first != operation)
-            {
-                block.Report(FindingKind.Barrier, operation, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(mask), 0,
-                    $"only {BitOperations.PopCount(mask)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach this barrier, the others wait at "
-                    + $"{block.Launch.Kernel.Locations[first]}: move the barrier out of the divergent code");
-            }
-
-            first = operation;
+        if (first >= 0 && (block.Launch.Kernel.Operations + first)->Y != 0 && (apart || (warp.Live & ~lanes) != 0))
+        {
+            block.Report(FindingKind.Barrier, first, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(lanes), 0, apart
+                ? "threads of one warp reach the barrier at different instructions: move the barrier out of the divergent code"
+                : $"only {BitOperations.PopCount(lanes)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach the barrier, thread "
+                    + $"{block.ThreadName(warp.Index * Warp.Size + BitOperations.TrailingZeroCount(warp.Live & ~lanes))} is not among them: move the barrier out of the divergent code");
         }
     }
 

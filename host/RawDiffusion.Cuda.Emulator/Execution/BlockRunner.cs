@@ -203,7 +203,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
                 {
                     Counters.Barriers++;
                     Operation* operation = kernel.Operations + current->ExitIndex;
-                    bool waits = BlockBarriers.Arrive(this, warp, operation, taken, mask, block);
+                    bool waits = BlockBarriers.Arrive(this, warp, operation, taken, block);
                     mask &= waits ? ~taken : uint.MaxValue;
                     if (mask != 0 && waits)
                     {

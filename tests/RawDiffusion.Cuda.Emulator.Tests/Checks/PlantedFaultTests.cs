@@ -223,6 +223,9 @@ public class PlantedFaultTests
             """;
 
         Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "16"), ("OTHER", "")).Select(f => f.Kind), Does.Contain(FindingKind.Barrier));
+        Assert.That(
+            Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "16"), ("OTHER", "asm volatile(\"bar.sync 0;\")")).Select(f => f.Details),
+            Has.Some.Contains("different instructions"));
         Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "32"), ("OTHER", "")).Select(f => f.Kind), Does.Contain(FindingKind.Barrier));
         Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "32"), ("OTHER", "__syncthreads()")), Is.Empty);
     }

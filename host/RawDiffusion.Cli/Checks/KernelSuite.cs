@@ -1,0 +1,96 @@
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Checks;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Emulator;
+
+namespace RawDiffusion.Cli.Checks;
+
+/// <summary>Runs all cases in all precisions, and gathers what is known of each kernel variant.</summary>
+/// <param name="emulated">Whether the emulator executes the kernels and watches them; else a GPU does.</param>
+/// <param name="precisions">Storage and operands to check.</param>
+internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precisions)
+{
+    private readonly Lock gate = new();
+    private readonly KernelCompiler compiler = new();
+    private readonly Dictionary<KernelVariant, VariantReport> reports = [];
+
+    /// <summary>Each variant that ran, by name.</summary>
+    public IEnumerable<VariantReport> Reports => reports.Values.OrderBy(r => r.Variant.ToString(), StringComparer.Ordinal);
+
+    /// <summary>What the emulator found, and cases that failed altogether.</summary>
+    public List<string> Findings { get; } = [];
+
+    /// <summary>The device, for people.</summary>
+    public string Description { get; private set; } = "";
+
+    /// <summary>Runs cases; on the emulator side by side, each worker with devices of its own.</summary>
+    public void Run(IReadOnlyList<KernelCase> cases, int threads, Action caseDone, CancellationToken cancellation)
+    {
+        var options = new ParallelOptions { MaxDegreeOfParallelism = emulated ? threads : 1, CancellationToken = cancellation };
+        Parallel.ForEach(cases, options, () => precisions.Select(Open).ToArray(), (kernelCase, _, devices) =>
+        {
+            var prepared = new PreparedCase(kernelCase);
+            foreach ((CudaDevice device, EmulatedDriver? emulator) in devices) Run(device, emulator, prepared);
+            caseDone();
+            return devices;
+        }, devices =>
+        {
+            foreach ((CudaDevice device, _) in devices) device.Dispose();
+        });
+    }
+
+    /// <summary>Compiles each variant for architectures and reads what it needs there.</summary>
+    public void ReadResources(IReadOnlyList<int> architectures, Action variantDone, CancellationToken cancellation) =>
+        Parallel.ForEach(reports.Values, new ParallelOptions { CancellationToken = cancellation }, report =>
+        {
+            foreach (int architecture in architectures)
+            {
+                var cubin = new CubinInfo(compiler.Compile(report.Variant, $"sm_{architecture}"));
+                KernelResources kernel = cubin.Kernels.Single(k => k.Name == report.Variant.Kernel);
+                report.Resources.Add(new(architecture, kernel,
+                    Occupancy.Of(kernel, (int)report.Geometry.Block.Count, report.Geometry.SharedBytes, architecture)));
+            }
+            variantDone();
+        });
+
+    private (CudaDevice Device, EmulatedDriver? Emulator) Open(Precision precision)
+    {
+        EmulatedDriver? emulator = emulated ? new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true }) : null;
+        var device = new CudaDevice(emulator ?? (ICudaDriver)NvidiaDriver.Open(), compiler, precision, specialize: false);
+        lock (gate) Description = emulator is null ? device.Description : "the emulator";
+        return (device, emulator);
+    }
+
+    private void Run(CudaDevice device, EmulatedDriver? emulator, PreparedCase prepared)
+    {
+        emulator?.ResetCounters();
+        try
+        {
+            CaseResult result = KernelCheck.Run(device, prepared);
+            lock (gate)
+            {
+                for (int i = 0; i < result.Launches.Count; i++)
+                {
+                    (KernelVariant variant, LaunchGeometry geometry) = result.Launches[i];
+                    if (!reports.TryGetValue(variant, out VariantReport? report)) reports.Add(variant, report = new VariantReport(variant));
+                    // Inputs and outputs are copied by activate_forward, which is not what the case is about.
+                    bool subject = variant.Kernel != "activate_forward" || prepared.Case.Operator is Engine.Operators.Activate;
+                    report.Add(result, subject, geometry, emulator?.Launches[i]);
+                }
+                if (!result.IsClose)
+                    Findings.Add($"{prepared.Case} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is {result.Tolerance:g3}");
+            }
+        }
+        catch (Exception e) when (e is CudaException or KernelCompileException or Engine.GraphException)
+        {
+            lock (gate) Findings.Add($"{prepared.Case} in {device.Precision}: {e.Message}");
+        }
+        if (emulator is null) return;
+        lock (gate)
+        {
+            foreach (Cuda.Emulator.Checks.Finding finding in emulator.Findings) Findings.Add($"{prepared.Case} in {device.Precision}: {finding}");
+        }
+        emulator.ForgetFindings();
+    }
+}
