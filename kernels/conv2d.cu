@@ -75,12 +75,14 @@ struct WeightStream {
     }
 };
 
-// Adds the products of chunk c. With More the next chunk is fetched meanwhile, and deposited among the products of the last
-// row of taps: the two are one basic block, in which the compiler mixes the work of tensor cores and other units.
+// Adds the products of chunk c. With More the next chunk is fetched meanwhile, and deposited among the products of all rows
+// of taps but the first: each row is one basic block, in which the compiler mixes the work of tensor cores and other units.
+// All of the chunk in one row would take more registers than there are.
 // rows, columns: where this lane reads in the first patch and in a slot.
 template <bool More, int Kernel, typename P>
 __device__ __forceinline__ void multiply(Tile& tile, P& patch, WeightStream<Kernel>& stream, int c, u32 shared, u32 rows, u32 columns,
     const float* scale, const float* shift) {
+    constexpr bool spread = Tile::unroll && Kernel > 1;
     const u32 patch_rows = rows + (c & 1) * P::bytes;
 #pragma unroll(Tile::unroll ? Kernel : 1)
     for (int ky = 0; ky < Kernel; ky++) {
@@ -93,8 +95,10 @@ __device__ __forceinline__ void multiply(Tile& tile, P& patch, WeightStream<Kern
                 tile.step(
                     [&](int i) { return patch_rows + P::row_offset(i * Tile::row_step) + P::tap_offset(ky, kx) + k * Tile::depth * 16; },
                     [&](int j) { return stage_columns + (kx * TILE_O + j * Tile::column_step) * pitch + k * Tile::depth * 16; });
+        if (More && spread && ky > 0)
+            patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk, ky - 1, Kernel - 1);
     }
-    if constexpr (More) patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
+    if constexpr (More && !spread) patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
 }
 
 // Adds the convolution of `patch` with `weight` to the tile's sums. `shared` holds two patches, then the slots.
@@ -121,7 +125,7 @@ __device__ __forceinline__ void contract(Tile& tile, P& patch, const u8* weight,
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(threads, 1) conv2d_forward(
+extern "C" __global__ void __launch_bounds__(threads, threads <= 128 ? 2 : 1) conv2d_forward(
     const X_T* __restrict__ x, const X2_T* __restrict__ x2, const float* __restrict__ affine, const u8* __restrict__ weight,
     const float* __restrict__ bias, const float* __restrict__ embedding, const RESIDUAL_T* __restrict__ residual, Y_T* __restrict__ y,
 #if SKIP

@@ -129,8 +129,8 @@ struct Patch {
         }
     }
 
-    // Writes the chunk, `scale` and `shift` being those of its first channel in shared memory.
-    __device__ __forceinline__ void deposit(u32 patch, const float* scale, const float* shift) const {
+    // Writes one of `parts` parts of the chunk, `scale` and `shift` being those of its first channel in shared memory.
+    __device__ __forceinline__ void deposit(u32 patch, const float* scale, const float* shift, int part = 0, int parts = 1) const {
         float a[elements], b[elements];
         if constexpr (Affine) {
             load<float, elements>(scale + unit() * elements, a);
@@ -138,6 +138,7 @@ struct Patch {
         }
 #pragma unroll
         for (int i = 0; i < per_thread; i++) {
+            if (i * parts / per_thread != part) continue;
             int p = (threadIdx.x + i * Threads) / Units;
             u32 packed[4];
             if constexpr (as_is) {

@@ -51,9 +51,11 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
     /// </summary>
     public int Registers(ConvShape shape)
     {
-        int staged = Ceiling(PatchPixels(shape.Kernel, shape.Stride) * Units, Threads);
-        return Pixels * Columns * WarpsK / Threads + staged * (1 + 16 / shape.ElementBytes * shape.InputBytes / 4);
+        return Pixels * Columns * WarpsK / Threads + Staged(shape) * (1 + 16 / shape.ElementBytes * shape.InputBytes / 4);
     }
+
+    /// <summary>Units of a chunk's patch that a thread loads.</summary>
+    public int Staged(ConvShape shape) => Ceiling(PatchPixels(shape.Kernel, shape.Stride) * Units, Threads);
 
     /// <summary>Tiles of an image.</summary>
     public int Tiles(ConvShape shape) => Ceiling(shape.OutHeight, Height) * Ceiling(shape.OutWidth, Width);
@@ -106,6 +108,8 @@ internal static class ConvTiling
 
     // Of what the busiest unit leaves idle, the part that the others cannot use: they wait for each other now and then.
     private const double Contention = 0.3;
+
+    private const double SpillFactor = 1.5;
 
     // Beside about 140 others a thread has room for so many; more would be spilled.
     private const int MaxRegisters = 110;
@@ -172,7 +176,9 @@ internal static class ConvTiling
         double registers = 140 + tile.Registers(shape);
         double resident = Math.Max(1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
         double most = Math.Ceiling(blocks / device.Multiprocessors);
-        return Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);
+        // The compiler was seen to spill what more than six units need while they are normalised.
+        double spills = shape.Affine && tile.Staged(shape) > 6 ? SpillFactor : 1;
+        return spills * Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);
     }
 
     // Multiplications and additions of a multiprocessor in a cycle. Tensor cores: 16 bits at the rate of mma.sync, half of it
