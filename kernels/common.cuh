@@ -133,6 +133,30 @@ __device__ __forceinline__ void store(T* p, const float (&y)[Count]) {
     }
 }
 
+// As store, to global memory, for a vector that is stored several times: of several plain stores of the same registers the
+// compiler makes single words.
+template <typename T, int Count>
+__device__ __forceinline__ void store_copy(T* p, const float (&y)[Count]) {
+    constexpr int bytes = Count * (int)sizeof(T);
+    if constexpr (bytes > 16) {
+        constexpr int half_count = Count / 2;
+        float a[half_count], b[half_count];
+#pragma unroll
+        for (int i = 0; i < half_count; i++) a[i] = y[i], b[i] = y[half_count + i];
+        store_copy<T, half_count>(p, a);
+        store_copy<T, half_count>(p + half_count, b);
+    } else if constexpr (bytes >= 8) {
+        alignas(16) T x[Count];
+#pragma unroll
+        for (int i = 0; i < Count; i++) x[i] = from_float<T>(y[i]);
+        const u32* w = (const u32*)x;
+        u64 address = __cvta_generic_to_global(p);
+        if constexpr (bytes == 16)
+            asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+        else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(address), "r"(w[0]), "r"(w[1]) : "memory");
+    } else store<T, Count>(p, y);
+}
+
 // ---- activations ------------------------------------------------------------------------------------------------
 
 // Numbers of the host's enum Activation.

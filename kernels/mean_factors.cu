@@ -48,7 +48,7 @@ extern "C" __global__ void mean_factors_grad_input(const DY_T* __restrict__ dy, 
         float weight = weights[r], part[VECTOR];
 #pragma unroll
         for (int k = 0; k < VECTOR; k++) part[k] = weight * v[k];
-        store<DX_T, VECTOR>(dx + (size_t)r * SIZE + at, part);
+        store_copy<DX_T, VECTOR>(dx + (size_t)r * SIZE + at, part);
     }
 }
 #endif

@@ -23,7 +23,7 @@ extern "C" __global__ void repeat_factors_forward(const X_T* __restrict__ x, con
 #pragma unroll
         for (int k = 0; k < VECTOR; k++) sum[k] = v[k];
 #endif
-        store<Y_T, VECTOR>(y + (size_t)r * SIZE + at, sum);
+        store_copy<Y_T, VECTOR>(y + (size_t)r * SIZE + at, sum);
     }
 }
 #endif

@@ -12,10 +12,10 @@ extern "C" __global__ void upsample_nearest_forward(const X_T* __restrict__ x, Y
     int pixel = i / C, c = i - pixel * C;
     int row = pixel / W, column = pixel - row * W;
     Y_T* p = y + ((size_t)row * 4 * W + 2 * column) * C + c;
-    store<Y_T, VECTOR>(p, v);
-    store<Y_T, VECTOR>(p + C, v);
-    store<Y_T, VECTOR>(p + (size_t)2 * W * C, v);
-    store<Y_T, VECTOR>(p + (size_t)2 * W * C + C, v);
+    store_copy<Y_T, VECTOR>(p, v);
+    store_copy<Y_T, VECTOR>(p + C, v);
+    store_copy<Y_T, VECTOR>(p + (size_t)2 * W * C, v);
+    store_copy<Y_T, VECTOR>(p + (size_t)2 * W * C + C, v);
 }
 #endif
 

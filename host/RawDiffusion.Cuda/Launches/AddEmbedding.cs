@@ -15,7 +15,7 @@ internal sealed class AddEmbeddingLaunch : OperatorLaunch<AddEmbedding>
             .Type("X_T", x).Type("E_T", e).Type("Y_T", y)
             .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output)
             .Extent("COUNT", count).Extent("PIXELS", shape[1] * shape[2]).Extent("C", shape[3])
-            .LaunchElementwise(count, Elementwise.Vector(shape[3], x, e, y));
+            .LaunchElementwise(count, Elementwise.Vector(shape[3], x, y));
     }
 }
 

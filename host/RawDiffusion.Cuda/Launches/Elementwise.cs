@@ -9,14 +9,14 @@ internal static class Elementwise
     public const int Block = 256;
 
     /// <summary>
-    /// Elements of one thread: as many as divide the extent that vectors lie in, at most 16 bytes of the narrowest storage,
-    /// which is the widest access there is.
+    /// Elements of one thread: as many as divide the extent that vectors lie in, at most 16 bytes of the widest storage, so
+    /// that lanes side by side touch whole sectors.
     /// </summary>
     public static int Vector(int extent, params ReadOnlySpan<Storage> storages)
     {
-        int width = 4;
+        int width = 8;
         foreach (Storage storage in storages)
-            if (StoragePolicy.ElementBytes(storage) == 2) width = 8;
+            if (StoragePolicy.ElementBytes(storage) == 4) width = 4;
         while (extent % width != 0) width /= 2;
         return width;
     }

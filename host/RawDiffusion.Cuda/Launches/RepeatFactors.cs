@@ -18,6 +18,6 @@ internal sealed class RepeatFactorsLaunch : OperatorLaunch<RepeatFactors>
             .Type("X_T", x).Type("E_T", e).Type("Y_T", y).Define("EMBEDDING", embedding is not null)
             .Read(input).Read(context.UploadStarts(op.Groups)).Read(embedding).Write(node.Output)
             .Extent("COUNT", count).Extent("SIZE", size).Extent("C", channels)
-            .LaunchElementwise(count, Elementwise.Vector(channels, x, e, y));
+            .LaunchElementwise(count, Elementwise.Vector(channels, x, y));
     }
 }
