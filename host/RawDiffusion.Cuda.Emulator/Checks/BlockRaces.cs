@@ -25,19 +25,22 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
 
     public bool AnyReleased { get; private set; }
 
-    /// <summary>An atomic operation of a block; a fence that came before it makes it a release.</summary>
-    public void Atomic(long block, bool fenced)
+    /// <summary>
+    /// Before an atomic operation of a block, which releases where a fence came first. Other blocks run meanwhile: whoever
+    /// sees the operation's result must find the release older than its own acquisition.
+    /// </summary>
+    public void Release(long block)
     {
-        if (enabled)
-        {
-            long now = Interlocked.Increment(ref sequence);
-            acquired[block] = now;
-            if (fenced)
-            {
-                AnyReleased = true;
-                Volatile.Write(ref released[block], now);
-            }
-        }
+        // The first release counts: a later one would make those that acquired in between look too early.
+        if (!enabled || released[block] != 0) return;
+        Volatile.Write(ref released[block], Interlocked.Increment(ref sequence));
+        AnyReleased = true;
+    }
+
+    /// <summary>After an atomic operation of a block.</summary>
+    public void Acquire(long block)
+    {
+        if (enabled) acquired[block] = Interlocked.Increment(ref sequence);
     }
 
     /// <summary>Notes a read; false where it races. Bytes must not cross an allocation's end.</summary>

@@ -322,8 +322,14 @@ internal sealed unsafe partial class BlockRunner : IDisposable
     /// <summary>membar.gl or stronger by a thread of this block.</summary>
     public void Fence() => fenced = true;
 
-    /// <summary>An atomic operation on global memory by threads of this block.</summary>
-    public void GlobalAtomic() => Launch.Races.Atomic(BlockNumber, fenced);
+    /// <summary>Before an atomic operation on global memory by threads of this block.</summary>
+    public void BeforeGlobalAtomic()
+    {
+        if (fenced) Launch.Races.Release(BlockNumber);
+    }
+
+    /// <summary>After it.</summary>
+    public void AfterGlobalAtomic() => Launch.Races.Acquire(BlockNumber);
 
     public void Report(FindingKind kind, int operation, int thread, ulong address, string details)
     {

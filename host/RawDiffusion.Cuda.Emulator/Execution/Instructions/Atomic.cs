@@ -46,6 +46,11 @@ internal static unsafe class AtomicInstructions
         counts[RunCounters.Bytes] += (long)BitOperations.PopCount(mask) * op->X;
         counts[RunCounters.Transactions] += BitOperations.PopCount(mask);
         bool global = false;
+        if ((op->Z & Shared) == 0)
+        {
+            warp.Block.BeforeGlobalAtomic();
+        }
+
         for (uint m = mask; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
@@ -83,7 +88,7 @@ internal static unsafe class AtomicInstructions
 
         if (global)
         {
-            warp.Block.GlobalAtomic();
+            warp.Block.AfterGlobalAtomic();
         }
     }
 
