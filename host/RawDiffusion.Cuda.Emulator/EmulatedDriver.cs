@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Text;
 using RawDiffusion.Cuda.Driver;
@@ -251,7 +252,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
         };
         int count = (int)Math.Min(workers.Length, blocks);
         var used = workers.AsSpan(0, count).ToArray();
-        long next = -1;
+        long next = -1, stride = options.ScatterBlocks ? Stride(blocks) : 1;
         if (count == 1)
         {
             Work(used[0]);
@@ -271,9 +272,17 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
             worker.Prepare(launch);
             for (long block = Interlocked.Increment(ref next); block < blocks && !launch.Stopped; block = Interlocked.Increment(ref next))
             {
-                worker.Run(block);
+                worker.Run((long)((UInt128)block * (ulong)stride % (ulong)blocks));
             }
         }
+    }
+
+    // About the golden section of a count, and prime to it: multiples of it visit everything, neighbours late.
+    private static long Stride(long count)
+    {
+        long stride = Math.Max(1, (long)(0.618 * count));
+        while (BigInteger.GreatestCommonDivisor(stride, count) != 1) stride++;
+        return stride;
     }
 
     private void ThrowNew()

@@ -9,6 +9,12 @@ public sealed record EmulatorOptions
     /// <summary>Blocks that run at the same time; 0 for one per core.</summary>
     public int Threads { get; init; }
 
+    /// <summary>
+    /// Run blocks far from their order, as a device may: two images that share a counter by mistake, say, are not found
+    /// while all blocks of one come before all of the other.
+    /// </summary>
+    public bool ScatterBlocks { get; init; }
+
     /// <summary>Collect findings in <see cref="EmulatedDriver.Findings"/> instead of throwing at the launch that has them.</summary>
     public bool Collect { get; init; }
 

@@ -56,7 +56,7 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
 
     private (CudaDevice Device, EmulatedDriver? Emulator) Open(Precision precision)
     {
-        EmulatedDriver? emulator = emulated ? new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true }) : null;
+        EmulatedDriver? emulator = emulated ? new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true, ScatterBlocks = true }) : null;
         var device = new CudaDevice(emulator ?? (ICudaDriver)NvidiaDriver.Open(), compiler, precision, specialize: false);
         lock (gate) Description = emulator is null ? device.Description : "the emulator";
         return (device, emulator);
@@ -80,6 +80,8 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
                 }
                 if (!result.IsClose)
                     Findings.Add($"{prepared.Case} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is {result.Tolerance:g3}");
+                if (result.Shrinks > 0) Findings.Add($"{prepared.Case} in {device.Precision}: all in all {result.Shrinks:g3} too small: cut off where it should be rounded?");
+                if (!result.Repeats) Findings.Add($"{prepared.Case} in {device.Precision}: a second run gave other bits");
             }
         }
         catch (Exception e) when (e is CudaException or KernelCompileException or Engine.GraphException)

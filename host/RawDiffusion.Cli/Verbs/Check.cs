@@ -16,7 +16,7 @@ internal sealed class Check(Terminal terminal)
 
     private readonly Option<string> device = OptionOf.Choice("--device", "Where kernels run; auto: a GPU if there is one", "auto", "cuda", "emulated");
     private readonly Option<string> precision = OptionOf.Choice("--precision", "Which storage and operands to check", "all", "fp32", "tf32", "bf16", "fp16");
-    private readonly Option<string?> filter = OptionOf.Text("--operator", "NAME", "Only operators whose name holds this");
+    private readonly Option<string?> filter = OptionOf.Text("--operator", "NAME", "Only operators and graphs whose name holds this");
     private readonly Option<bool> fast = OptionOf.Flag("--no-resources", "Leave out registers, spills and occupancy, which need a compilation for each architecture");
     private readonly Option<int?> threads = OptionOf.Integer("--threads", "Cases at once on the emulator [default: one for each core]", 1, 1024);
     private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
@@ -38,9 +38,9 @@ internal sealed class Check(Terminal terminal)
         bool emulated = where == "emulated" || (where == "auto" && !DeviceOptions.HasGpu());
         string format = result.GetValue(precision)!;
         Precision[] precisions = format == "all" ? Enum.GetValues<Precision>() : [Enum.Parse<Precision>(format, ignoreCase: true)];
-        KernelCase[] cases = [.. KernelCases.All.Where(c => c.Operator.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))];
+        KernelCase[] cases = [.. KernelCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))];
         if (cases.Length == 0)
-            throw new UsageException($"--operator takes a part of an operator's name, found '{result.GetValue(filter)}'; there are: {string.Join(", ", KernelCases.All.Select(c => c.Operator.Name).Distinct().Order())}");
+            throw new UsageException($"--operator takes a part of a name, found '{result.GetValue(filter)}'; there are: {string.Join(", ", KernelCases.All.Select(c => c.Name).Distinct().Order())}");
 
         var suite = new KernelSuite(emulated, precisions);
         ProgressDisplay.Run(terminal, "checking", cases.Length, done =>

@@ -6,18 +6,21 @@ namespace RawDiffusion.Cuda.Emulator.Checks;
 /// <summary>
 /// Which blocks of the running launch touched which global memory, for each 8 bytes. Two blocks that touch the same byte,
 /// one of them writing, race unless the earlier one released (a fence, then an atomic operation on global memory, by any
-/// of its threads) before the later one acquired (its latest atomic operation): the "last block done" pattern.
+/// of its threads) before the later one acquired (an atomic operation, then a fence): the "last block done" pattern.
 /// </summary>
 /// <remarks>
-/// A tag is launch (28 bits), block (28 bits), which of the eight bytes (8 bits). Where several blocks write different
+/// A tag is late (1 bit), launch (27 bits), block (28 bits), which of the eight bytes (8 bits). Where several blocks write different
 /// bytes of the same eight, or several read, the block becomes <see cref="Several"/>; a conflict among those writers is
-/// not seen any more. What a block writes after its release counts as released. Atomic operations leave no tags.
+/// not seen any more. What a block writes after its release is late:
+/// nobody can acquire it. Atomic operations leave no tags.
 /// </remarks>
 internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
 {
     private const uint Several = (1 << 28) - 1;
-    private readonly ulong epoch = (ulong)(launch & 0xFFF_FFFF) << 36;
+    private const ulong Late = 1ul << 63;
+    private readonly ulong epoch = (ulong)(launch & 0x7FF_FFFF) << 36;
     private readonly long[] released = enabled ? new long[blocks] : [];
+    private readonly long[] observed = enabled ? new long[blocks] : [];
     private readonly long[] acquired = enabled ? new long[blocks] : [];
     private long sequence;
 
@@ -38,9 +41,15 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     }
 
     /// <summary>After an atomic operation of a block.</summary>
+    public void Observe(long block)
+    {
+        if (enabled) observed[block] = Interlocked.Increment(ref sequence);
+    }
+
+    /// <summary>At a fence of a block: what it observed before is acquired.</summary>
     public void Acquire(long block)
     {
-        if (enabled) acquired[block] = Interlocked.Increment(ref sequence);
+        if (enabled) acquired[block] = observed[block];
     }
 
     /// <summary>Notes a read; false where it races. Bytes must not cross an allocation's end.</summary>
@@ -54,8 +63,8 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
         while (bytes > 0)
         {
             ulong mask = Mask(skip, bytes);
-            ulong writer = *writers;
-            if ((writer ^ mine) >> 8 != 0 && (writer & mask) != 0 && (writer ^ mine) >> 36 == 0 && !Ordered(BlockOf(writer), block))
+            ulong stored = *writers, writer = stored & ~Late;
+            if ((writer ^ mine) >> 8 != 0 && (writer & mask) != 0 && (writer ^ mine) >> 36 == 0 && ((stored & Late) != 0 || !Ordered(BlockOf(writer), block)))
             {
                 clean = false;
             }
@@ -94,11 +103,12 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
         ulong* writers = allocation.Writers + (offset >> 3);
         ulong* readers = allocation.Readers + (offset >> 3);
         ulong mine = epoch | ((ulong)block << 8);
+        ulong late = released[block] != 0 ? Late : 0;
         int skip = (int)(offset & 7);
         while (bytes > 0)
         {
             ulong mask = Mask(skip, bytes);
-            ulong writer = *writers, reader = *readers;
+            ulong stored = *writers, writer = stored & ~Late, reader = *readers;
             if ((reader ^ mine) >> 8 != 0 && (reader & mask) != 0 && (reader ^ mine) >> 36 == 0 && !Ordered(BlockOf(reader), block))
             {
                 clean = false;
@@ -106,18 +116,18 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
 
             if ((writer ^ mine) >> 8 == 0)
             {
-                *writers = writer | mask;
+                *writers = stored | mask | late;
             }
             else if ((writer ^ mine) >> 36 != 0)
             {
-                *writers = mine | mask;
+                *writers = mine | mask | late;
                 fresh += (reader ^ mine) >> 36 != 0 ? 8 : 0;
             }
             else
             {
                 bool overlap = (writer & mask) != 0;
-                clean &= !overlap || BlockOf(writer) == Several || Ordered(BlockOf(writer), block);
-                *writers = overlap && BlockOf(writer) != Several ? mine | mask : epoch | ((ulong)Several << 8) | (writer & 0xFF) | mask;
+                clean &= !overlap || BlockOf(writer) == Several || ((stored & Late) == 0 && Ordered(BlockOf(writer), block));
+                *writers = overlap && BlockOf(writer) != Several ? mine | mask | late : epoch | ((ulong)Several << 8) | (writer & 0xFF) | mask;
             }
 
             bytes -= 8 - skip;

@@ -320,7 +320,11 @@ internal sealed unsafe partial class BlockRunner : IDisposable
     }
 
     /// <summary>membar.gl or stronger by a thread of this block.</summary>
-    public void Fence() => fenced = true;
+    public void Fence()
+    {
+        fenced = true;
+        Launch.Races.Acquire(BlockNumber);
+    }
 
     /// <summary>Before an atomic operation on global memory by threads of this block.</summary>
     public void BeforeGlobalAtomic()
@@ -329,7 +333,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
     }
 
     /// <summary>After it.</summary>
-    public void AfterGlobalAtomic() => Launch.Races.Acquire(BlockNumber);
+    public void AfterGlobalAtomic() => Launch.Races.Observe(BlockNumber);
 
     public void Report(FindingKind kind, int operation, int thread, ulong address, string details)
     {

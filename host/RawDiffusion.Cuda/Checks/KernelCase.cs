@@ -15,8 +15,13 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     /// <summary>A weight, which is float32 whatever the precision, also where it is not constant.</summary>
     public bool IsWeight { get; init; }
 
+    /// <summary>Elements that are zero, and one that is not a number, among the others: where kernels may not look away.</summary>
+    public bool HasCorners { get; init; }
+
     /// <summary>A step counter with this value, instead of random elements.</summary>
     public int? Step { get; init; }
+
+    internal DType DType => Step is null ? DType.F32 : DType.I32;
 
     /// <summary>Weights [O, .., I] scaled so that a product keeps the size of its input.</summary>
     public static CaseInput Weight(Shape shape) => new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true, IsWeight = true };
@@ -30,22 +35,41 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     internal Array64 Draw(Random random)
     {
         var array = new Array64(Shape);
-        // Numbers of 8 bits, which every storage and operand format holds as they are: what differs is then the kernel's doing.
-        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Round(Mean + Deviation * Normal(random));
+        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Element(i, Mean + Deviation * Normal(random));
         return array;
     }
 
     private static double Normal(Random random) =>
         Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
 
+    // Numbers of 8 bits, which every storage format holds as they are: what differs is then the kernel's doing. Weights are
+    // float32 in storage, and the kernel rounds them to operands.
+    private double Element(int i, double value) => HasCorners && i % 5 == 3 ? i == 3 ? double.NaN : 0 : IsWeight ? (float)value : Round(value);
+
     private static double Round(double value) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits((float)value) & 0xffff0000);
 }
 
-/// <summary>One operator with its attributes at one choice of shapes.</summary>
-/// <param name="Operator">What is applied.</param>
-/// <param name="Inputs">Its inputs by position, null where absent.</param>
-public sealed record KernelCase(Operator Operator, IReadOnlyList<CaseInput?> Inputs)
+/// <summary>Appends the nodes of a case to a graph.</summary>
+/// <param name="graph">Where.</param>
+/// <param name="inputs">The case's inputs by position, null where absent.</param>
+/// <returns>What is compared with the definitions.</returns>
+public delegate IReadOnlyList<Value> CaseBuilder(Graph graph, IReadOnlyList<Value?> inputs);
+
+/// <summary>One operator with its attributes at one choice of shapes, or a small graph of several.</summary>
+/// <param name="Name">The operator's name, or the graph's.</param>
+/// <param name="Inputs">Inputs by position, null where absent.</param>
+/// <param name="Build">Makes the nodes.</param>
+public sealed record KernelCase(string Name, IReadOnlyList<CaseInput?> Inputs, CaseBuilder Build)
 {
+    /// <summary>A case of one operator, which runs as it is.</summary>
+    /// <param name="op">What is applied.</param>
+    /// <param name="inputs">Its inputs by position, null where absent.</param>
+    public KernelCase(Operator op, IReadOnlyList<CaseInput?> inputs)
+        : this(op.Name, inputs, (graph, values) => [graph.Apply(op, [.. values])]) => Operator = op;
+
+    /// <summary>What is applied; null for a graph, which runs as all passes and launches over several nodes leave it.</summary>
+    public Operator? Operator { get; }
+
     /// <summary>Operator and shapes: <c>Conv2d [2, 5, 7, 33] [20, 3, 3, 33]</c>.</summary>
-    public override string ToString() => $"{Operator.Name} {string.Join(" ", Inputs.Select(i => i?.Shape.ToString() ?? "-"))}";
+    public override string ToString() => $"{Name} {string.Join(" ", Inputs.Select(i => i?.Shape.ToString() ?? "-"))}";
 }

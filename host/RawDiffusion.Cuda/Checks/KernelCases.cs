@@ -13,7 +13,7 @@ public static class KernelCases
     public static IReadOnlyList<KernelCase> All { get; } =
     [
         .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Factors(), .. Steps(),
-        .. TrainingCases.All(),
+        .. TrainingCases.All(), .. GraphCases.All(),
     ];
 
     private static IEnumerable<KernelCase> Convolutions()
@@ -55,12 +55,14 @@ public static class KernelCases
         foreach ((int n, int h, int w, int heads, int d) in ((int, int, int, int, int)[])
             [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128), (1, 16, 16, 2, 32), (0, 4, 4, 1, 16)])
             yield return new KernelCase(new Attention(heads), [new CaseInput([n, h, w, 3 * heads * d])]);
+        // Scores of hundreds: only powers relative to the largest of them are neither zero nor infinite.
+        yield return new KernelCase(new Attention(2), [new CaseInput([1, 3, 5, 96], 0, 8)]);
     }
 
     private static IEnumerable<KernelCase> Norms()
     {
         foreach ((int n, int h, int w, int c, int groups, double mean) in ((int, int, int, int, int, double)[])
-            [(2, 7, 9, 32, 16, 0), (1, 1, 1, 64, 16, 0), (2, 30, 31, 19, 19, 0), (1, 16, 16, 80, 16, 0), (3, 5, 5, 24, 1, 0), (0, 4, 4, 16, 16, 0)])
+            [(2, 7, 9, 32, 16, 0), (1, 1, 1, 64, 16, 0), (2, 30, 31, 19, 19, 0), (1, 16, 16, 80, 16, 0), (3, 5, 5, 24, 1, 0), (1, 2, 3, 1028, 4, 0), (0, 4, 4, 16, 16, 0)])
         {
             CaseInput x = new([n, h, w, c], mean), gamma = CaseInput.Constant([c], 1, 0.3), beta = CaseInput.Constant([c]), film = new([n, 2 * c]);
             yield return new KernelCase(new GroupNorm(groups, 1e-5f, Activation.Silu), [x, gamma, beta, film]);
@@ -72,6 +74,9 @@ public static class KernelCases
         }
         yield return new KernelCase(new BatchNorm(),
             [new CaseInput([2, 5, 7, 33]), CaseInput.Constant([33], 1, 0.3), CaseInput.Constant([33]), CaseInput.Constant([33]), CaseInput.Constant([33], 5, 0.5)]);
+        // A variance that epsilon counts against.
+        yield return new KernelCase(new BatchNorm(),
+            [new CaseInput([2, 5, 7, 16], 0, 0.01), CaseInput.Constant([16], 1, 0.3), CaseInput.Constant([16]), CaseInput.Constant([16], 0, 0.01), CaseInput.Constant([16], 1e-4, 1e-5)]);
     }
 
     private static IEnumerable<KernelCase> Products()
@@ -95,6 +100,7 @@ public static class KernelCases
             yield return new KernelCase(new UpsampleNearest(), [x]);
             yield return new KernelCase(new Concat(), [x, new CaseInput(shape.WithChannels(24))]);
         }
+        yield return new KernelCase(new Activate(Activation.Relu), [new CaseInput([2, 3, 5, 8]) { HasCorners = true }]);
         yield return new KernelCase(new Concat(), [new CaseInput([4, 128]), new CaseInput([4, 33])]);
     }
 
@@ -115,6 +121,13 @@ public static class KernelCases
             }
             yield return new KernelCase(new RepeatFactors(groups), [new CaseInput([groups.Trajectories, 33]), null]);
         }
+        // More than one chunk of channels, more than one group of outputs, the last ones cut.
+        foreach (int outputs in (int[])[5, 7])
+        {
+            CaseInput many = new([2, 5, 6, outputs]);
+            yield return new KernelCase(new DenoiseAverageStep(FactorGroups.Mean(2, 2), Activation.Silu, Clip: true),
+                [new CaseInput([4, 5, 6, 136]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many, new CaseInput([4, 2, 136]), CaseInput.Weight([outputs, 3, 3, 136]), CaseInput.Constant([outputs])]);
+        }
         // More than one tile of pixels, and no optional input.
         var one = FactorGroups.Mean(1, 2);
         yield return new KernelCase(new DenoiseAverageStep(one, Activation.None, Clip: false),
@@ -124,11 +137,16 @@ public static class KernelCases
     private static IEnumerable<KernelCase> Steps()
     {
         CaseInput x = new([2, 5, 7, 3]), table = CaseInput.Constant([6, 5]);
+        yield return new KernelCase(new DenoiseStep(Clip: true), [x with { HasCorners = true }, x, table, CaseInput.Counter(9), null]);
         yield return new KernelCase(new DenoiseStep(Clip: true), [x, x, table, CaseInput.Counter(3), x]);
         yield return new KernelCase(new DenoiseStep(Clip: false), [x, x, table, CaseInput.Counter(-1), null]);
         yield return new KernelCase(new TableRow(3), [CaseInput.Constant([5, 3, 7]), CaseInput.Counter(4)]);
+        foreach (int outside in (int[])[-1, 5])
+            yield return new KernelCase(new TableRow(1), [CaseInput.Constant([5, 3, 7]), CaseInput.Counter(outside)]);
         yield return new KernelCase(new NextStep(), [CaseInput.Counter(4)]);
         yield return new KernelCase(new TimestepEmbedding(65), [new CaseInput([9], 500, 200)]);
-        yield return new KernelCase(new RandomNormal([2, 5, 13, 3], 7, 3), [CaseInput.Counter(49)]);
+        // Every remainder of four; many numbers, so that small uniform ones are among them, whose logarithm is large.
+        foreach (Shape shape in (Shape[])[[2, 5, 13, 3], [1, 5, 7, 1], [13], [2, 64, 64, 3]])
+            yield return new KernelCase(new RandomNormal(shape, 7, 3), [CaseInput.Counter(49)]);
     }
 }

@@ -39,7 +39,7 @@ internal static class TrainingCases
     private static IEnumerable<KernelCase> Norms()
     {
         foreach ((int n, int h, int w, int c, int groups) in ((int, int, int, int, int)[])
-            [(2, 7, 9, 32, 16), (1, 1, 1, 64, 16), (2, 30, 31, 19, 19), (1, 16, 16, 80, 4), (3, 5, 5, 24, 1)])
+            [(2, 7, 9, 32, 16), (1, 1, 1, 64, 16), (2, 30, 31, 19, 19), (1, 16, 16, 80, 4), (3, 5, 5, 24, 1), (1, 2, 3, 1028, 4)])
         {
             CaseInput x = new([n, h, w, c]), affine = new([n, 2, c]), sums = new([n, 4, c]), vector = new([c]);
             foreach (Activation activation in (Activation[])[Activation.None, Activation.Silu])
@@ -57,6 +57,10 @@ internal static class TrainingCases
             yield return new KernelCase(new BatchNormRunning(RunningStatistic.Variance, 0.1f, 7), [vector, two]);
             yield return new KernelCase(new BatchNormGradAffine(), [x, statistics, x]);
             yield return new KernelCase(new BatchNormGradInput(), [x, vector, statistics, x, two]);
+            // A variance that epsilon counts against.
+            CaseInput small = new([2, c], 2e-4, 2e-5);
+            yield return new KernelCase(new BatchNormGradAffine(), [x, small, x]);
+            yield return new KernelCase(new BatchNormGradInput(), [x, vector, small, x, two]);
         }
     }
 
@@ -69,11 +73,12 @@ internal static class TrainingCases
             yield return new KernelCase(new ChannelSum(), [new CaseInput([m, i])]);
         }
         yield return new KernelCase(new ChannelSum(), [new CaseInput([2, 13, 17, 64])]);
+        yield return new KernelCase(new ChannelSum(), [new CaseInput([1, 31, 32, 264])]);
     }
 
     private static IEnumerable<KernelCase> Movements()
     {
-        foreach (Shape shape in (Shape[])[[2, 6, 10, 64], [1, 5, 7, 33], [1, 2, 2, 2]])
+        foreach (Shape shape in (Shape[])[[2, 6, 10, 64], [1, 5, 7, 33], [1, 3, 7, 2]])
         {
             CaseInput x = new(shape);
             (int n, int h, int w, int c) = (shape[0], shape[1], shape[2], shape[3]);
@@ -85,6 +90,10 @@ internal static class TrainingCases
             yield return new KernelCase(new Slice(c / 3, c / 2), [x]);
             yield return new KernelCase(new Dropout(0.3f, 5, 6), [x, CaseInput.Counter(3)]);
         }
+        // More than one tile of more than one image.
+        yield return new KernelCase(new AddEmbeddingGradEmbedding(), [new CaseInput([2, 30, 31, 19])]);
+        CaseInput corners = new CaseInput([2, 3, 5, 8]) { HasCorners = true };
+        yield return new KernelCase(new ActivateGrad(Activation.Relu), [corners, new CaseInput([2, 3, 5, 8])]);
         var groups = new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1]);
         yield return new KernelCase(new MeanFactorsGradInput(groups), [new CaseInput([3, 5, 6, 33])]);
     }
@@ -92,6 +101,9 @@ internal static class TrainingCases
     private static IEnumerable<KernelCase> Losses()
     {
         CaseInput x = new([3, 9, 11, 3]), weights = new([3]), dloss = new([1]);
+        // More than one round of the largest grid.
+        CaseInput large = new([3, 128, 700, 1]);
+        yield return new KernelCase(new MseLoss(), [large, large, weights]);
         yield return new KernelCase(new MseLoss(), [x, x, null]);
         yield return new KernelCase(new MseLoss(), [x, x, weights]);
         yield return new KernelCase(new MseLossGradPrediction(), [x, x, weights, dloss]);

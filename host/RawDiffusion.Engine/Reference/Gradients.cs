@@ -11,7 +11,7 @@ internal static class Gradients
         return activation switch
         {
             Activation.Silu => sigmoid * (1 + x * (1 - sigmoid)),
-            Activation.Relu => x > 0 ? 1 : 0,
+            Activation.Relu => x <= 0 ? 0 : 1,
             _ => 1,
         };
     }
