@@ -29,6 +29,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     private readonly BlockRunner[] workers;
     private nint nextHandle = 1;
     private long launchNumber;
+    private bool disposed;
 
     /// <summary>Starts an emulated device.</summary>
     /// <param name="options">What to emulate and to check; the defaults check everything.</param>
@@ -86,6 +87,12 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (disposed)
+        {
+            return;
+        }
+
+        disposed = true;
         foreach (var module in modules.Values)
         {
             module.Dispose();

@@ -13,6 +13,7 @@ public sealed class CudaDevice : IDevice
     private readonly IKernelCompiler compiler;
     private readonly Dictionary<KernelVariant, (nint Module, nint Function)> functions = [];
     private readonly Dictionary<nint, int> dynamicShared = [];
+    private bool disposed;
 
     /// <summary>Makes a device of a driver, which it owns from then on.</summary>
     /// <param name="driver">What executes.</param>
@@ -60,6 +61,8 @@ public sealed class CudaDevice : IDevice
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (disposed) return;
+        disposed = true;
         foreach ((nint module, _) in functions.Values) driver.UnloadModule(module);
         functions.Clear();
         driver.Dispose();

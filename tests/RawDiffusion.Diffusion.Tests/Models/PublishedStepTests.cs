@@ -1,0 +1,52 @@
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Emulator;
+using RawDiffusion.Cuda.Emulator.Counters;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Diffusion.Tests.Models;
+
+/// <summary>What a K = 4 step of the published model costs on the CUDA device, counted by the emulator.</summary>
+public sealed class PublishedStepTests
+{
+    [Test]
+    public void A_step_is_few_launches_and_little_more_than_the_compulsory_traffic()
+    {
+        var driver = new EmulatedDriver(); // the device's from here on
+        using var device = new CudaDevice(driver, new KernelCompiler(), Precision.Bf16);
+        var config = Presets.Get("clevr");
+        using var model = new DecompModel(RandomWeights.Of(config, 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
+        GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50));
+        StepTable table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
+        var decomposer = new Decomposer(device, model, table, new SamplerOptions());
+        Trajectory composition = decomposer.Trajectories(new float[config.NumComponents * config.LatentDim], 0).Last();
+        using var sampler = new Sampler(device, [model], [composition], table);
+        var noise = new float[config.ImageSize * config.ImageSize * 3];
+        Philox.Normal(noise, 0, 0, 1, 0);
+        sampler.Start(noise);
+        driver.ResetCounters();
+
+        IReadOnlyList<KernelTime> kernels = sampler.Profile();
+
+        double compulsory = kernels.Sum(k => k.Cost.Bytes), moved = driver.Launches.Sum(l => l.UniqueGlobalBytes);
+        TestContext.Out.WriteLine($"{kernels.Count} launches, {moved / 1e6:0.0} MB moved, {compulsory / 1e6:0.0} MB compulsory: {moved / compulsory:0.000}");
+        double sectors = driver.Launches.Sum(l => 32.0 * (l.GlobalLoads.Transactions + l.GlobalStores.Transactions));
+        TestContext.Out.WriteLine($"{sectors / 1e6:0.0} MB between L2 and multiprocessors");
+        foreach (IGrouping<string, KernelCounters> kernel in driver.Launches.GroupBy(l => l.Kernel))
+        {
+            double ideal = kernel.Sum(l => l.GlobalLoads.Ideal + l.GlobalStores.Ideal), found = kernel.Sum(l => l.GlobalLoads.Transactions + l.GlobalStores.Transactions);
+            double conflicts = kernel.SelectMany(l => l.Lines).Where(l => l.Shared && l.Traffic.Ideal > 0).Select(l => (double)l.Traffic.Transactions / l.Traffic.Ideal).DefaultIfEmpty(1).Max();
+            TestContext.Out.WriteLine($"{kernel.Key}: sectors {found / ideal:0.000} of the least, worst access to shared memory {conflicts:0.00}");
+            if (kernel.Key is "conv2d_forward" or "attention_forward")
+            {
+                Assert.That(conflicts, Is.LessThanOrEqualTo(2), $"bank conflicts of {kernel.Key}");
+                Assert.That(kernel.Sum(l => l.MatrixInstructions), Is.GreaterThan(0), $"tensor cores of {kernel.Key}");
+            }
+        }
+        Assert.That(kernels, Has.Count.LessThanOrEqualTo(90));
+        Assert.That(moved / compulsory, Is.LessThanOrEqualTo(1.3));
+    }
+}
