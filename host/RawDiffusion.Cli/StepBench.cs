@@ -44,6 +44,9 @@ internal sealed class StepBench : IDisposable
     /// <summary>Bytes that the executable takes.</summary>
     public long MemoryBytes => sampler.MemoryBytes;
 
+    /// <summary>The compiled step.</summary>
+    public IExecutable Executable => sampler.Executable;
+
     /// <summary>Goes back to the start of the chain if it is at its end; not part of what is measured.</summary>
     public void Prepare()
     {

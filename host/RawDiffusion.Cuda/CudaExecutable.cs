@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Launches;
+using RawDiffusion.Cuda.Vendor;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;
@@ -79,6 +80,10 @@ internal sealed unsafe class CudaExecutable : IExecutable
     /// <summary>The kernels of a run, in order.</summary>
     internal IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches => [.. launches.Select(l => (l.Launch.Variant, l.Launch.Geometry))];
 
+    /// <summary>For each launch what NVIDIA's libraries would be asked for; a node's products count with its main kernel.</summary>
+    internal IReadOnlyList<IReadOnlyList<VendorCall>> VendorCalls =>
+        [.. launches.Select((l, i) => IsLast(i) ? VendorCall.Of(l.Node, context.Led(l.Node), device.Precision) : [])];
+
     public void Write(string name, ReadOnlySpan<float> data) => Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
 
     public void Write(string name, ReadOnlySpan<int> data) => Write(Named(name, data.Length, DType.I32, graph.Inputs), MemoryMarshal.AsBytes(data));
@@ -103,7 +108,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             (Node node, KernelLaunch launch) = launches[i];
             cancellation.ThrowIfCancellationRequested();
             Start(launch);
-            if (i + 1 == launches.Count || launches[i + 1].Node != node) Check(node);
+            if (IsLast(i)) Check(node);
         }
         Update();
     }
@@ -135,8 +140,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             {
                 (Node node, KernelLaunch launch) = launches[i];
                 // The arithmetic of a node counts once, with its main kernel: the last.
-                bool last = i + 1 == launches.Count || launches[i + 1].Node != node;
-                times.Add(new KernelTime(node.Name, launch.Variant.Kernel, driver.Elapsed(marks[i], marks[i + 1]), last ? CostOf(node) : default));
+                times.Add(new KernelTime(node.Name, launch.Variant.Kernel, driver.Elapsed(marks[i], marks[i + 1]), IsLast(i) ? CostOf(node) : default));
             }
             return times;
         }
@@ -158,6 +162,9 @@ internal sealed unsafe class CudaExecutable : IExecutable
         memory.Dispose();
         if (stream != 0) driver.DestroyStream(stream);
     }
+
+    // Whether a launch is the last of its node.
+    private bool IsLast(int launch) => launch + 1 == launches.Count || launches[launch + 1].Node != launches[launch].Node;
 
     // Compulsory traffic at the width of each value's storage, for a node and those that its launch leads: what they all
     // read counts once.

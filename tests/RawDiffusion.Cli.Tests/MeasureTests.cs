@@ -1,4 +1,5 @@
 using System.Text.Json;
+using RawDiffusion.Cuda.Vendor;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
@@ -47,6 +48,23 @@ public sealed class MeasureTests
         Assert.That(kernels.Sum(k => k.GetProperty("calls").GetInt32()), Is.EqualTo(nodes.Length));
         Assert.That(kernels.Sum(k => k.GetProperty("seconds").GetDouble()), Is.EqualTo(json.GetProperty("seconds").GetDouble()).Within(1e-9));
         Assert.That(Rawdiffusion.Run(profile).Succeeded().Out, Does.Contain("input_blocks.0.0").And.Contain("100.0%"));
+    }
+
+    [TestCase("auto")]
+    [TestCase("cpu")]
+    [TestCase("emulated")]
+    public void Only_a_GPU_is_compared_with_NVIDIAs_libraries(string device) =>
+        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--compare", "--device", device).Failed(2, "--compare", $"found --device {device}", "use --device cuda");
+
+    [Test]
+    public void A_comparison_without_the_libraries_says_which_is_missing()
+    {
+        if (VendorBaseline.Missing is not { } missing)
+        {
+            Assert.Ignore("this machine has cuDNN and cuBLAS");
+            return;
+        }
+        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--compare", "--device", "cuda").Failed(1, "--compare", "was not found", missing);
     }
 
     [Test]

@@ -30,6 +30,15 @@ internal sealed class DeviceOptions
 
     public uint Seed(ParseResult result) => (uint)(result.GetValue(seed) ?? 0);
 
+    /// <summary>Refuses every device but a GPU that was asked for.</summary>
+    /// <param name="result">The arguments.</param>
+    /// <param name="option">What needs the GPU, for the message.</param>
+    /// <exception cref="UsageException">Another device was chosen, or none.</exception>
+    public void RequireGpu(ParseResult result, string option)
+    {
+        if (result.GetValue(device) is not "cuda" and var found) throw new UsageException($"{option} runs on a GPU, found --device {found}; use --device cuda");
+    }
+
     /// <summary>Makes the device: the one place where devices are chosen.</summary>
     /// <exception cref="CommandException">There is no such device here.</exception>
     public IDevice Open(ParseResult result)

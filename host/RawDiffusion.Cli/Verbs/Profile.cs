@@ -4,6 +4,8 @@ using System.Globalization;
 using System.Text.Json;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Vendor;
 using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli.Verbs;
@@ -17,6 +19,8 @@ internal sealed class Profile(Terminal terminal)
 
     private readonly Option<string?> trace = OptionOf.Text("--trace", "FILE", "Also write a timeline that chrome://tracing and Perfetto open");
 
+    private readonly Option<bool> compare = OptionOf.Flag("--compare", "With --device cuda: also time cuDNN's convolutions and cuBLAS's products on the same shapes");
+
     public static Command Create(Terminal terminal)
     {
         var verb = new Profile(terminal);
@@ -26,6 +30,7 @@ internal sealed class Profile(Terminal terminal)
         verb.networkOptions.AddTo(command);
         command.Options.Add(verb.what);
         command.Options.Add(verb.trace);
+        command.Options.Add(verb.compare);
         verb.deviceOptions.AddTo(command);
         command.SetAction(verb.Run);
         return command;
@@ -33,6 +38,8 @@ internal sealed class Profile(Terminal terminal)
 
     private int Run(ParseResult result)
     {
+        bool compares = result.GetValue(compare);
+        if (compares) RequireVendor(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result);
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
@@ -40,6 +47,7 @@ internal sealed class Profile(Terminal terminal)
         int repeat = networkOptions.Repeat(result);
         Line[] nodes = ProgressDisplay.Run(terminal, "measuring", 1 + repeat, stepDone => Measure(bench, repeat, stepDone));
         double? whole = device.TimesAreBounds ? null : Spread.Of(Enumerable.Range(0, repeat).Select(_ => Replay(bench))).Median;
+        Comparison[] comparisons = compares ? Compare((CudaDevice)device, bench, nodes, repeat) : [];
         if (result.GetValue(trace) is { } file)
             ChromeTrace.Write(file, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost)));
         Line[] kernels = [.. nodes.GroupBy(n => n.Kernel).Select(Line.Sum).OrderByDescending(k => k.Seconds)];
@@ -59,6 +67,7 @@ internal sealed class Profile(Terminal terminal)
                 }
                 Write(json, "nodes", nodes);
                 Write(json, "kernels", kernels);
+                if (compares) Write(json, comparisons);
             });
             return ExitCode.Success;
         }
@@ -78,7 +87,27 @@ internal sealed class Profile(Terminal terminal)
             terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"roofline: share of the time that {1e-12 * rates.FlopsPerSecond:0.0} TFLOP/s and {1e-9 * rates.BytesPerSecond:0} GB/s would need at least"));
         }
+        if (compares) WriteText(comparisons);
         return ExitCode.Success;
+    }
+
+    private void RequireVendor(ParseResult result)
+    {
+        deviceOptions.RequireGpu(result, compare.Name);
+        if (VendorBaseline.Missing is { } missing) throw new CommandException($"{compare.Name} times cuDNN and cuBLAS; {missing}");
+    }
+
+    private Comparison[] Compare(CudaDevice device, StepBench bench, Line[] nodes, int repeat)
+    {
+        IReadOnlyList<VendorTime?> vendor = VendorBaseline.Measure(device, bench.Executable, repeat, terminal.Cancellation);
+        return [.. nodes.Zip(vendor).Where(pair => pair.Second is not null).Select(pair => new Comparison(pair.First, pair.Second!))];
+    }
+
+    private void WriteText(Comparison[] comparisons)
+    {
+        terminal.Out.WriteLine();
+        terminal.Out.WriteLine("against NVIDIA's libraries: their time is that of the products alone, ours has all that is fused into them; a ratio below 1 says that ours is faster");
+        TextTable.Write(terminal.Out, ["node", "ours ms", "theirs ms", "ratio", "their calls"], 1, [.. comparisons.Select(c => c.Cells)], textAtEnd: true);
     }
 
     // On a GPU one launch of the captured graph.
@@ -118,6 +147,33 @@ internal sealed class Profile(Terminal terminal)
             json.WriteEndObject();
         }
         json.WriteEndArray();
+    }
+
+    private static void Write(Utf8JsonWriter json, IEnumerable<Comparison> comparisons)
+    {
+        json.WriteStartArray("comparisons");
+        foreach (Comparison c in comparisons)
+        {
+            json.WriteStartObject();
+            json.WriteString("name", c.Ours.Name);
+            json.WriteString("kernel", c.Ours.Kernel);
+            json.WriteNumber("seconds", c.Ours.Seconds);
+            json.WriteString("vendor_calls", c.Theirs.Calls);
+            if (c.Theirs.Seconds is { } seconds) json.WriteNumber("vendor_seconds", seconds);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    private sealed record Comparison(Line Ours, VendorTime Theirs)
+    {
+        public string[] Cells =>
+        [
+            Ours.Name, Text(1e3 * Ours.Seconds), Theirs.Seconds is { } seconds ? Text(1e3 * seconds) : "none",
+            Theirs.Seconds is { } theirs ? Text(Ours.Seconds / theirs) : "", Theirs.Calls,
+        ];
+
+        private static string Text(double value) => value.ToString("0.000", CultureInfo.InvariantCulture);
     }
 
     private sealed record Line(string Name, string Kernel, int Calls, double Seconds, Cost Cost)

@@ -50,6 +50,9 @@ public sealed class Sampler : IDisposable
     /// <summary>Bytes that the executable takes.</summary>
     public long MemoryBytes => executable.MemoryBytes;
 
+    /// <summary>The compiled step, which the sampler owns.</summary>
+    public IExecutable Executable => executable;
+
     /// <summary>Runs all steps.</summary>
     /// <param name="x">Initial noise [N, S, S, C]; for inversion the images.</param>
     /// <param name="stepDone">Called after each step with the number of steps done.</param>
