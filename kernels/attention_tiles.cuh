@@ -162,8 +162,9 @@ template <typename T>
 __device__ __forceinline__ void write_rows(T* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows], void* stage) {
     matrix<T> head = head_of((const T*)x, part, parts, positions);
     T* y = const_cast<T*>(head.first);
-    // Rows 8 elements apart (mod 32): neither the pairs of tensor cores nor the quadruples of FFMA meet in a bank.
-    constexpr int out_pitch = head_pad + 8, vector = vector_of<T>(), across = HEAD / vector;
+    // Rows 8 elements apart (mod 32): neither the pairs of tensor cores nor the quadruples of FFMA meet in a bank. Where eight
+    // lanes read parts of several rows, 4 apart: 8 would let three of them meet, 4 two, as it does for the pairs.
+    constexpr int vector = vector_of<T>(), across = HEAD / vector, out_pitch = head_pad + (across % 8 == 0 || sizeof(T) < 4 || vector < 4 ? 8 : 4);
     typedef typename word_of<vector * (int)sizeof(T)>::type word;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * block_rows + warp * warp_rows;
     T* tile = (T*)stage + warp * warp_rows * out_pitch;
