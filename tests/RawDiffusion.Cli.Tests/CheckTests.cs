@@ -1,0 +1,42 @@
+using System.Text.Json;
+using RawDiffusion.Cuda.Compilation;
+
+namespace RawDiffusion.Cli.Tests;
+
+public sealed class CheckTests
+{
+    [Test]
+    public void Every_kernel_in_every_precision_passes()
+    {
+        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--no-resources", "--json").Succeeded().Json;
+        Assert.That(json.GetProperty("faults").GetArrayLength(), Is.Zero);
+        Assert.That(json.GetProperty("cases").GetInt32(), Is.GreaterThan(1000));
+        JsonElement[] kernels = [.. json.GetProperty("kernels").EnumerateArray()];
+        Assert.That(kernels.Select(k => k.GetProperty("kernel").GetString()).Distinct().Count(), Is.GreaterThan(40));
+        // Tensor cores did the products of the precisions that have them.
+        string[] idle = [.. kernels.Where(k => k.GetProperty("kernel").GetString() == "conv2d_forward" && k.GetProperty("matrix_instructions").GetInt64() == 0)
+            .Select(k => k.GetProperty("variant").GetString()!)];
+        Assert.That(idle, Is.All.Contain("COMPUTE_T=float"));
+    }
+
+    [Test]
+    public void Resources_are_those_of_each_architecture()
+    {
+        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: machine code cannot be compiled");
+        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16", "--json").Succeeded().Json;
+        foreach (JsonElement kernel in json.GetProperty("kernels").EnumerateArray())
+        {
+            JsonElement[] resources = [.. kernel.GetProperty("resources").EnumerateArray()];
+            Assert.That(resources.Select(r => r.GetProperty("compute_capability").GetInt32()), Is.EqualTo(new[] { 80, 86, 89, 90 }));
+            Assert.That(resources.Select(r => r.GetProperty("registers").GetInt32()), Is.All.InRange(8, 255));
+            Assert.That(resources.Select(r => r.GetProperty("occupancy").GetDouble()), Is.All.GreaterThan(0));
+        }
+    }
+
+    [Test]
+    public void Bad_usage_is_refused()
+    {
+        Rawdiffusion.Run("check", "--operator", "Sort").Failed(2, "'Sort'", "GroupNorm");
+        Rawdiffusion.Run("check", "--precision", "int8").Failed(2, "int8", "bf16");
+    }
+}
