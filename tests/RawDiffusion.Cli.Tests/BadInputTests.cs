@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
+using RawDiffusion.Cli.Options;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
 using RawDiffusion.Testing;
@@ -163,10 +164,11 @@ public sealed class BadInputTests : IDisposable
     }
 
     [Test]
-    public void Devices_that_do_not_exist_here()
+    public void What_this_machine_or_version_does_not_have()
     {
-        Decompose("--device", "cuda").Failed(1, "no cuda device");
-        Decompose("--device", "emulated").Failed(1, "no emulated device");
+        // With a driver and without a GPU, or with neither: what was called, and what else there is.
+        if (!DeviceOptions.HasGpu()) Decompose("--device", "cuda").Failed(1, "cuInit", "emulated");
+        Decompose("--precision", "bf16", "--device", "cpu").Failed(2, "fp32", "bf16", "--device emulated");
         Rawdiffusion.Run("bench", "--preset", "clevr", "--what", "train").Failed(1, "use step or decompose");
     }
 
