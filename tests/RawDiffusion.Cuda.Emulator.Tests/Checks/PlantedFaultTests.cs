@@ -200,6 +200,7 @@ public class PlantedFaultTests
                 last = TICKET;
             }
             __syncthreads();
+            AFTER;
             if (last && threadIdx.x == 0) { float v = 0; for (int i = 0; i < gridDim.x; i++) v += partial[i]; *y = v; }
         }
         """;
@@ -209,8 +210,11 @@ public class PlantedFaultTests
     {
         object[] Arguments(EmulatedGpu gpu) => [gpu.Upload(1f, 2f, 3f, 4f), gpu.Allocate<float>(4), gpu.Allocate<float>(1)];
 
-        Assert.That(Run(LastBlock, "sum", new(4, 32), Arguments, ("FENCE", "__threadfence()"), ("TICKET", "atomicAdd(&done, 1) == gridDim.x - 1")), Is.Empty);
-        Assert.That(Run(LastBlock, "sum", new(4, 32), Arguments, ("FENCE", ""), ("TICKET", "atomicAdd(&done, 1) == gridDim.x - 1")).Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.GlobalRace }));
+        FindingKind[] Found(string before, string after) => [.. Run(LastBlock, "sum", new(4, 32), Arguments,
+            ("FENCE", before), ("TICKET", "atomicAdd(&done, 1) == gridDim.x - 1"), ("AFTER", after)).Select(f => f.Kind)];
+        Assert.That(Found("__threadfence()", "__threadfence()"), Is.Empty);
+        Assert.That(Found("", "__threadfence()"), Is.EqualTo(new[] { FindingKind.GlobalRace }), "nothing is released");
+        Assert.That(Found("__threadfence()", ""), Is.EqualTo(new[] { FindingKind.GlobalRace }), "nothing is acquired");
     }
 
     [Test]
