@@ -54,7 +54,8 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
 
         public KernelCode Code => code;
 
-        public int DynamicSharedBytes { get; set; } = DefaultSharedBytes;
+        /// <summary>What a launch may ask for: at first what the static memory leaves of 48 KiB.</summary>
+        public int DynamicSharedBytes { get; set; } = DefaultSharedBytes - code.StaticSharedBytes;
     }
 
     /// <inheritdoc/>
@@ -170,7 +171,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
                 $"{bytes} bytes of dynamic and {known.Code.StaticSharedBytes} of static shared memory, a block of this device has at most {rates.MaxSharedBytesPerBlock}");
         }
 
-        known.DynamicSharedBytes = Math.Max(DefaultSharedBytes, bytes);
+        known.DynamicSharedBytes = bytes;
     }
 
     /// <inheritdoc/>
@@ -218,9 +219,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
             throw new CudaException(call, "INVALID_VALUE", $"{geometry}: the kernel requires blocks of {required}");
         }
 
-        if (geometry.SharedBytes < 0 || geometry.SharedBytes + code.StaticSharedBytes > Math.Max(DefaultSharedBytes, known.DynamicSharedBytes + code.StaticSharedBytes)
-            || geometry.SharedBytes > known.DynamicSharedBytes
-            || (known.DynamicSharedBytes == DefaultSharedBytes && geometry.SharedBytes + code.StaticSharedBytes > DefaultSharedBytes))
+        if (geometry.SharedBytes < 0 || geometry.SharedBytes > known.DynamicSharedBytes)
         {
             throw new CudaException(call, "INVALID_VALUE",
                 $"{geometry} and {code.StaticSharedBytes} static: {known.DynamicSharedBytes} bytes are allowed, more needs AllowDynamicSharedMemory (at most {rates.MaxSharedBytesPerBlock} in all)");

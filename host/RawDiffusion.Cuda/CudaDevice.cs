@@ -93,7 +93,8 @@ public sealed class CudaDevice : IDevice
     internal nint Function(KernelVariant variant, int sharedBytes)
     {
         nint function = functions[variant].Function;
-        if (sharedBytes > 48 << 10 && dynamicShared.GetValueOrDefault(function) < sharedBytes)
+        // Also below 48 KiB, which static memory shares: a kernel that nobody allowed more has only what that leaves.
+        if (dynamicShared.GetValueOrDefault(function) < sharedBytes)
         {
             driver.AllowDynamicSharedMemory(function, sharedBytes);
             dynamicShared[function] = sharedBytes;

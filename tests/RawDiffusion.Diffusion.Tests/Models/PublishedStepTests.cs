@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Emulator;
@@ -17,16 +18,8 @@ public sealed class PublishedStepTests
     {
         var driver = new EmulatedDriver(); // the device's from here on
         using var device = new CudaDevice(driver, new KernelCompiler(), Precision.Bf16);
-        var config = Presets.Get("clevr");
-        using var model = new DecompModel(RandomWeights.Of(config, 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
-        GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50));
-        StepTable table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
-        var decomposer = new Decomposer(device, model, table, new SamplerOptions());
-        Trajectory composition = decomposer.Trajectories(new float[config.NumComponents * config.LatentDim], 0).Last();
-        using var sampler = new Sampler(device, [model], [composition], table);
-        var noise = new float[config.ImageSize * config.ImageSize * 3];
-        Philox.Normal(noise, 0, 0, 1, 0);
-        sampler.Start(noise);
+        using DecompModel model = Model();
+        using Sampler sampler = Step(device, model);
         driver.ResetCounters();
 
         IReadOnlyList<KernelTime> kernels = sampler.Profile();
@@ -48,5 +41,60 @@ public sealed class PublishedStepTests
         }
         Assert.That(kernels, Has.Count.LessThanOrEqualTo(90));
         Assert.That(moved / compulsory, Is.LessThanOrEqualTo(1.3));
+    }
+
+    /// <summary>What the assembler makes of the step's kernels on every architecture.</summary>
+    [Test]
+    public void Its_kernels_spill_nothing_and_multiply_on_tensor_cores([Values(80, 86, 89, 90)] int architecture)
+    {
+        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: machine code cannot be compiled");
+        var compiler = new Recorder(new KernelCompiler());
+        using var device = new CudaDevice(new EmulatedDriver(new EmulatorOptions { Architecture = architecture }), compiler, Precision.Bf16);
+        using DecompModel model = Model();
+        Step(device, model).Dispose();
+        Assert.That(compiler.Variants, Has.Count.GreaterThan(20));
+        Parallel.ForEach(compiler.Variants, variant =>
+        {
+            KernelResources kernel = new CubinInfo(compiler.Inner.Compile(variant, $"sm_{architecture}")).Kernels.Single(k => k.Name == variant.Kernel);
+            Assert.That(kernel.UsesLocalMemory, Is.False, $"{variant} keeps {kernel.FrameBytes} bytes in local memory");
+            if (variant.Kernel is "conv2d_forward" or "attention_forward") Assert.That(kernel.Count("HMMA"), Is.GreaterThan(0), variant.ToString());
+        });
+    }
+
+    private static DecompModel Model()
+    {
+        var config = Presets.Get("clevr");
+        return new DecompModel(RandomWeights.Of(config, 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
+    }
+
+    // A composition of four factors at its first step.
+    private static Sampler Step(CudaDevice device, DecompModel model)
+    {
+        GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50));
+        StepTable table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
+        var latents = new float[model.Config.NumComponents * model.Config.LatentDim];
+        Trajectory composition = new Decomposer(device, model, table, new SamplerOptions()).Trajectories(latents, 0).Last();
+        var sampler = new Sampler(device, [model], [composition], table);
+        var noise = new float[model.Config.ImageSize * model.Config.ImageSize * 3];
+        Philox.Normal(noise, 0, 0, 1, 0);
+        sampler.Start(noise);
+        return sampler;
+    }
+
+    private sealed class Recorder(KernelCompiler inner) : IKernelCompiler
+    {
+        private readonly ConcurrentDictionary<KernelVariant, bool> variants = [];
+
+        public KernelCompiler Inner => inner;
+
+        public ICollection<KernelVariant> Variants => variants.Keys;
+
+        public bool CanCompile => inner.CanCompile;
+
+        public byte[] Compile(KernelVariant variant, string target)
+        {
+            variants[variant] = true;
+            return inner.Compile(variant, target);
+        }
     }
 }
