@@ -51,7 +51,8 @@ public sealed class CudaDevice : IDevice
     /// <summary>Times tiles; null where a model of the device chooses them.</summary>
     internal ConvTuner? Tuner { get; init; }
 
-    internal ConvTile TileOf(Node node, ConvShape shape) => Tuner?.Choose(node, shape) ?? ConvTiling.Choose(shape, driver.Device);
+    internal ConvTile TileOf(Node node, ConvShape shape) =>
+        Tuner?.Choose(node, shape) ?? (Specialize ? ConvTiling.Choose(shape, driver.Device) : ConvTiling.ChoosePortable(shape));
 
     internal ICudaDriver Driver => driver;
 

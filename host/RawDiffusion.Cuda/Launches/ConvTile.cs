@@ -117,6 +117,26 @@ internal static class ConvTiling
     // For the statistics, the driver, and a margin.
     private const int StaticBytes = 16 << 10;
 
+    // What kernels that are not specialised are tiled for: the arithmetic of an A100, the shared memory that every device has.
+    private static readonly CudaDeviceInfo Portable = new()
+    {
+        Name = "any device",
+        ComputeCapability = 80,
+        Multiprocessors = 108,
+        MemoryBytes = 0,
+        MaxSharedBytesPerBlock = 99 << 10,
+        ClockHz = 1.41e9,
+        MemoryBytesPerSecond = 2e12,
+    };
+
+    /// <summary>
+    /// The tile of a kernel that is not specialised. It depends on neither the device nor the number of images, so that few
+    /// variants serve all of them and those that were compiled beforehand are found.
+    /// </summary>
+    /// <exception cref="GraphException">None fits: the kernel has too many taps.</exception>
+    public static ConvTile ChoosePortable(ConvShape shape) =>
+        Choose(shape with { Batch = 4, OutWidth = shape.OutHeight == 1 ? 1024 : shape.OutWidth }, Portable);
+
     /// <summary>The tile with the least estimated time among those that fit.</summary>
     /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
     public static ConvTile Choose(ConvShape shape, CudaDeviceInfo device) => Ranked(shape, device)[0];
