@@ -1,6 +1,5 @@
 using RawDiffusion.Engine.Operators;
 
-
 namespace RawDiffusion.Diffusion.Training;
 
 /// <summary>How the learning rate changes after its warm-up.</summary>
