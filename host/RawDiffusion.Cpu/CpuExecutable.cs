@@ -59,6 +59,9 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
 
     /// <summary>Whether quick preparation counts more than quick runs.</summary>
     public bool RunsOnce => runsOnce;
+
+    /// <summary>Memory that the launches use in turn.</summary>
+    public Workspace Workspace { get; } = new();
 }
 
 /// <summary>A graph prepared for the CPU: an arena, repacked constants, and launches with fixed arguments.</summary>
@@ -99,6 +102,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
                 pool.ReserveScratch(launch.ScratchBytes);
                 launches.Add((node, launch));
             }
+            context.Workspace.Bind(context.Allocate(context.Workspace.Floats));
         }
         catch
         {

@@ -53,7 +53,9 @@ internal static class Tolerances
         // goldens/README.md: cancellation of two numbers that are normalised to about 1 and -1.
         ("GoldenPair", Precision.Float32) => Tolerance.RelativeToMax(1e-3),
         // Sums of up to 1000 products of random sign: sqrt(1000) roundings of 6e-8, and rarely more than twice that.
-        ("Linear" or "Conv2d", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
+        ("Linear" or "LinearGradInput" or "Conv2d" or "Conv2dGradInput", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
+        // Sums over thousands of positions, in blocks.
+        ("LinearGradWeight" or "Conv2dGradWeight" or "ChannelSum", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
         // Statistics in float32 within blocks, merged in double.
         ("GroupNorm" or "GroupNormAffine", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
         // A mean of 100 standard deviations: x * scale and shift are 100 times the result.
