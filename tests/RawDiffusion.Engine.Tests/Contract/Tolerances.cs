@@ -32,7 +32,7 @@ internal static class Tolerances
         ("Add" or "AddEmbedding" or "RepeatFactorsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
         // A few roundings; SiLU's exponential is good to about 2e-7 of the element.
         ("Activate", Precision.Float32) => new Tolerance(1e-30, 4e-7, 0),
-        ("AvgPool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
+        ("AvgPool2d" or "Pool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
         // Sums of up to 1000 products of random sign: sqrt(1000) roundings of 6e-8, and rarely more than twice that.
         ("Linear" or "Conv2d", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
         // Statistics in float32 within blocks, merged in double.
