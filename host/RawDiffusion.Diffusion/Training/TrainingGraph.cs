@@ -96,10 +96,10 @@ public sealed class TrainingGraph
         var g = new Graph();
         g.Output("loss", Loss(g));
         g = ShareAcrossFactors.Apply(g);
-        var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Kind == ValueKind.State && n.Input(0).Name == TrainableWeights.StateName)
-            .ToDictionary(n => n.Name, n => n.Output);
+        var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
+            .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
         Value? share = options.Accumulate == 1 ? null : g.Constant("share", [1], [1f / options.Accumulate]);
-        IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Name])], share);
+        IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])], share);
         g.Output("gradient", g.Pack(Weights.Layout, gradients, "gradients"));
         return g;
     }

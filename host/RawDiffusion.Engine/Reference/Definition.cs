@@ -32,6 +32,7 @@ public static class Definition
             Linear linear => References.Activate(linear.OnStore, References.Linear(x, At(1)!, At(2))),
             MeanFactors mean => References.MeanFactors(mean.Groups, OnLoad(x, At(1), mean.OnLoad)),
             NextStep => x.Map(step => step + 1),
+            Pool2d pool => References.Pool(pool, x),
             RandomNormal random => References.RandomNormal(random, (uint)x[0]),
             RepeatFactors repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatFactors(repeat.Groups, x), e) : References.RepeatFactors(repeat.Groups, x),
             View view => new Array64(view.Shape, x.Values[(int)view.Offset..(int)(view.Offset + view.Shape.Count)]),

@@ -34,7 +34,7 @@ internal static class Tolerances
         ("Add" or "AddEmbedding" or "RepeatFactorsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
         // A few roundings; SiLU's exponential is good to about 2e-7 of the element.
         ("Activate", Precision.Float32) => new Tolerance(1e-30, 4e-7, 0),
-        ("AvgPool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
+        ("AvgPool2d" or "Pool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
         // The gradient of SiLU is 0 between two terms near -1.28: relative to the largest.
         ("ActivateGrad" or "UpsampleNearestGradInput", Precision.Float32) => Tolerance.RelativeToMax(5e-7),
         // The factor's rounding and the product's; a loss's, a running statistic's and a difference's.
