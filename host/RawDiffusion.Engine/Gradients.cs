@@ -13,10 +13,9 @@ public static class Gradients
     /// <param name="graph">Graph that holds the loss, before any pass fused its nodes.</param>
     /// <param name="loss">The loss [1].</param>
     /// <param name="parameters">What to differentiate by: states, inputs, or views of them.</param>
-    /// <param name="seed">Gradient of what is wanted by the loss [1]; 1 where null.</param>
     /// <returns>A gradient for each parameter, of its shape.</returns>
     /// <exception cref="GraphException">The loss is no [1], does not depend on a parameter, or a node on the way has no gradient rule.</exception>
-    public static IReadOnlyList<Value> Of(Graph graph, Value loss, IReadOnlyList<Value> parameters, Value? seed = null)
+    public static IReadOnlyList<Value> Of(Graph graph, Value loss, IReadOnlyList<Value> parameters)
     {
         if (loss.Shape.Rank != 1 || loss.Shape.Count != 1) throw new GraphException($"the loss must have shape [1], not {loss}");
         var wanted = new HashSet<Value>(parameters);
@@ -24,7 +23,7 @@ public static class Gradients
         foreach (Value value in graph.Values)
             depends[value.Id] = wanted.Contains(value) || value.Producer is { } producer && producer.Inputs.Any(i => i is not null && depends[i.Id]);
 
-        var gradients = new Dictionary<Value, Value> { [loss] = seed ?? graph.Constant("dloss", [1], [1f]) };
+        var gradients = new Dictionary<Value, Value> { [loss] = graph.Constant("dloss", [1], [1f]) };
         for (int i = graph.Nodes.Count - 1; i >= 0; i--)
         {
             Node node = graph.Nodes[i];

@@ -94,12 +94,12 @@ public sealed class TrainingGraph
     private Graph BuildPart()
     {
         var g = new Graph();
-        g.Output("loss", Loss(g));
+        Value loss = Loss(g);
+        g.Output("loss", options.Accumulate == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / options.Accumulate]), "share"));
         g = ShareAcrossFactors.Apply(g);
         var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
             .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
-        Value? share = options.Accumulate == 1 ? null : g.Constant("share", [1], [1f / options.Accumulate]);
-        IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])], share);
+        IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])]);
         g.Output("gradient", g.Pack(Weights.Layout, gradients, "gradients"));
         return g;
     }
