@@ -63,20 +63,21 @@ public sealed class TarFile : IDisposable
     private List<TarEntry> ReadEntries()
     {
         List<TarEntry> entries = [];
-        (string? name, long? size) = (null, null); // what an extended header says of the next entry
+        (string? name, long? size, bool announced) = (null, null, false); // what an extended header says of the next entry
         for (long position = 0; ;)
         {
             // Some writers leave out the two empty blocks at the end; a file that ends at an entry's end is whole.
-            if (position == file.Length && position > 0) return entries;
+            if (position == file.Length && position > 0 && !announced) return entries;
             byte[] header = file.ReadBytes(position, Block, position == 0 ? "the first header of a tar file" : $"the header after {Count(entries)}");
-            if (!header.AsSpan().ContainsAnyExcept((byte)0)) return entries;
+            if (!header.AsSpan().ContainsAnyExcept((byte)0) && !announced) return entries;
             RequireChecksum(header, position, entries.Count);
             char type = (char)header[156];
             bool extended = type is 'x' or 'g' or 'L' or 'K';
             long length = extended ? Number(header.AsSpan(124, 12), "size") : size ?? Number(header.AsSpan(124, 12), "size");
             long content = position + Block;
+            string entry = name ?? Name(header);
             if (length > file.Length - content)
-                throw file.Error($"entry {entries.Count} ('{name ?? Name(header)}') says that it has {length} bytes, but {file.Length - content} are left; the tar file is truncated or damaged, fetch it again");
+                throw file.Error($"entry {entries.Count} ('{entry}') says that it has {length} bytes, but {file.Length - content} are left; the tar file is truncated or damaged, fetch it again");
             if (extended)
             {
                 if (length > MaxName) throw file.Error($"an extended header has {length} bytes, at most {MaxName} are read");
@@ -85,9 +86,11 @@ public sealed class TarFile : IDisposable
             }
             else
             {
-                if (type is '0' or '\0' or '7' && !Name(header).EndsWith('/')) entries.Add(new TarEntry(name ?? Name(header), content, length));
+                // Old writers mark a folder by its name alone.
+                if (type is '0' or '\0' or '7' && !entry.EndsWith('/')) entries.Add(new TarEntry(entry, content, length));
                 (name, size) = (null, null);
             }
+            announced = extended && type != 'g';
             // The last block may be cut where its padding is.
             position = Math.Min(content + (length + Block - 1) / Block * Block, file.Length);
         }
