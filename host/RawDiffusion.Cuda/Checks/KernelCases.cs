@@ -100,6 +100,13 @@ public static class KernelCases
             yield return new KernelCase(new UpsampleNearest(), [x]);
             yield return new KernelCase(new Concat(), [x, new CaseInput(shape.WithChannels(24))]);
         }
+        foreach (PoolKind kind in Enum.GetValues<PoolKind>())
+        {
+            yield return new KernelCase(new Pool2d(kind, 3, 2), [new CaseInput([2, 7, 10, 64])]);
+            yield return new KernelCase(new Pool2d(kind, 3, 1, 1), [new CaseInput([1, 5, 1, 33])]);
+            yield return new KernelCase(new Pool2d(kind, 2, 3, 1), [new CaseInput([0, 4, 4, 8])]);
+        }
+        yield return new KernelCase(new Pool2d(PoolKind.Max, 2, 2), [new CaseInput([2, 4, 6, 8]) { HasCorners = true }]);
         yield return new KernelCase(new Activate(Activation.Relu), [new CaseInput([2, 3, 5, 8]) { HasCorners = true }]);
         yield return new KernelCase(new Concat(), [new CaseInput([4, 128]), new CaseInput([4, 33])]);
     }

@@ -38,6 +38,26 @@ internal static class References
     public static Array64 AvgPool(Array64 x) => Each([x.Shape[0], x.Shape[1] / 2, x.Shape[2] / 2, x.Shape[3]], (n, h, w, c) =>
         (x[n, 2 * h, 2 * w, c] + x[n, 2 * h, 2 * w + 1, c] + x[n, 2 * h + 1, 2 * w, c] + x[n, 2 * h + 1, 2 * w + 1, c]) / 4);
 
+    /// <summary>Maximum or mean over windows, as far as they are inside the image.</summary>
+    public static Array64 Pool(Pool2d pool, Array64 x)
+    {
+        int height = (x.Shape[1] + 2 * pool.Padding - pool.Kernel) / pool.Stride + 1;
+        int width = (x.Shape[2] + 2 * pool.Padding - pool.Kernel) / pool.Stride + 1;
+        return Each([x.Shape[0], height, width, x.Shape[3]], (n, oy, ox, c) =>
+        {
+            List<double> window = [];
+            for (int ky = 0; ky < pool.Kernel; ky++)
+            {
+                for (int kx = 0; kx < pool.Kernel; kx++)
+                {
+                    (int y, int xx) = (oy * pool.Stride - pool.Padding + ky, ox * pool.Stride - pool.Padding + kx);
+                    if (y >= 0 && y < x.Shape[1] && xx >= 0 && xx < x.Shape[2]) window.Add(x[n, y, xx, c]);
+                }
+            }
+            return pool.Kind == PoolKind.Average || window.Any(double.IsNaN) ? window.Average() : window.Max();
+        });
+    }
+
     /// <summary>scale * x + shift with affine [N, 2, C].</summary>
     public static Array64 Affine(Array64 x, Array64 affine) =>
         Each(x.Shape, (n, h, w, c) => affine[n, 0, c] * x[n, h, w, c] + affine[n, 1, c]);
