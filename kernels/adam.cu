@@ -44,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(256) adam_step(const Tensor* __rest
         average = fmaf(share, p, (1.f - share) * average);
     };
 #pragma unroll 1
-    for (int j = 0; j < PIECE / 1024; j++) {
+    for (int j = 0; j < piece_elements / 1024; j++) {
         int i = j * 1024 + threadIdx.x * 4;
         size_t at = (size_t)piece.first + i;
         if (i + 4 <= piece.count) {

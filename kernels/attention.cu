@@ -113,7 +113,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
             }
         }
 #pragma unroll
-        for (int d = 1; d < lanes; d *= 2) sum += __shfl_xor_sync(FULL_WARP, sum, d);
+        for (int d = 1; d < lanes; d *= 2) sum += __shfl_xor_sync(full_warp, sum, d);
         if (inside && threadIdx.x % lanes == 0) delta[head_row + first + r] = sum;
     }
 

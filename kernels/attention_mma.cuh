@@ -111,7 +111,7 @@ __device__ __forceinline__ void multiply(scores& s, const Owned& own, const elem
 }
 
 // o += p * tile: the accumulators of one product are the A operand of the next.
-template <typename T = OPERAND_T>
+template <typename Type = OPERAND_T>
 __device__ __forceinline__ void accumulate(sums& o, const scores& p, const element* tile, const exchange&) {
     int lane = threadIdx.x % 32;
     if constexpr (is_tf32) {
@@ -131,7 +131,7 @@ __device__ __forceinline__ void accumulate(sums& o, const scores& p, const eleme
                 const element* b = first + k * 8 * pitch + n * 8;
                 u32 even = __float_as_uint(to_float(b[0])), odd = __float_as_uint(to_float(b[pitch]));
 #pragma unroll
-                for (int t = 0; t < ROW_TILES; t++) mma<T>(o.v[t][n], a[t], {even, odd});
+                for (int t = 0; t < ROW_TILES; t++) mma<Type>(o.v[t][n], a[t], {even, odd});
             }
         }
     } else {
@@ -144,7 +144,7 @@ __device__ __forceinline__ void accumulate(sums& o, const scores& p, const eleme
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     const float(&c)[4] = p.v[t][2 * k + i / 2];
-                    a[t][i] = pack2<T>(c[i % 2 * 2], c[i % 2 * 2 + 1]);
+                    a[t][i] = pack2<Type>(c[i % 2 * 2], c[i % 2 * 2 + 1]);
                 }
             }
 #pragma unroll
@@ -153,8 +153,8 @@ __device__ __forceinline__ void accumulate(sums& o, const scores& p, const eleme
                 load_matrices_transposed<4>(b, address + (k * 16 * pitch + n * 16) * (int)sizeof(element));
 #pragma unroll
                 for (int t = 0; t < ROW_TILES; t++) {
-                    mma<T>(o.v[t][2 * n], a[t], {b[0], b[1]});
-                    mma<T>(o.v[t][2 * n + 1], a[t], {b[2], b[3]});
+                    mma<Type>(o.v[t][2 * n], a[t], {b[0], b[1]});
+                    mma<Type>(o.v[t][2 * n + 1], a[t], {b[2], b[3]});
                 }
             }
         }

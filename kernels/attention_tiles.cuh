@@ -21,15 +21,15 @@ constexpr int warp_rows = 16 * ROW_TILES;
 constexpr int block_rows = warp_rows * WARPS;
 constexpr int tile_elements = STREAM * pitch;
 
-template <typename A, typename B>
+template <typename First, typename Second>
 constexpr bool is_same = false;
-template <typename A>
-constexpr bool is_same<A, A> = true;
+template <typename First>
+constexpr bool is_same<First, First> = true;
 
 // Widest access that all rows of heads are aligned for: heads start at multiples of HEAD.
-template <typename T>
+template <typename Type>
 __device__ constexpr int vector_of() {
-    int v = 16 / (int)sizeof(T);
+    int v = 16 / (int)sizeof(Type);
     while (HEAD % v != 0) v /= 2;
     return v;
 }
@@ -47,8 +47,8 @@ struct word_of<16> { typedef uint4 type; };
 
 // Calls f(i) for every Stride-th i below Count from `first` on, Unrolled calls at a time. A loop of known length, so that
 // calls next to each other need no tests between them.
-template <int Count, int Stride, int Unrolled, typename F>
-__device__ __forceinline__ void each(u32 first, F f) {
+template <int Count, int Stride, int Unrolled, typename Call>
+__device__ __forceinline__ void each(u32 first, Call f) {
 #pragma unroll Unrolled
     for (int k = 0; k < (Count + Stride - 1) / Stride; k++) {
         u32 i = first + k * Stride;
@@ -59,35 +59,35 @@ __device__ __forceinline__ void each(u32 first, F f) {
 // ---- to shared memory -------------------------------------------------------------------------------------------
 
 // The head's channels of consecutive positions in a tensor [.., positions, channels].
-template <typename T>
+template <typename Type>
 struct matrix {
-    const T* first;
+    const Type* first;
     int channels;
 };
 
 // One head of an image: part 0 of 1 in y, part q, k, v = 0, 1, 2 of 3 in qkv.
-template <typename T>
-__device__ __forceinline__ matrix<T> head_of(const T* x, int part, int parts, int positions) {
+template <typename Type>
+__device__ __forceinline__ matrix<Type> head_of(const Type* x, int part, int parts, int positions) {
     int channels = gridDim.y * parts * HEAD;
     return {x + (size_t)blockIdx.z * positions * channels + (blockIdx.y * parts + part) * HEAD, channels};
 }
 
-template <typename T>
-constexpr bool copies_async = is_same<T, element> && vector_of<T>() * sizeof(T) >= 4;
+template <typename Type>
+constexpr bool copies_async = is_same<Type, element> && vector_of<Type>() * sizeof(Type) >= 4;
 
 // Starts to bring Rows positions from `row` on into a tile; those beyond the end become zero.
-template <int Rows, typename T>
-__device__ __forceinline__ void fetch(element* tile, matrix<T> source, int row, int positions) {
-    constexpr int vector = vector_of<T>(), across = HEAD / vector;
-    each<Rows * across, threads, (copies_async<T> ? 8 : 4)>(threadIdx.x, [&](u32 i) {
+template <int Rows, typename Type>
+__device__ __forceinline__ void fetch(element* tile, matrix<Type> source, int row, int positions) {
+    constexpr int vector = vector_of<Type>(), across = HEAD / vector;
+    each<Rows * across, threads, (copies_async<Type> ? 8 : 4)>(threadIdx.x, [&](u32 i) {
         u32 r = i / across, c = i % across * vector;
         bool inside = row + (int)r < positions;
-        const T* from = source.first + (inside ? (row + r) * source.channels : 0) + c;
-        if constexpr (copies_async<T>) {
-            copy_async<vector * (int)sizeof(T)>(shared_address(tile + r * pitch + c), from, inside);
+        const Type* from = source.first + (inside ? (row + r) * source.channels : 0) + c;
+        if constexpr (copies_async<Type>) {
+            copy_async<vector * (int)sizeof(Type)>(shared_address(tile + r * pitch + c), from, inside);
         } else {
             float v[vector] = {};
-            if (inside) load<T, vector>(from, v);
+            if (inside) load<Type, vector>(from, v);
 #pragma unroll
             for (int k = 0; k < vector; k++) v[k] = to_operand(v[k]);
             store<element, vector>(tile + r * pitch + c, v);
@@ -96,10 +96,10 @@ __device__ __forceinline__ void fetch(element* tile, matrix<T> source, int row, 
 }
 
 // Rounds what this thread itself has copied, after its own wait and before the barrier, so that no other must wait.
-template <int Rows, typename T>
+template <int Rows, typename Type>
 __device__ __forceinline__ void settle(element* tile) {
-    if constexpr (rounds_operands && copies_async<T>) {
-        constexpr int vector = vector_of<T>(), across = HEAD / vector;
+    if constexpr (rounds_operands && copies_async<Type>) {
+        constexpr int vector = vector_of<Type>(), across = HEAD / vector;
         each<Rows * across, threads, 4>(threadIdx.x, [&](u32 i) {
             element* p = tile + i / across * pitch + i % across * vector;
             float v[vector];
@@ -125,27 +125,27 @@ __device__ __forceinline__ void pad(element* tiles) {
 }
 
 // One of `Matrices` streams that share two stages of tiles: while one stage is used, the other is filled.
-template <typename T, int Matrices>
+template <typename Type, int Matrices>
 struct stream {
     element* tiles;
-    matrix<T> source;
+    matrix<Type> source;
 
     __device__ element* tile(int j) const { return tiles + j % 2 * (Matrices * tile_elements); }
     __device__ void start(int j, int positions) const { fetch<STREAM>(tile(j), source, j * STREAM, positions); }
-    __device__ void finish(int j) const { settle<STREAM, T>(tile(j)); }
+    __device__ void finish(int j) const { settle<STREAM, Type>(tile(j)); }
 };
 
 // ---- from registers to global memory ----------------------------------------------------------------------------
 
 // Neighbours to shared memory in one instruction: left to the compiler, some become a store each, with bank conflicts.
-template <typename T>
-__device__ __forceinline__ void store_shared(T* p, const float (&v)[sum_group]) {
-    constexpr int count = sum_group * (int)sizeof(T) / 4;
+template <typename Type>
+__device__ __forceinline__ void store_shared(Type* p, const float (&v)[sum_group]) {
+    constexpr int count = sum_group * (int)sizeof(Type) / 4;
     u32 words[count];
 #pragma unroll
     for (int i = 0; i < count; i++) {
-        if constexpr (is_same<T, float>) words[i] = __float_as_uint(v[i]);
-        else words[i] = pack2<T>(v[2 * i], v[2 * i + 1]);
+        if constexpr (is_same<Type, float>) words[i] = __float_as_uint(v[i]);
+        else words[i] = pack2<Type>(v[2 * i], v[2 * i + 1]);
     }
     u32 address = shared_address(p);
     if constexpr (count == 4)
@@ -158,16 +158,16 @@ __device__ __forceinline__ void store_shared(T* p, const float (&v)[sum_group]) 
 
 // Stores scale * sums as the block's rows of a part of one head, see head_of, by way of shared memory (warp_rows rows for
 // each warp, which nobody may read any more) so that each lane writes 16 bytes.
-template <typename T>
-__device__ __forceinline__ void write_rows(T* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows], void* stage) {
-    matrix<T> head = head_of((const T*)x, part, parts, positions);
-    T* y = const_cast<T*>(head.first);
+template <typename Type>
+__device__ __forceinline__ void write_rows(Type* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows], void* stage) {
+    matrix<Type> head = head_of((const Type*)x, part, parts, positions);
+    Type* y = const_cast<Type*>(head.first);
     // Rows 8 elements apart (mod 32): neither the pairs of tensor cores nor the quadruples of FFMA meet in a bank. Where eight
     // lanes read parts of several rows, 4 apart: 8 would let three of them meet, 4 two, as it does for the pairs.
-    constexpr int vector = vector_of<T>(), across = HEAD / vector, out_pitch = head_pad + (across % 8 == 0 || sizeof(T) < 4 || vector < 4 ? 8 : 4);
-    typedef typename word_of<vector * (int)sizeof(T)>::type word;
+    constexpr int vector = vector_of<Type>(), across = HEAD / vector, out_pitch = head_pad + (across % 8 == 0 || sizeof(Type) < 4 || vector < 4 ? 8 : 4);
+    typedef typename word_of<vector * (int)sizeof(Type)>::type word;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * block_rows + warp * warp_rows;
-    T* tile = (T*)stage + warp * warp_rows * out_pitch;
+    Type* tile = (Type*)stage + warp * warp_rows * out_pitch;
 #pragma unroll
     for (int r = 0; r < rows; r++) {
 #pragma unroll
@@ -175,7 +175,7 @@ __device__ __forceinline__ void write_rows(T* x, int part, int parts, int positi
             float v[sum_group];
 #pragma unroll
             for (int k = 0; k < sum_group; k++) v[k] = scale[r] * o.at(r, c + k);
-            store_shared<T>(tile + warp_row_of(r) * out_pitch + sum_column_of(c), v);
+            store_shared<Type>(tile + warp_row_of(r) * out_pitch + sum_column_of(c), v);
         }
     }
     __syncwarp();
@@ -192,13 +192,13 @@ __device__ __forceinline__ void write_rows(T* x, int part, int parts, int positi
 // Lanes that share rows are neighbours.
 __device__ __forceinline__ float row_sum(float x) {
 #pragma unroll
-    for (int d = 1; d < row_lanes; d *= 2) x += __shfl_xor_sync(FULL_WARP, x, d);
+    for (int d = 1; d < row_lanes; d *= 2) x += __shfl_xor_sync(full_warp, x, d);
     return x;
 }
 
 __device__ __forceinline__ float row_max(float x) {
 #pragma unroll
-    for (int d = 1; d < row_lanes; d *= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, d));
+    for (int d = 1; d < row_lanes; d *= 2) x = fmaxf(x, __shfl_xor_sync(full_warp, x, d));
     return x;
 }
 

@@ -22,7 +22,7 @@ struct f16 {
     u16 bits;
 };
 
-constexpr u32 FULL_WARP = 0xffffffffu;
+constexpr u32 full_warp = 0xffffffffu;
 
 // ---- conversions ------------------------------------------------------------------------------------------------
 
@@ -36,8 +36,8 @@ __device__ __forceinline__ float to_float(f16 x) {
     return y;
 }
 
-template <typename T>
-__device__ __forceinline__ T from_float(float x);
+template <typename Type>
+__device__ __forceinline__ Type from_float(float x);
 
 template <>
 __device__ __forceinline__ float from_float<float>(float x) { return x; }
@@ -57,7 +57,7 @@ __device__ __forceinline__ f16 from_float<f16>(float x) {
 }
 
 // Two neighbours in one register, the first in the low half.
-template <typename T>
+template <typename Type>
 __device__ __forceinline__ u32 pack2(float low, float high);
 
 template <>
@@ -74,9 +74,9 @@ __device__ __forceinline__ u32 pack2<f16>(float low, float high) {
     return y;
 }
 
-template <typename T>
+template <typename Type>
 __device__ __forceinline__ float2 unpack2(u32 x) {
-    T low, high;
+    Type low, high;
     low.bits = (u16)x;
     high.bits = (u16)(x >> 16);
     return make_float2(to_float(low), to_float(high));
@@ -85,18 +85,18 @@ __device__ __forceinline__ float2 unpack2(u32 x) {
 // ---- elements in vectors ----------------------------------------------------------------------------------------
 
 // Count neighbours on a Count * sizeof(T) boundary as floats. 16-byte accesses are the widest.
-template <typename T, int Count>
-__device__ __forceinline__ void load(const T* p, float (&y)[Count]) {
-    constexpr int bytes = Count * (int)sizeof(T);
+template <typename Type, int Count>
+__device__ __forceinline__ void load(const Type* p, float (&y)[Count]) {
+    constexpr int bytes = Count * (int)sizeof(Type);
     if constexpr (bytes > 16) {
         constexpr int half_count = Count / 2;
         float a[half_count], b[half_count];
-        load<T, half_count>(p, a);
-        load<T, half_count>(p + half_count, b);
+        load<Type, half_count>(p, a);
+        load<Type, half_count>(p + half_count, b);
 #pragma unroll
         for (int i = 0; i < half_count; i++) y[i] = a[i], y[half_count + i] = b[i];
     } else {
-        alignas(16) T x[Count];
+        alignas(16) Type x[Count];
         if constexpr (bytes == 16) *(uint4*)x = *(const uint4*)p;
         else if constexpr (bytes == 8) *(uint2*)x = *(const uint2*)p;
         else if constexpr (bytes == 4) *(u32*)x = *(const u32*)p;
@@ -109,20 +109,20 @@ __device__ __forceinline__ void load(const T* p, float (&y)[Count]) {
     }
 }
 
-template <typename T, int Count>
-__device__ __forceinline__ void store(T* p, const float (&y)[Count]) {
-    constexpr int bytes = Count * (int)sizeof(T);
+template <typename Type, int Count>
+__device__ __forceinline__ void store(Type* p, const float (&y)[Count]) {
+    constexpr int bytes = Count * (int)sizeof(Type);
     if constexpr (bytes > 16) {
         constexpr int half_count = Count / 2;
         float a[half_count], b[half_count];
 #pragma unroll
         for (int i = 0; i < half_count; i++) a[i] = y[i], b[i] = y[half_count + i];
-        store<T, half_count>(p, a);
-        store<T, half_count>(p + half_count, b);
+        store<Type, half_count>(p, a);
+        store<Type, half_count>(p + half_count, b);
     } else {
-        alignas(16) T x[Count];
+        alignas(16) Type x[Count];
 #pragma unroll
-        for (int i = 0; i < Count; i++) x[i] = from_float<T>(y[i]);
+        for (int i = 0; i < Count; i++) x[i] = from_float<Type>(y[i]);
         if constexpr (bytes == 16) *(uint4*)p = *(const uint4*)x;
         else if constexpr (bytes == 8) *(uint2*)p = *(const uint2*)x;
         else if constexpr (bytes == 4) *(u32*)p = *(const u32*)x;
@@ -135,26 +135,26 @@ __device__ __forceinline__ void store(T* p, const float (&y)[Count]) {
 
 // As store, to global memory, for a vector that is stored several times: of several plain stores of the same registers the
 // compiler makes single words.
-template <typename T, int Count>
-__device__ __forceinline__ void store_copy(T* p, const float (&y)[Count]) {
-    constexpr int bytes = Count * (int)sizeof(T);
+template <typename Type, int Count>
+__device__ __forceinline__ void store_copy(Type* p, const float (&y)[Count]) {
+    constexpr int bytes = Count * (int)sizeof(Type);
     if constexpr (bytes > 16) {
         constexpr int half_count = Count / 2;
         float a[half_count], b[half_count];
 #pragma unroll
         for (int i = 0; i < half_count; i++) a[i] = y[i], b[i] = y[half_count + i];
-        store_copy<T, half_count>(p, a);
-        store_copy<T, half_count>(p + half_count, b);
+        store_copy<Type, half_count>(p, a);
+        store_copy<Type, half_count>(p + half_count, b);
     } else if constexpr (bytes >= 8) {
-        alignas(16) T x[Count];
+        alignas(16) Type x[Count];
 #pragma unroll
-        for (int i = 0; i < Count; i++) x[i] = from_float<T>(y[i]);
+        for (int i = 0; i < Count; i++) x[i] = from_float<Type>(y[i]);
         const u32* w = (const u32*)x;
         u64 address = __cvta_generic_to_global(p);
         if constexpr (bytes == 16)
             asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
         else asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(address), "r"(w[0]), "r"(w[1]) : "memory");
-    } else store<T, Count>(p, y);
+    } else store<Type, Count>(p, y);
 }
 
 // ---- activations ------------------------------------------------------------------------------------------------
@@ -197,13 +197,13 @@ __device__ __forceinline__ float activate_grad(float x) {
 
 __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
-    for (int d = 16; d > 0; d >>= 1) x += __shfl_xor_sync(FULL_WARP, x, d);
+    for (int d = 16; d > 0; d >>= 1) x += __shfl_xor_sync(full_warp, x, d);
     return x;
 }
 
 __device__ __forceinline__ float warp_max(float x) {
 #pragma unroll
-    for (int d = 16; d > 0; d >>= 1) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, d));
+    for (int d = 16; d > 0; d >>= 1) x = fmaxf(x, __shfl_xor_sync(full_warp, x, d));
     return x;
 }
 

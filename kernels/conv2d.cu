@@ -79,11 +79,11 @@ struct WeightStream {
 // of taps but the first: each row is one basic block, in which the compiler mixes the work of tensor cores and other units.
 // All of the chunk in one row would take more registers than there are.
 // rows, columns: where this lane reads in the first patch and in a slot.
-template <bool More, int Kernel, typename P>
-__device__ __forceinline__ void multiply(Tile& tile, P& patch, WeightStream<Kernel>& stream, int c, u32 shared, u32 rows, u32 columns,
+template <bool More, int Kernel, typename AnyPatch>
+__device__ __forceinline__ void multiply(Tile& tile, AnyPatch& patch, WeightStream<Kernel>& stream, int c, u32 shared, u32 rows, u32 columns,
     const float* scale, const float* shift) {
     constexpr bool spread = Tile::unroll && Kernel > 1;
-    const u32 patch_rows = rows + (c & 1) * P::bytes;
+    const u32 patch_rows = rows + (c & 1) * AnyPatch::bytes;
 #pragma unroll(Tile::unroll ? Kernel : 1)
     for (int ky = 0; ky < Kernel; ky++) {
         const u32 stage_columns = stream.take() + columns;
@@ -93,23 +93,23 @@ __device__ __forceinline__ void multiply(Tile& tile, P& patch, WeightStream<Kern
 #pragma unroll(Tile::unroll ? steps : 1)
             for (int k = 0; k < steps; k++)
                 tile.step(
-                    [&](int i) { return patch_rows + P::row_offset(i * Tile::row_step) + P::tap_offset(ky, kx) + k * Tile::depth * 16; },
+                    [&](int i) { return patch_rows + AnyPatch::row_offset(i * Tile::row_step) + AnyPatch::tap_offset(ky, kx) + k * Tile::depth * 16; },
                     [&](int j) { return stage_columns + (kx * TILE_O + j * Tile::column_step) * pitch + k * Tile::depth * 16; });
         if (More && spread && ky > 0)
-            patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk, ky - 1, Kernel - 1);
+            patch.deposit(shared + ((c + 1) & 1) * AnyPatch::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk, ky - 1, Kernel - 1);
     }
-    if constexpr (More && !spread) patch.deposit(shared + ((c + 1) & 1) * P::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
+    if constexpr (More && !spread) patch.deposit(shared + ((c + 1) & 1) * AnyPatch::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
 }
 
 // Adds the convolution of `patch` with `weight` to the tile's sums. `shared` holds two patches, then the slots.
-template <int Kernel, typename P>
-__device__ __forceinline__ void contract(Tile& tile, P& patch, const u8* weight, int chunks, u32 shared, const float* scale, const float* shift) {
+template <int Kernel, typename AnyPatch>
+__device__ __forceinline__ void contract(Tile& tile, AnyPatch& patch, const u8* weight, int chunks, u32 shared, const float* scale, const float* shift) {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const int warp_m = warp % WARPS_M, warp_n = warp / WARPS_M % WARPS_N, warp_k = warp / (WARPS_M * WARPS_N);
     const int first_unit = warp_k * steps * Tile::depth;
-    const u32 rows = shared + P::row_offset(warp_m * (tile_pixels / WARPS_M)) + P::row_offset(Tile::row(lane)) + (first_unit + Tile::row_unit(lane)) * 16;
+    const u32 rows = shared + AnyPatch::row_offset(warp_m * (tile_pixels / WARPS_M)) + AnyPatch::row_offset(Tile::row(lane)) + (first_unit + Tile::row_unit(lane)) * 16;
     const u32 columns = (warp_n * (TILE_O / WARPS_N) + Tile::column(lane)) * pitch + (first_unit + Tile::column_unit(lane)) * 16;
-    WeightStream<Kernel> stream = {weight, shared + 2 * P::bytes, chunks * Kernel};
+    WeightStream<Kernel> stream = {weight, shared + 2 * AnyPatch::bytes, chunks * Kernel};
 
     patch.fetch(0);
 #pragma unroll
@@ -246,7 +246,7 @@ extern "C" __global__ void __launch_bounds__(threads, threads <= 128 ? 2 : 1) co
         Moments m = {count, origin[k] + mean, fmaf(-sum[k], mean, squares[k])};
 #pragma unroll
         for (int d = columns; d < 32; d *= 2)
-            m = merge(m, Moments{__shfl_xor_sync(FULL_WARP, m.count, d), __shfl_xor_sync(FULL_WARP, m.mean, d), __shfl_xor_sync(FULL_WARP, m.m2, d)});
+            m = merge(m, Moments{__shfl_xor_sync(full_warp, m.count, d), __shfl_xor_sync(full_warp, m.mean, d), __shfl_xor_sync(full_warp, m.m2, d)});
         if (lane < columns) merged[0][warp][column + k] = m.count, merged[1][warp][column + k] = m.mean, merged[2][warp][column + k] = m.m2;
     }
     __syncthreads();

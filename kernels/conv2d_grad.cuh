@@ -8,15 +8,15 @@
 #include "conv2d_patch.cuh"
 
 // On tensor cores, 16-bit operands. XP and GP are the patches of x and dy.
-template <typename C, typename XP, typename GP, int Rows, int Columns, int TapRows, int Kernel>
+template <typename Operand, typename InputPatch, typename GradientPatch, int Rows, int Columns, int TapRows, int Kernel>
 struct GradTile {
     static_assert(Rows % 16 == 0 && Columns % 16 == 0, "sub-tiles are 16 x 16");
     static constexpr int depth = 16, element_bytes = 2;
     static constexpr bool unroll = true;
     float sums[TapRows * Kernel][Rows / 16][Columns / 8][4] = {};
 
-    static __device__ __forceinline__ int gradient_offset(int lane) { return GP::row_offset((lane & 7) + (lane >> 4) * 8) + (lane >> 3 & 1) * 16; }
-    static __device__ __forceinline__ int input_offset(int lane) { return XP::row_offset(lane & 15) + (lane >> 4) * 16; }
+    static __device__ __forceinline__ int gradient_offset(int lane) { return GradientPatch::row_offset((lane & 7) + (lane >> 4) * 8) + (lane >> 3 & 1) * 16; }
+    static __device__ __forceinline__ int input_offset(int lane) { return InputPatch::row_offset(lane & 15) + (lane >> 4) * 16; }
 
     __device__ __forceinline__ void step(u32 gradient, u32 input) {
         u32 a[Rows / 16][4];
@@ -27,19 +27,19 @@ struct GradTile {
 #pragma unroll
             for (int j = 0; j < Columns / 16; j++) {
                 u32 b[4];
-                load_matrices_transposed(b, input + XP::tap_offset(tap / Kernel, tap % Kernel) + j * 32);
+                load_matrices_transposed(b, input + InputPatch::tap_offset(tap / Kernel, tap % Kernel) + j * 32);
                 const u32 first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
 #pragma unroll
                 for (int i = 0; i < Rows / 16; i++) {
-                    mma<C>(sums[tap][i][2 * j], a[i], first);
-                    mma<C>(sums[tap][i][2 * j + 1], a[i], second);
+                    mma<Operand>(sums[tap][i][2 * j], a[i], first);
+                    mma<Operand>(sums[tap][i][2 * j + 1], a[i], second);
                 }
             }
     }
 
     // f(row, column, tap, sum, sum of the next column)
-    template <typename F>
-    __device__ __forceinline__ void visit(int lane, F f) const {
+    template <typename Call>
+    __device__ __forceinline__ void visit(int lane, Call f) const {
 #pragma unroll
         for (int tap = 0; tap < TapRows * Kernel; tap++)
 #pragma unroll
@@ -55,15 +55,15 @@ struct GradTile {
 };
 
 // On tensor cores, tf32: ldmatrix cannot transpose 32-bit elements, so each lane reads its own.
-template <typename XP, typename GP, int Rows, int Columns, int TapRows, int Kernel>
-struct GradTile<tf32, XP, GP, Rows, Columns, TapRows, Kernel> {
+template <typename InputPatch, typename GradientPatch, int Rows, int Columns, int TapRows, int Kernel>
+struct GradTile<tf32, InputPatch, GradientPatch, Rows, Columns, TapRows, Kernel> {
     static_assert(Rows % 16 == 0 && Columns % 8 == 0, "sub-tiles are 16 x 8");
     static constexpr int depth = 8, element_bytes = 4;
     static constexpr bool unroll = true;
     float sums[TapRows * Kernel][Rows / 16][Columns / 8][4] = {};
 
-    static __device__ __forceinline__ int gradient_offset(int lane) { return GP::row_offset(lane & 3) + (lane >> 2) * 4; }
-    static __device__ __forceinline__ int input_offset(int lane) { return XP::row_offset(lane & 3) + (lane >> 2) * 4; }
+    static __device__ __forceinline__ int gradient_offset(int lane) { return GradientPatch::row_offset(lane & 3) + (lane >> 2) * 4; }
+    static __device__ __forceinline__ int input_offset(int lane) { return InputPatch::row_offset(lane & 3) + (lane >> 2) * 4; }
 
     __device__ __forceinline__ void step(u32 gradient, u32 input) {
         u32 a[Rows / 16][4];
@@ -71,22 +71,22 @@ struct GradTile<tf32, XP, GP, Rows, Columns, TapRows, Kernel> {
         for (int i = 0; i < Rows / 16; i++) {
             a[i][0] = load_word(gradient + i * 64);
             a[i][1] = load_word(gradient + i * 64 + 32);
-            a[i][2] = load_word(gradient + GP::row_offset(4) + i * 64);
-            a[i][3] = load_word(gradient + GP::row_offset(4) + i * 64 + 32);
+            a[i][2] = load_word(gradient + GradientPatch::row_offset(4) + i * 64);
+            a[i][3] = load_word(gradient + GradientPatch::row_offset(4) + i * 64 + 32);
         }
 #pragma unroll
         for (int tap = 0; tap < TapRows * Kernel; tap++)
 #pragma unroll
             for (int j = 0; j < Columns / 8; j++) {
-                const u32 p = input + XP::tap_offset(tap / Kernel, tap % Kernel) + j * 32;
-                const u32 b[2] = {load_word(p), load_word(p + XP::row_offset(4))};
+                const u32 p = input + InputPatch::tap_offset(tap / Kernel, tap % Kernel) + j * 32;
+                const u32 b[2] = {load_word(p), load_word(p + InputPatch::row_offset(4))};
 #pragma unroll
                 for (int i = 0; i < Rows / 16; i++) mma<tf32>(sums[tap][i][j], a[i], b);
             }
     }
 
-    template <typename F>
-    __device__ __forceinline__ void visit(int lane, F f) const {
+    template <typename Call>
+    __device__ __forceinline__ void visit(int lane, Call f) const {
 #pragma unroll
         for (int tap = 0; tap < TapRows * Kernel; tap++)
 #pragma unroll
@@ -102,8 +102,8 @@ struct GradTile<tf32, XP, GP, Rows, Columns, TapRows, Kernel> {
 };
 
 // In exact float32: a lane sums 4 x 2 channels of a 16 x 16 tile.
-template <typename XP, typename GP, int TapRows, int Kernel>
-struct GradTile<float, XP, GP, 16, 16, TapRows, Kernel> {
+template <typename InputPatch, typename GradientPatch, int TapRows, int Kernel>
+struct GradTile<float, InputPatch, GradientPatch, 16, 16, TapRows, Kernel> {
     static constexpr int depth = 1, element_bytes = 4;
     static constexpr bool unroll = false;
     float sums[TapRows * Kernel][4][2] = {};
@@ -116,7 +116,7 @@ struct GradTile<float, XP, GP, 16, 16, TapRows, Kernel> {
         load_unit(a, gradient);
 #pragma unroll
         for (int tap = 0; tap < TapRows * Kernel; tap++) {
-            const u32 p = input + XP::tap_offset(tap / Kernel, tap % Kernel);
+            const u32 p = input + InputPatch::tap_offset(tap / Kernel, tap % Kernel);
             float b[2];
             load_pair(b, p);
 #pragma unroll
@@ -126,8 +126,8 @@ struct GradTile<float, XP, GP, 16, 16, TapRows, Kernel> {
         }
     }
 
-    template <typename F>
-    __device__ __forceinline__ void visit(int lane, F f) const {
+    template <typename Call>
+    __device__ __forceinline__ void visit(int lane, Call f) const {
 #pragma unroll
         for (int tap = 0; tap < TapRows * Kernel; tap++)
 #pragma unroll

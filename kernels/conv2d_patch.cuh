@@ -16,10 +16,10 @@
 #define SPREAD_ZEROS 2
 
 // An input, and a second one that is read as if concatenated to it.
-template <typename T, typename T2>
+template <typename Source, typename Source2>
 struct ConvInput {
-    const T* x;
-    const T2* x2;
+    const Source* x;
+    const Source2* x2;
     int height, width, channels, channels2;
 
     // Of image n.
@@ -29,15 +29,15 @@ struct ConvInput {
     }
 };
 
-template <typename A, typename B>
+template <typename First, typename Second>
 constexpr bool same_type = false;
-template <typename A>
-constexpr bool same_type<A, A> = true;
+template <typename First>
+constexpr bool same_type<First, First> = true;
 
 // Count neighbours as 32-bit words; Count may be an odd one of 16 bits, which stays in the low half.
-template <typename T, int Count>
-__device__ __forceinline__ void load_words(const T* p, u32* y) {
-    constexpr int bytes = Count * (int)sizeof(T);
+template <typename Source, int Count>
+__device__ __forceinline__ void load_words(const Source* p, u32* y) {
+    constexpr int bytes = Count * (int)sizeof(Source);
     static_assert(bytes == 2 || bytes == 4 || bytes == 8 || bytes == 16, "a vector has 2 to 16 bytes");
     if constexpr (bytes == 16) {
         uint4 v = __ldg((const uint4*)p);
@@ -53,36 +53,36 @@ __device__ __forceinline__ void load_words(const T* p, u32* y) {
 }
 
 // A unit of the compute type from floats.
-template <typename C>
-__device__ __forceinline__ void pack_unit(const float (&x)[unit_elements<C>], u32 (&y)[4]) {
+template <typename Operand>
+__device__ __forceinline__ void pack_unit(const float (&x)[unit_elements<Operand>], u32 (&y)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        if constexpr (same_type<C, float>) y[i] = __float_as_uint(x[i]);
-        else if constexpr (same_type<C, tf32>) y[i] = round_to_tf32(x[i]);
-        else y[i] = pack2<C>(x[2 * i], x[2 * i + 1]);
+        if constexpr (same_type<Operand, float>) y[i] = __float_as_uint(x[i]);
+        else if constexpr (same_type<Operand, tf32>) y[i] = round_to_tf32(x[i]);
+        else y[i] = pack2<Operand>(x[2 * i], x[2 * i + 1]);
     }
 }
 
 // TileH x TileW output pixels, Units 16-byte units of channels. Vector neighbours are loaded at once; it divides the channel
 // counts of both inputs. Rows of the shared patch are pixels: Units + 1 units each, an odd number.
-template <typename C, typename T, typename T2, int Kernel, int Stride, int Spread, int TileH, int TileW, int Units, int Vector,
+template <typename Operand, typename Source, typename Source2, int Kernel, int Stride, int Spread, int TileH, int TileW, int Units, int Vector,
     bool Concat, bool Affine, int Activation, int Threads>
 struct Patch {
-    static constexpr int elements = unit_elements<C>, chunk = Units * elements;
+    static constexpr int elements = unit_elements<Operand>, chunk = Units * elements;
     static constexpr int height = (TileH - 1) * Stride + Kernel, width = (TileW - 1) * Stride + Kernel;
     static constexpr int pitch = (Units + 1) * 16, bytes = height * width * pitch;
     static constexpr int per_thread = (height * width * Units + Threads - 1) / Threads;
-    static constexpr bool mixed = Concat && !same_type<T, T2>;
-    static constexpr int source_bytes = mixed ? 4 : (int)sizeof(T);
+    static constexpr bool mixed = Concat && !same_type<Source, Source2>;
+    static constexpr int source_bytes = mixed ? 4 : (int)sizeof(Source);
     static constexpr int vector = Vector < elements ? Vector : elements;
     static constexpr int words = elements * source_bytes / 4;
-    static constexpr bool as_is = !Affine && Activation == ACTIVATION_NONE && (same_type<T, C> || (same_type<T, float> && same_type<C, float>)) && !mixed;
+    static constexpr bool as_is = !Affine && Activation == ACTIVATION_NONE && (same_type<Source, Operand> || (same_type<Source, float> && same_type<Operand, float>)) && !mixed;
     static_assert(Threads % Units == 0, "a thread keeps its unit");
 
     // Elements of this thread's units as loaded, the unit's pixel in the source or -1, its place in the shared patch.
     u32 raw[per_thread][words];
     int pixel[per_thread];
-    ConvInput<T, T2> input;
+    ConvInput<Source, Source2> input;
 
     // Columns of a stride-2 patch lie even ones first: neighbours in the output are then neighbours in the patch.
     static __device__ __forceinline__ constexpr int column(int x) {
@@ -99,7 +99,7 @@ struct Patch {
     static __device__ __forceinline__ int unit() { return threadIdx.x % Units; }
 
     // The patch of the tile whose first output pixel is (y0, x0).
-    __device__ __forceinline__ void locate(const ConvInput<T, T2>& image, int y0, int x0, int padding) {
+    __device__ __forceinline__ void locate(const ConvInput<Source, Source2>& image, int y0, int x0, int padding) {
         input = image;
 #pragma unroll
         for (int i = 0; i < per_thread; i++) {
@@ -154,7 +154,7 @@ struct Patch {
                 }
 #pragma unroll
                 for (int k = 0; k < elements; k++) v[k] = activate<Activation>(v[k]);
-                pack_unit<C>(v, packed);
+                pack_unit<Operand>(v, packed);
             }
             const bool exists = (i + 1) * Threads <= height * width * Units || p < height * width;
             store_unit(patch + (p / width * width + column(p % width)) * pitch + unit() * 16, packed, exists);
@@ -163,22 +163,22 @@ struct Patch {
 
 private:
     __device__ __forceinline__ void fetch_vector(u32 (&y)[words], int at, int k, int c) const {
-        const T* p = input.x + (size_t)at * input.channels + c;
+        const Source* p = input.x + (size_t)at * input.channels + c;
         if constexpr (mixed) {
             float v[vector];
-            if (c < input.channels) load<T, vector>(p, v);
-            else load<T2, vector>(input.x2 + (size_t)at * input.channels2 + (c - input.channels), v);
+            if (c < input.channels) load<Source, vector>(p, v);
+            else load<Source2, vector>(input.x2 + (size_t)at * input.channels2 + (c - input.channels), v);
 #pragma unroll
             for (int n = 0; n < vector; n++) y[k + n] = __float_as_uint(v[n]);
         } else {
             if constexpr (Concat) {
-                if (c >= input.channels) p = (const T*)input.x2 + (size_t)at * input.channels2 + (c - input.channels);
+                if (c >= input.channels) p = (const Source*)input.x2 + (size_t)at * input.channels2 + (c - input.channels);
             }
             constexpr int step = vector * source_bytes > 16 ? 16 / source_bytes : vector;
 #pragma unroll
             for (int n = 0; n < vector; n += step) {
                 u32 loaded[4];
-                load_words<T, step>(p + n, loaded);
+                load_words<Source, step>(p + n, loaded);
                 int first = (k + n) * source_bytes / 4;
                 if constexpr (step * source_bytes < 4) y[first] |= loaded[0] << ((k + n) % 2 * 16);
                 else {
@@ -194,7 +194,7 @@ private:
         for (int k = 0; k < elements; k++) {
             if constexpr (source_bytes == 4) y[k] = __uint_as_float(x[k]);
             else {
-                T element;
+                Source element;
                 element.bits = (u16)(x[k / 2] >> (k % 2 * 16));
                 y[k] = to_float(element);
             }

@@ -13,8 +13,8 @@
 #include "mma.cuh"
 
 // What a compute type's element takes in shared memory, and how many make a unit.
-template <typename C>
-constexpr int unit_elements = 16 / (int)sizeof(C);
+template <typename Operand>
+constexpr int unit_elements = 16 / (int)sizeof(Operand);
 
 __device__ __forceinline__ void load_unit(float (&y)[4], u32 address) {
     asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(y[0]), "=f"(y[1]), "=f"(y[2]), "=f"(y[3]) : "r"(address) : "memory");
@@ -41,7 +41,7 @@ __device__ __forceinline__ void store_unit(u32 address, const u32 (&x)[4], bool 
 }
 
 // On tensor cores.
-template <typename C, int Rows, int Columns>
+template <typename Operand, int Rows, int Columns>
 struct WarpTile {
     static_assert(Rows % 16 == 0 && Columns % 16 == 0, "sub-tiles are 16 x 16");
     static constexpr int row_step = 16, column_step = 16, depth = 2;
@@ -53,8 +53,8 @@ struct WarpTile {
     static __device__ __forceinline__ int column(int lane) { return (lane & 7) + (lane >> 4) * 8; }
     static __device__ __forceinline__ int column_unit(int lane) { return (lane >> 3) & 1; }
 
-    template <typename R, typename B>
-    __device__ __forceinline__ void step(R rows, B columns) {
+    template <typename RowAddress, typename ColumnAddress>
+    __device__ __forceinline__ void step(RowAddress rows, ColumnAddress columns) {
         u32 b[Columns / 8][2];
 #pragma unroll
         for (int j = 0; j < Columns / 16; j++) {
@@ -67,7 +67,7 @@ struct WarpTile {
             u32 a[4];
             load_matrices(a, rows(i));
 #pragma unroll
-            for (int j = 0; j < Columns / 8; j++) mma<C>(sums[i][j], a, b[j]);
+            for (int j = 0; j < Columns / 8; j++) mma<Operand>(sums[i][j], a, b[j]);
         }
     }
 
@@ -98,8 +98,8 @@ struct WarpTile<float, Rows, Columns> {
     static __device__ __forceinline__ int column(int lane) { return lane >> 3; }
     static __device__ __forceinline__ int column_unit(int) { return 0; }
 
-    template <typename R, typename B>
-    __device__ __forceinline__ void step(R rows, B columns) {
+    template <typename RowAddress, typename ColumnAddress>
+    __device__ __forceinline__ void step(RowAddress rows, ColumnAddress columns) {
         float a[Rows / 8][4];
 #pragma unroll
         for (int i = 0; i < Rows / 8; i++) load_unit(a[i], rows(i));

@@ -1,10 +1,10 @@
 #include "denoise.cuh"
 
 #ifdef DENOISE_AVERAGE_STEP_FORWARD
-constexpr int TILE = 8;           // pixels, both ways
-constexpr int PATCH = TILE + 2;   // with the convolution's halo
-constexpr int CHUNK = 64;         // channels in shared memory at a time
-constexpr int SLICES = CHUNK / 4; // threads that share four pixels, each with four channels of the chunk
+constexpr int tile_side = 8;              // pixels, both ways
+constexpr int patch_side = tile_side + 2; // with the convolution's halo
+constexpr int chunk = 64;                 // channels in shared memory at a time
+constexpr int slices = chunk / 4;         // threads that share four pixels, each with four channels of the chunk
 
 // denoise_average_step_forward   The end of a sampling step:
 //   mean = sum over the rows r of trajectory n of weights[r] * activation(scale[r] * h[r] + shift[r])
@@ -18,26 +18,26 @@ extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forwar
     const int* __restrict__ starts, const float* __restrict__ weights, const float* __restrict__ weight, const float* __restrict__ bias,
     const X_T* x, const N_T* __restrict__ noise, const float* __restrict__ table, const int* __restrict__ step, Y_T* y,
     int rows_arg, int h_arg, int w_arg, int c_arg, int o_arg) {
-    __shared__ __align__(16) float patch[PATCH * PATCH * CHUNK];
-    __shared__ __align__(16) float taps[OUTPUTS * 9 * CHUNK];
-    int tiles_across = (W + TILE - 1) / TILE;
-    int top = (int)blockIdx.x / tiles_across * TILE, left = (int)blockIdx.x % tiles_across * TILE;
+    __shared__ __align__(16) float patch[patch_side * patch_side * chunk];
+    __shared__ __align__(16) float taps[OUTPUTS * 9 * chunk];
+    int tiles_across = (W + tile_side - 1) / tile_side;
+    int top = (int)blockIdx.x / tiles_across * tile_side, left = (int)blockIdx.x % tiles_across * tile_side;
     int n = blockIdx.y, first_output = blockIdx.z * OUTPUTS;
     int first_row = starts[n], end_row = starts[n + 1];
 
     // This thread's share of the products: four neighbouring pixels of a line, four channels.
-    int slice = threadIdx.x % SLICES, quad = threadIdx.x / SLICES;
-    int line = quad / (TILE / 4), column = quad % (TILE / 4) * 4;
+    int slice = threadIdx.x % slices, quad = threadIdx.x / slices;
+    int line = quad / (tile_side / 4), column = quad % (tile_side / 4) * 4;
     float sum[4][OUTPUTS] = {};
 
-    for (int base = 0; base < C; base += CHUNK) {
-        for (int i = threadIdx.x; i < OUTPUTS * 9 * CHUNK; i += 256) {
-            int o = first_output + i / (9 * CHUNK), tap = i / CHUNK % 9, c = base + i % CHUNK;
+    for (int base = 0; base < C; base += chunk) {
+        for (int i = threadIdx.x; i < OUTPUTS * 9 * chunk; i += 256) {
+            int o = first_output + i / (9 * chunk), tap = i / chunk % 9, c = base + i % chunk;
             taps[i] = o < O && c < C ? weight[((size_t)o * 9 + tap) * C + c] : 0.f;
         }
-        for (int i = threadIdx.x; i < PATCH * PATCH * CHUNK / VECTOR; i += 256) {
-            int at = i * VECTOR / CHUNK, c = base + i * VECTOR % CHUNK;
-            int py = top + at / PATCH - 1, px = left + at % PATCH - 1;
+        for (int i = threadIdx.x; i < patch_side * patch_side * chunk / VECTOR; i += 256) {
+            int at = i * VECTOR / chunk, c = base + i * VECTOR % chunk;
+            int py = top + at / patch_side - 1, px = left + at % patch_side - 1;
             float mean[VECTOR] = {};
             if (0 <= py && py < H && 0 <= px && px < W && c < C) {
                 // Two rows in flight: four would take more registers than two blocks have.
@@ -72,12 +72,12 @@ extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forwar
         for (int ky = 0; ky < 3; ky++) {
             float4 v[6];
 #pragma unroll
-            for (int j = 0; j < 6; j++) v[j] = *(const float4*)(patch + ((line + ky) * PATCH + column + j) * CHUNK + slice * 4);
+            for (int j = 0; j < 6; j++) v[j] = *(const float4*)(patch + ((line + ky) * patch_side + column + j) * chunk + slice * 4);
 #pragma unroll
             for (int kx = 0; kx < 3; kx++) {
 #pragma unroll
                 for (int o = 0; o < OUTPUTS; o++) {
-                    float4 w = *(const float4*)(taps + (o * 9 + ky * 3 + kx) * CHUNK + slice * 4);
+                    float4 w = *(const float4*)(taps + (o * 9 + ky * 3 + kx) * chunk + slice * 4);
 #pragma unroll
                     for (int j = 0; j < 4; j++) {
                         float4 p = v[j + kx];
@@ -97,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forwar
         for (int o = 0; o < OUTPUTS; o++) {
             float total = sum[j][o];
 #pragma unroll
-            for (int d = SLICES / 2; d > 0; d >>= 1) total += __shfl_xor_sync(FULL_WARP, total, d);
+            for (int d = slices / 2; d > 0; d >>= 1) total += __shfl_xor_sync(full_warp, total, d);
             if (slice == j * OUTPUTS + o) prediction = total;
         }
     int o = first_output + slice % OUTPUTS, py = top + line, px = left + column + slice / OUTPUTS;

@@ -12,7 +12,7 @@ extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* con
     const float* x = tensors[piece.tensor] + piece.first;
     float sum = 0.f;
 #pragma unroll
-    for (int j = 0; j < PIECE / 1024; j++) {
+    for (int j = 0; j < piece_elements / 1024; j++) {
         int i = j * 1024 + threadIdx.x * 4;
         if (i + 4 <= piece.count) {
             float4 v = *(const float4*)(x + i);

@@ -22,7 +22,7 @@ __device__ __forceinline__ float sum_each(const float (&v)[Count]) {
     if constexpr (Distance == 0) {
         return v[0];
     } else if constexpr (Count == 1) {
-        float sum[1] = {v[0] + __shfl_xor_sync(FULL_WARP, v[0], Distance)};
+        float sum[1] = {v[0] + __shfl_xor_sync(full_warp, v[0], Distance)};
         return sum_each<1, Distance / 2>(sum);
     } else {
         bool upper = (threadIdx.x & Distance) != 0;
@@ -30,7 +30,7 @@ __device__ __forceinline__ float sum_each(const float (&v)[Count]) {
 #pragma unroll
         for (int i = 0; i < Count / 2; i++) {
             float low = v[i], high = v[i + Count / 2];
-            kept[i] = (upper ? high : low) + __shfl_xor_sync(FULL_WARP, upper ? low : high, Distance);
+            kept[i] = (upper ? high : low) + __shfl_xor_sync(full_warp, upper ? low : high, Distance);
         }
         return sum_each<Count / 2, Distance / 2>(kept);
     }

@@ -21,7 +21,7 @@ struct tf32 {
 // ---- products ---------------------------------------------------------------------------------------------------
 
 // C += A * B, accumulated in float32.
-template <typename T>
+template <typename Type>
 __device__ __forceinline__ void mma(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]);
 
 template <>

@@ -2,9 +2,9 @@
 #pragma once
 #include "common.cuh"
 
-// Elements `first` to `first + count - 1` of a tensor, count <= PIECE; `first` is a multiple of PIECE.
+// Elements `first` to `first + count - 1` of a tensor, count <= piece_elements; `first` is a multiple of it.
 struct Piece {
     int tensor, first, count;
 };
 
-constexpr int PIECE = 4096;
+constexpr int piece_elements = 4096;

@@ -42,17 +42,17 @@ struct RunningMoments {
 };
 
 // Mean and M2 of Vector channels over `count` > 0 pixels that lie `step` elements apart.
-template <int Vector, typename T>
-__device__ __forceinline__ void pixel_moments(const T* __restrict__ p, size_t step, int count, float (&mean)[Vector], float (&m2)[Vector]) {
+template <int Vector, typename Type>
+__device__ __forceinline__ void pixel_moments(const Type* __restrict__ p, size_t step, int count, float (&mean)[Vector], float (&m2)[Vector]) {
     float v[Vector];
     RunningMoments running[Vector];
-    load<T, Vector>(p, v);
+    load<Type, Vector>(p, v);
 #pragma unroll
     for (int k = 0; k < Vector; k++) running[k].start(v[k]);
     // Four loads in flight.
 #pragma unroll 4
     for (int i = 1; i < count; i++) {
-        load<T, Vector>(p + i * step, v);
+        load<Type, Vector>(p + i * step, v);
 #pragma unroll
         for (int k = 0; k < Vector; k++) running[k].add(v[k]);
     }

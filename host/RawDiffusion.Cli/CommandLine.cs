@@ -63,6 +63,7 @@ internal static class CommandLine
             Bench.Create(terminal),
             Profile.Create(terminal),
             Verbs.Check.Create(terminal),
+            Dataset.Create(terminal),
             Doctor.Create(terminal),
         };
         HelpOption help = root.Options.OfType<HelpOption>().Single();
@@ -73,7 +74,8 @@ internal static class CommandLine
     private static string Describe(ParseResult result)
     {
         Command command = result.CommandResult.Command;
-        if (command is not RootCommand) return $"{result.Errors[0].Message.TrimEnd('.')} (see rawdiffusion {command.Name} --help)";
+        string path = string.Join(" ", command.Parents.OfType<VerbCommand>().Append(command).Select(c => c.Name));
+        if (command is not RootCommand) return $"{result.Errors[0].Message.TrimEnd('.')} (see rawdiffusion {path} --help)";
         string found = result.UnmatchedTokens.Count > 0 ? $"'{result.UnmatchedTokens[0]}'" : "none";
         return $"expected a verb ({string.Join(", ", command.Subcommands.Select(c => c.Name))}), found {found}";
     }

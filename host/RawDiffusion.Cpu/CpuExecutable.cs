@@ -14,7 +14,7 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     /// <summary>Where a value lives; a constant is copied to memory when it is first asked for.</summary>
     public float* Pointer(Value value)
     {
-        value = ReshapedConstant(value) ?? value;
+        (value, long first) = Viewed(value) is (Value { Kind: ValueKind.Constant }, _) and var view ? view : (value, 0);
         if (value.Kind != ValueKind.Constant) return (float*)((byte*)arena.Pointer + plan.Offset(value));
         if (!constants.TryGetValue(value, out NativeBuffer? buffer))
         {
@@ -22,7 +22,7 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
             value.Constant!(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
             constants.Add(value, buffer);
         }
-        return buffer.Pointer;
+        return buffer.Pointer + first;
     }
 
     /// <summary>Where an optional value lives; null where it is absent.</summary>
@@ -42,21 +42,26 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     /// </summary>
     public NativeBuffer? ReadConstant(Value value)
     {
-        if (ReshapedConstant(value) is not { } constant) return null;
+        if (Viewed(value) is not (Value { Kind: ValueKind.Constant } constant, var first)) return null;
         var buffer = new NativeBuffer(4 * constant.Shape.Count);
         constant.Constant!(new Span<float>(buffer.Pointer, (int)constant.Shape.Count));
+        if (first > 0) new Span<float>(buffer.Pointer + first, (int)value.Shape.Count).CopyTo(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
         return buffer;
     }
 
-    // The constant that a value is, or a view of; null where it is neither.
-    private static Value? ReshapedConstant(Value value)
+    // What a chain of views is a view of, and from which element on.
+    private static (Value Value, long First) Viewed(Value value)
     {
-        while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
-        return value.Kind == ValueKind.Constant ? value : null;
+        long first = 0;
+        for (; value.Producer is { Operator: View view } producer; value = producer.Input(0)) first += view.Offset;
+        return (value, first);
     }
 
     /// <summary>Whether quick preparation counts more than quick runs.</summary>
     public bool RunsOnce => runsOnce;
+
+    /// <summary>Memory that the launches use in turn.</summary>
+    public Workspace Workspace { get; } = new();
 }
 
 /// <summary>A graph prepared for the CPU: an arena, repacked constants, and launches with fixed arguments.</summary>
@@ -92,11 +97,12 @@ internal sealed unsafe class CpuExecutable : IExecutable
                 state.Constant!(Span(state));
             foreach (Node node in graph.Nodes)
             {
-                if (node.Operator is Reshape) continue;
+                if (node.Operator is View) continue;
                 CpuLaunch launch = device.Prepare(node, context);
                 pool.ReserveScratch(launch.ScratchBytes);
                 launches.Add((node, launch));
             }
+            context.Workspace.Bind(context.Allocate(context.Workspace.Floats));
         }
         catch
         {

@@ -50,29 +50,31 @@ internal static unsafe class MicroKernel<S, V>
     /// <param name="rows">4, 6, 8 or 12, from <see cref="RowsFor"/>.</param>
     /// <param name="a">First element of the first row.</param>
     /// <param name="rowStride">Floats between rows of A.</param>
-    /// <param name="segments">A's k axis is this many runs of contiguous elements: 3 for a 3x3 convolution.</param>
+    /// <param name="segments">A's k axis is this many runs of evenly spaced elements: 3 for a 3x3 convolution.</param>
     /// <param name="segmentStride">Floats between runs.</param>
     /// <param name="k">Length of a run.</param>
     /// <param name="b">Packed panel, segments * k rows.</param>
     /// <param name="c">Tile of the result.</param>
     /// <param name="ldc">Floats between rows of C.</param>
     /// <param name="accumulate">Add to C instead of overwriting it.</param>
+    /// <param name="step">Floats between elements of a run.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Run(int rows, float* a, nint rowStride, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate = false)
+    public static void Run(
+        int rows, float* a, nint rowStride, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate = false, nint step = 1)
     {
         switch (rows)
         {
-            case 12: Tile<Rows12>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate); break;
-            case 8: Tile<Rows8>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate); break;
-            case 6: Tile<Rows6>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate); break;
-            default: Tile<Rows4>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate); break;
+            case 12: Tile<Rows12>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate, step); break;
+            case 8: Tile<Rows8>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate, step); break;
+            case 6: Tile<Rows6>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate, step); break;
+            default: Tile<Rows4>(a, rowStride, segments, segmentStride, k, b, c, ldc, accumulate, step); break;
         }
     }
 
     // Written out by hand: an array or a loop over rows would live in memory instead of registers. The four row pointers
     // 3 rows apart let each row be addressed as pointer + {0, 1, 2} * stride, which x86 encodes in one operand.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<R>(float* a, nint s, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate)
+    private static void Tile<R>(float* a, nint s, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate, nint step)
         where R : struct, IRows
     {
         V c00 = S.Zero, c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
@@ -106,10 +108,10 @@ internal static unsafe class MicroKernel<S, V>
                     x = S.Splat(*(a9 + s)); ca0 = S.MultiplyAdd(x, b0, ca0); ca1 = S.MultiplyAdd(x, b1, ca1);
                     x = S.Splat(*(a9 + 2 * s)); cb0 = S.MultiplyAdd(x, b0, cb0); cb1 = S.MultiplyAdd(x, b1, cb1);
                 }
-                a0++;
-                a3++;
-                if (R.Count > 6) a6++;
-                if (R.Count > 8) a9++;
+                a0 += step;
+                a3 += step;
+                if (R.Count > 6) a6 += step;
+                if (R.Count > 8) a9 += step;
             }
         }
         Put(c00, c01, c, accumulate); c += ldc;

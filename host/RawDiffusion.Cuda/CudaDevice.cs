@@ -30,7 +30,7 @@ public sealed class CudaDevice : IDevice
         Precision = precision;
         bool measures = compiler.CanCompile && !driver.Device.TimesAreBounds;
         Specialize = specialize ?? measures;
-        if (measures) Tuner = new ConvTuner(this, ConvTuner.UserFile);
+        if (measures && Specialize) Tuner = new ConvTuner(this, ConvTuner.UserFile);
     }
 
     /// <inheritdoc/>
@@ -48,9 +48,10 @@ public sealed class CudaDevice : IDevice
 
     internal bool Specialize { get; }
 
-    /// <summary>Times tiles; null where a model of the device chooses them.</summary>
+    /// <summary>Times tiles; null where a model chooses them.</summary>
     internal ConvTuner? Tuner { get; init; }
 
+    /// <summary>The tile of a convolution; one that serves every device where kernels are not specialised.</summary>
     internal ConvTile TileOf(Node node, ConvShape shape) =>
         Tuner?.Choose(node, shape) ?? (Specialize ? ConvTiling.Choose(shape, driver.Device) : ConvTiling.ChoosePortable(shape));
 

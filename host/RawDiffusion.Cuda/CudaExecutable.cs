@@ -59,7 +59,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             foreach (Value state in graph.Inputs.Values) Initialize(state);
             foreach (Node node in graph.Nodes)
             {
-                if (node.Operator is Reshape || writers.ContainsKey(node.Output)) continue;
+                if (node.Operator is View || writers.ContainsKey(node.Output)) continue;
                 OperatorLaunch.For(node).Prepare(node, context);
                 foreach (KernelLaunch launch in context.Take()) launches.Add((node, launch));
             }

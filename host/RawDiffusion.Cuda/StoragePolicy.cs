@@ -38,10 +38,10 @@ internal sealed class StoragePolicy
     /// <summary>Bytes of one element.</summary>
     public static int ElementBytes(Storage storage) => storage is Storage.Bf16 or Storage.F16 ? 2 : 4;
 
-    /// <summary>What a chain of reshapes is a view of.</summary>
+    /// <summary>What a chain of views is a view of.</summary>
     public static Value Viewed(Value value)
     {
-        while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
+        while (value.Producer is { Operator: View } view) value = view.Input(0);
         return value;
     }
 }

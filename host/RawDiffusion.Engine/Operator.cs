@@ -38,6 +38,16 @@ public abstract record Operator
     /// <summary>Arithmetic and compulsory traffic of one execution.</summary>
     public virtual Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 1);
 
+    /// <summary>Appends the gradients by the inputs: the chain rule of this operator. <see cref="Gradients"/> calls it.</summary>
+    /// <param name="g">Graph to append to, which holds the node.</param>
+    /// <param name="node">An application of this operator.</param>
+    /// <param name="dy">Gradient by the node's output.</param>
+    /// <param name="wants">Whether the gradient by the input at a position is needed.</param>
+    /// <returns>Gradients by position; what is not wanted may be null or absent.</returns>
+    /// <exception cref="GraphException">The operator has no gradient, or none with these attributes.</exception>
+    public virtual IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
+        throw new GraphException($"{Name} has no gradient rule");
+
     /// <summary>Throws a <see cref="GraphException"/> unless <paramref name="condition"/> holds.</summary>
     protected static void Require(bool condition, string message)
     {

@@ -9,7 +9,8 @@ namespace RawDiffusion.Cli.Checks;
 /// <summary>Runs all cases in all precisions, and gathers what is known of each kernel variant.</summary>
 /// <param name="emulated">Whether the emulator executes the kernels and watches them; else a GPU does.</param>
 /// <param name="precisions">Storage and operands to check.</param>
-internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precisions)
+/// <param name="specialize">Whether kernels are compiled for the shapes at hand.</param>
+internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precisions, bool specialize)
 {
     private readonly Lock gate = new();
     private readonly KernelCompiler compiler = new();
@@ -57,7 +58,7 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
     private (CudaDevice Device, EmulatedDriver? Emulator) Open(Precision precision)
     {
         EmulatedDriver? emulator = emulated ? new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true, ScatterBlocks = true }) : null;
-        var device = new CudaDevice(emulator ?? (ICudaDriver)NvidiaDriver.Open(), compiler, precision, specialize: false);
+        var device = new CudaDevice(emulator ?? (ICudaDriver)NvidiaDriver.Open(), compiler, precision, specialize);
         lock (gate) Description = emulator is null ? device.Description : "the emulator";
         return (device, emulator);
     }

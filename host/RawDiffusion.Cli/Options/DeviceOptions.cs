@@ -8,27 +8,25 @@ using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli.Options;
 
-/// <summary>Options that every verb has: device, precision, threads, seed, form of the output.</summary>
+/// <summary>Options of the verbs that compute: device, precision, threads, and <see cref="ReportOptions"/>.</summary>
 internal sealed class DeviceOptions
 {
     private readonly Option<string> device = OptionOf.Choice("--device", "Where to compute", "auto", "cpu", "cuda", "emulated");
     private readonly Option<string> precision = OptionOf.Choice("--precision", "Storage and operands; the cpu device has fp32", "fp32", "tf32", "bf16", "fp16");
     private readonly Option<int?> threads = OptionOf.Integer("--threads", "CPU threads [default: one for each core]", 1, 1024);
-    private readonly Option<int?> seed = OptionOf.Integer("--seed", "Seed of all random numbers [default: 0]", 0);
-    private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
+    private readonly ReportOptions reportOptions = new();
 
     public void AddTo(Command command)
     {
         command.Options.Add(device);
         command.Options.Add(precision);
         command.Options.Add(threads);
-        command.Options.Add(seed);
-        command.Options.Add(json);
+        reportOptions.AddTo(command);
     }
 
-    public bool Json(ParseResult result) => result.GetValue(json);
+    public bool Json(ParseResult result) => reportOptions.Json(result);
 
-    public uint Seed(ParseResult result) => (uint)(result.GetValue(seed) ?? 0);
+    public uint Seed(ParseResult result) => reportOptions.Seed(result);
 
     /// <summary>Refuses every device but a GPU that was asked for.</summary>
     /// <param name="result">The arguments.</param>

@@ -18,6 +18,7 @@ internal sealed class Check(Terminal terminal)
     private readonly Option<string> precision = OptionOf.Choice("--precision", "Which storage and operands to check", "all", "fp32", "tf32", "bf16", "fp16");
     private readonly Option<string?> filter = OptionOf.Text("--operator", "NAME", "Only operators and graphs whose name holds this");
     private readonly Option<bool> fast = OptionOf.Flag("--no-resources", "Leave out registers, spills and occupancy, which need a compilation for each architecture");
+    private readonly Option<bool> specialize = OptionOf.Flag("--specialize", "Compile each kernel for the shapes at hand, as runs on a GPU with NVRTC do, instead of one for any shape");
     private readonly Option<int?> threads = OptionOf.Integer("--threads", "Cases at once on the emulator [default: one for each core]", 1, 1024);
     private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
 
@@ -27,7 +28,7 @@ internal sealed class Check(Terminal terminal)
         var command = new VerbCommand("check",
             "Runs every CUDA kernel against a double-precision reference. On the emulator it also looks for races, accesses out of bounds, undefined values and bank conflicts.",
             "rawdiffusion check --device emulated --operator GroupNorm");
-        foreach (Option option in (Option[])[verb.device, verb.precision, verb.filter, verb.fast, verb.threads, verb.json]) command.Options.Add(option);
+        foreach (Option option in (Option[])[verb.device, verb.precision, verb.filter, verb.fast, verb.specialize, verb.threads, verb.json]) command.Options.Add(option);
         command.SetAction(verb.Run);
         return command;
     }
@@ -42,7 +43,7 @@ internal sealed class Check(Terminal terminal)
         if (cases.Length == 0)
             throw new UsageException($"--operator takes a part of a name, found '{result.GetValue(filter)}'; there are: {string.Join(", ", KernelCases.All.Select(c => c.Name).Distinct().Order())}");
 
-        var suite = new KernelSuite(emulated, precisions);
+        var suite = new KernelSuite(emulated, precisions, result.GetValue(specialize));
         ProgressDisplay.Run(terminal, "checking", cases.Length, done =>
         {
             suite.Run(cases, result.GetValue(threads) ?? Environment.ProcessorCount, done, terminal.Cancellation);

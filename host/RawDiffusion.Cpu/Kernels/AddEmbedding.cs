@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 
@@ -20,6 +21,38 @@ internal sealed unsafe class AddEmbeddingKernel : CpuKernel<AddEmbedding>
         {
             for (int i = 0; i < Width; i++, at += Channels)
                 Elementwise.Add<S, V>(x + at, e + (nint)n * Channels, output + at, Channels);
+        }
+    }
+}
+
+/// <summary>The sum of each image's positions.</summary>
+internal sealed unsafe class AddEmbeddingGradEmbeddingKernel : CpuKernel<AddEmbeddingGradEmbedding>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, node.Input(0).Shape, context);
+
+    private sealed class Launch<S, V>(Node node, Shape shape, CpuContext context)
+        : PositionSumsLaunch<S, V>("add embedding grad", shape[0], shape[1] * shape[2], shape[3], 1, context)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* de = context.Pointer(node.Output);
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        protected override void AddBlock(int segment, nint at, int count, float* sums)
+        {
+            for (int c = 0; c < Channels; c += S.Lanes)
+            {
+                V sum = S.Zero;
+                float* p = dy + at + c;
+                for (int i = 0; i < count; i++, p += Channels) sum = S.Add(sum, Part<S, V>.Load(p, Channels - c));
+                Accumulate(sums + c, sum, Channels - c);
+            }
+        }
+
+        protected override void Finish(int segment)
+        {
+            for (int c = 0; c < Channels; c++) de[(nint)segment * Channels + c] = (float)Total(segment, 0, c);
         }
     }
 }

@@ -63,3 +63,34 @@ internal sealed unsafe class AvgPool2dKernel : CpuKernel<AvgPool2d>
         }
     }
 }
+
+/// <summary>A quarter of each output's gradient for each of its four inputs.</summary>
+internal sealed unsafe class AvgPool2dGradInputKernel : CpuKernel<AvgPool2dGradInput>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
+
+    private sealed class Launch<S, V>(Node node, CpuContext context) : ImageRowsLaunch("avg pool grad", node.Output.Shape)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* dx = context.Pointer(node.Output);
+
+        protected override void Row(int n, int y, nint at)
+        {
+            float* to = dx + at;
+            if (y / 2 >= Height / 2)
+            {
+                new Span<float>(to, Width * Channels).Clear();
+                return;
+            }
+            float* from = dy + ((nint)n * (Height / 2) + y / 2) * (Width / 2) * Channels;
+            for (int i = 0; i < Width / 2; i++, from += Channels, to += 2 * Channels)
+            {
+                Elementwise.Scale<S, V>(from, 0.25f, to, Channels);
+                new Span<float>(to, Channels).CopyTo(new Span<float>(to + Channels, Channels));
+            }
+            if (Width % 2 == 1) new Span<float>(to, Channels).Clear();
+        }
+    }
+}

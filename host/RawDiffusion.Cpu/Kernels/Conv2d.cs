@@ -12,7 +12,11 @@ internal sealed class Conv2dKernel : CpuKernel<Conv2d>
         // Winograd takes the 3x3 convolution of a residual block and not its 1x1: two kernels are faster than one here.
         if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is not null)
             throw new GraphException($"{node.Name}: the CPU device computes skip convolutions on their own; compile without FuseSkip");
-        return !context.RunsOnce && Conv2dWinograd<S, V>.Suits(node) ? new Conv2dWinograd<S, V>(node, context) : new Conv2dDirect<S, V>(node, context);
+        var op = (Conv2d)node.Operator;
+        Value weight = node.Input(1);
+        if (context.RunsOnce || op.Stride != 1 || op.Padding != 1 || !Winograd.Suits(weight.Shape, node.Output.Shape)) return new Conv2dDirect<S, V>(node, context);
+        return new Conv2dWinograd<S, V>(
+            new ConvSource<S, V>(node, context), new ConvStore<S, V>(node, context), node.Output.Shape, weight, WeightMatrix.Forward(weight.Shape), context);
     }
 }
 
@@ -20,7 +24,7 @@ internal sealed class Conv2dKernel : CpuKernel<Conv2d>
 /// Convolution as an implicit matrix product straight from NHWC: for an output row, A is the strip of input rows with one
 /// row of A per pixel (kernel columns times channels are contiguous there), B the packed weights.
 /// </summary>
-internal sealed unsafe class Conv2dDirect<S, V> : CpuLaunch
+internal sealed unsafe class Conv2dDirect<S, V> : WeightedLaunch
     where S : struct, ISimd<V>
     where V : unmanaged
 {
@@ -29,7 +33,7 @@ internal sealed unsafe class Conv2dDirect<S, V> : CpuLaunch
 
     private readonly ConvSource<S, V> source;
     private readonly ConvStore<S, V> store;
-    private readonly float* weights;
+    private readonly WeightMatrix matrix;
     private readonly int kernel;
     private readonly int stride;
     private readonly int padding;
@@ -58,7 +62,8 @@ internal sealed unsafe class Conv2dDirect<S, V> : CpuLaunch
         // Rather several tasks of equal height than a last one with a single row.
         tasksPerImage = (outHeight + rowsPerTask - 1) / rowsPerTask;
         rowsPerTask = (outHeight + tasksPerImage - 1) / tasksPerImage;
-        weights = Pack(weight, context);
+        matrix = WeightMatrix.Forward(weight.Shape);
+        BindWeight(weight, PackedMatrix.Count(matrix.Rows, matrix.Columns, MicroKernel<S, V>.Columns), context);
     }
 
     public override string Description => $"conv2d {kernel}x{kernel} direct";
@@ -69,10 +74,18 @@ internal sealed unsafe class Conv2dDirect<S, V> : CpuLaunch
     private int StripCount => ((rowsPerTask - 1) * stride + kernel + 1) * stripWidth * source.Channels
         + MicroKernel<S, V>.MaxRows * stride * source.Channels;
 
-    public override int Tasks(int phase) => images * tasksPerImage;
+    protected override int PackTasks => PackedMatrix.Panels(matrix.Columns, MicroKernel<S, V>.Columns);
+
+    protected override int ComputeTasks => images * tasksPerImage;
+
+    protected override void Pack(int task, float* weight, float* destination)
+    {
+        int columns = MicroKernel<S, V>.Columns;
+        matrix.PackPanel(weight, task * columns, columns, destination + (nint)task * matrix.Rows * columns);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void Run(int phase, int task, float* scratch)
+    protected override void Compute(int task, float* scratch)
     {
         int n = task / tasksPerImage;
         int firstRow = task % tasksPerImage * rowsPerTask;
@@ -89,34 +102,27 @@ internal sealed unsafe class Conv2dDirect<S, V> : CpuLaunch
         for (int r = 0; r < stripRows; r++)
             source.LoadRow(n, firstRow * stride - padding + r, strip + r * stripRow, padding, padding);
 
+        // With one tap and no stride the rows of the strip lie one after another as the output's do: tiles then run on
+        // from one into the next, which fills them where images are small.
+        int joined = kernel == 1 && stride == 1 ? Math.Max(1, rows) : 1;
         nint panel = (nint)kernel * kernel * channels * columns;
-        float* b = weights;
+        float* b = Weights;
         for (int first = 0; first < store.Channels; first += columns, b += panel)
         {
             int count = Math.Min(columns, store.Channels - first);
-            for (int r = 0; r < rows; r++)
+            for (int r = 0; r < rows; r += joined)
             {
                 float* row = strip + r * stride * stripRow;
-                for (int ox = 0; ox < outWidth;)
+                int pixels = Math.Min(joined, rows - r) * outWidth;
+                for (int p = 0; p < pixels;)
                 {
-                    int left = outWidth - ox;
-                    int tileRows = MicroKernel<S, V>.RowsFor(left);
-                    MicroKernel<S, V>.Run(tileRows, row + (nint)ox * stride * channels, stride * channels, kernel, stripRow, kernel * channels, b, tile, columns);
-                    int valid = Math.Min(tileRows, left);
-                    for (int i = 0; i < valid; i++) store.Pixel(n, firstRow + r, ox + i, first, count, tile + i * columns, addend);
-                    ox += valid;
+                    int tileRows = MicroKernel<S, V>.RowsFor(pixels - p);
+                    MicroKernel<S, V>.Run(tileRows, row + (nint)p * stride * channels, stride * channels, kernel, stripRow, kernel * channels, b, tile, columns);
+                    int valid = Math.Min(tileRows, pixels - p);
+                    for (int i = 0; i < valid; i++, p++)
+                        store.Pixel(n, firstRow + r + p / outWidth, p % outWidth, first, count, tile + i * columns, addend);
                 }
             }
         }
-    }
-
-    // OHWI is already [O, k] with k in the strip's order.
-    private static float* Pack(Value weight, CpuContext context)
-    {
-        int k = (int)(weight.Shape.Count / weight.Shape[0]);
-        NativeBuffer packed = context.Allocate(PackedMatrix.Count(k, weight.Shape[0], MicroKernel<S, V>.Columns));
-        using NativeBuffer plain = context.ReadConstant(weight) ?? throw new GraphException($"the weight {weight} must be a constant");
-        PackedMatrix.Pack(plain.Pointer, 1, k, k, weight.Shape[0], MicroKernel<S, V>.Columns, packed.Pointer);
-        return packed.Pointer;
     }
 }

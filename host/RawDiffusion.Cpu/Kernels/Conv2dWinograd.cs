@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using RawDiffusion.Engine;
-using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
@@ -10,7 +9,7 @@ namespace RawDiffusion.Cpu.Kernels;
 /// of outputs takes 36 multiplications for each pair of channels instead of 144. A task takes a group of tiles: input
 /// transform into 36 matrices [tiles, C], 36 products with the transformed weights [C, O], output transform.
 /// </summary>
-internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
+internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
     where S : struct, ISimd<V>
     where V : unmanaged
 {
@@ -27,7 +26,7 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
 
     private readonly ConvSource<S, V> source;
     private readonly ConvStore<S, V> store;
-    private readonly float* weights;
+    private readonly WeightMatrix matrix;
     private readonly int images;
     private readonly int height;
     private readonly int width;
@@ -37,11 +36,9 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
     private readonly int imagesPerTask;
     private readonly int stripWidth;
 
-    public Conv2dWinograd(Node node, CpuContext context)
+    public Conv2dWinograd(ConvSource<S, V> source, ConvStore<S, V> store, Shape output, Value weight, WeightMatrix matrix, CpuContext context)
     {
-        source = new ConvSource<S, V>(node, context);
-        store = new ConvStore<S, V>(node, context);
-        Shape output = node.Output.Shape;
+        (this.source, this.store, this.matrix) = (source, store, matrix);
         (images, height, width) = (output[0], output[1], output[2]);
         tileRows = (height + OutTile - 1) / OutTile;
         tileColumns = (width + OutTile - 1) / OutTile;
@@ -50,7 +47,7 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
         imagesPerTask = Math.Clamp(Math.Min(TilesPerTask / perImage, images / 4), 1, Math.Max(1, images));
         tileRowsPerTask = imagesPerTask > 1 ? tileRows : Math.Clamp(TilesPerTask * 64 / Math.Max(64, source.Channels) / tileColumns, 1, tileRows);
         stripWidth = tileColumns * OutTile + 2;
-        weights = PackWeights(node.Input(1), context);
+        BindWeight(weight, (long)PackedMatrix.Panels(matrix.Columns, MicroKernel<S, V>.Columns) * Positions * matrix.Depth * MicroKernel<S, V>.Columns, context);
     }
 
     public override string Description => "conv2d 3x3 winograd";
@@ -76,20 +73,13 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
 
     private int TasksPerImage => (tileRows + tileRowsPerTask - 1) / tileRowsPerTask;
 
-    /// <summary>Whether this algorithm fits a node and takes clearly fewer multiplications than the direct one.</summary>
-    public static bool Suits(Node node)
-    {
-        var op = (Conv2d)node.Operator;
-        Shape weight = node.Input(1).Shape, output = node.Output.Shape;
-        if (op.Stride != 1 || op.Padding != 1 || weight[1] != 3 || weight[3] < 16 || weight[0] < 16) return false;
-        double tiles = Math.Ceiling(output[1] / (double)OutTile) * Math.Ceiling(output[2] / (double)OutTile);
-        return tiles * Positions < 0.6 * 9 * output[1] * output[2];
-    }
+    // Computed channels in groups that are neighbours in a panel; a panel's width is a multiple of a group's.
+    protected override int PackTasks => (matrix.Columns + Winograd.FilterGroup - 1) / Winograd.FilterGroup;
 
-    public override int Tasks(int phase) => imagesPerTask > 1 ? (images + imagesPerTask - 1) / imagesPerTask : images * TasksPerImage;
+    protected override int ComputeTasks => imagesPerTask > 1 ? (images + imagesPerTask - 1) / imagesPerTask : images * TasksPerImage;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void Run(int phase, int task, float* scratch)
+    protected override void Compute(int task, float* scratch)
     {
         int firstImage = imagesPerTask > 1 ? task * imagesPerTask : task / TasksPerImage;
         int imageCount = Math.Min(imagesPerTask, images - firstImage);
@@ -111,11 +101,11 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
 
         int tiles = imageCount * perImage;
         int columns = MicroKernel<S, V>.Columns;
-        nint matrix = (nint)source.Channels * columns;
-        float* b = weights;
+        nint panel = (nint)source.Channels * columns;
+        float* b = Weights;
         for (int first = 0; first < store.Channels; first += columns)
         {
-            for (int p = 0; p < Positions; p++, b += matrix)
+            for (int p = 0; p < Positions; p++, b += panel)
             {
                 for (int t = 0; t < tiles;)
                 {
@@ -239,22 +229,12 @@ internal sealed unsafe class Conv2dWinograd<S, V> : CpuLaunch
             S.Multiply(S.Splat(Winograd.B * Winograd.B * Winograd.B), differenceB)));
     }
 
-    // Panels of output channels; in each, for each position, [C][columns].
-    private static float* PackWeights(Value weight, CpuContext context)
+    // Panels of computed channels; in each, for each position, [C][columns].
+    protected override void Pack(int task, float* weight, float* destination)
     {
-        int outputs = weight.Shape[0], inputs = weight.Shape[3], columns = MicroKernel<S, V>.Columns;
-        int panels = PackedMatrix.Panels(outputs, columns);
-        NativeBuffer packed = context.Allocate((long)panels * Positions * inputs * columns);
-        using NativeBuffer plain = context.ReadConstant(weight) ?? throw new GraphException($"the weight {weight} must be a constant");
-        (nint from, nint to) = ((nint)plain.Pointer, (nint)packed.Pointer);
-        // Outputs in groups that are neighbours in a panel; a panel's width is a multiple of a group's.
-        Parallel.For(0, (outputs + Winograd.FilterGroup - 1) / Winograd.FilterGroup, group =>
-        {
-            int o = group * Winograd.FilterGroup;
-            float* panel = (float*)to + (nint)(o / columns) * Positions * inputs * columns + o % columns;
-            Winograd.TransformFilters((float*)from + (nint)o * 9 * inputs, Math.Min(Winograd.FilterGroup, outputs - o), inputs, panel, columns);
-        });
-        return packed.Pointer;
+        int columns = MicroKernel<S, V>.Columns, first = task * Winograd.FilterGroup;
+        float* panel = destination + (nint)(first / columns) * Positions * matrix.Depth * columns + first % columns;
+        Winograd.TransformFilters(weight, matrix, first, panel, columns);
     }
 }
 
@@ -274,30 +254,42 @@ internal static unsafe class Winograd
     /// <summary>Output channels that <see cref="TransformFilters"/> takes at once.</summary>
     public const int FilterGroup = 8;
 
-    /// <summary>G g G^T in double for a group of output channels and all input channels.</summary>
-    /// <param name="filters">[outputs, 9, inputs].</param>
-    /// <param name="outputs">1 to <see cref="FilterGroup"/>; results beyond are zero.</param>
-    /// <param name="inputs">Input channels.</param>
-    /// <param name="destination">36 matrices [inputs][columns], at the group's first column.</param>
+    /// <summary>
+    /// Whether the algorithm fits a weight [O, 3, 3, C] and a result [N, H, W, ..] with stride and padding 1, and takes clearly
+    /// fewer multiplications than the direct one.
+    /// </summary>
+    public static bool Suits(Shape weight, Shape output)
+    {
+        if (weight[1] != 3 || weight[3] < 16 || weight[0] < 16) return false;
+        double tiles = Math.Ceiling(output[1] / (double)OutTile) * Math.Ceiling(output[2] / (double)OutTile);
+        return tiles * InTile * InTile < 0.6 * 9 * output[1] * output[2];
+    }
+
+    /// <summary>G g G^T in double for a group of computed channels and all that are summed over.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="matrix">How its 9 taps are read.</param>
+    /// <param name="first">First channel of the group.</param>
+    /// <param name="destination">36 matrices [depth][columns], at the group's first column; zero beyond the last channel.</param>
     /// <param name="columns">Floats between rows of a matrix.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void TransformFilters(float* filters, int outputs, int inputs, float* destination, int columns)
+    public static void TransformFilters(float* weight, WeightMatrix matrix, int first, float* destination, int columns)
     {
+        int outputs = Math.Min(FilterGroup, matrix.Columns - first);
         float* taps = stackalloc float[9 * FilterGroup];
         Vector512<double>* half = stackalloc Vector512<double>[InTile * 3];
         Vector512<double>* row = stackalloc Vector512<double>[InTile];
         new Span<float>(taps, 9 * FilterGroup).Clear();
-        nint matrix = (nint)inputs * columns;
-        for (int c = 0; c < inputs; c++, filters++, destination += columns)
+        nint position = (nint)matrix.Depth * columns;
+        for (int c = 0; c < matrix.Depth; c++, destination += columns)
         {
-            for (int o = 0; o < outputs; o++)
-                for (int tap = 0; tap < 9; tap++) taps[tap * FilterGroup + o] = filters[((nint)o * 9 + tap) * inputs];
+            for (int tap = 0; tap < 9; tap++)
+                for (int o = 0; o < outputs; o++) taps[tap * FilterGroup + o] = *matrix.Element(weight, tap, c, first + o);
             for (int j = 0; j < 3; j++) Multiply(Tap(taps, j), Tap(taps, 3 + j), Tap(taps, 6 + j), half + j, 3);
             for (int i = 0; i < InTile; i++)
             {
                 Multiply(half[i * 3], half[i * 3 + 1], half[i * 3 + 2], row, 1);
                 for (int j = 0; j < InTile; j++)
-                    Vector256.Narrow(row[j].GetLower(), row[j].GetUpper()).Store(destination + (i * InTile + j) * matrix);
+                    Vector256.Narrow(row[j].GetLower(), row[j].GetUpper()).Store(destination + (i * InTile + j) * position);
             }
         }
     }

@@ -38,6 +38,14 @@ internal readonly unsafe struct ConvSource<S, V>
         onLoad = op.OnLoad;
     }
 
+    /// <summary>Images [N, H, W, C] with nothing fused into reading them.</summary>
+    public ConvSource(float* images, Shape shape)
+    {
+        x = images;
+        (height, width, c1) = (shape[1], shape[2], shape[3]);
+        scale = 1;
+    }
+
     /// <summary>Channels, both inputs together.</summary>
     public int Channels => c1 + c2;
 

@@ -35,6 +35,13 @@ internal readonly unsafe struct ConvStore<S, V>
         onStore = op.OnStore;
     }
 
+    /// <summary>Images [N, H, W, C] to which nothing is added.</summary>
+    public ConvStore(float* images, Shape shape)
+    {
+        y = images;
+        (height, width, Channels) = (shape[1], shape[2], shape[3]);
+    }
+
     /// <summary>Output channels.</summary>
     public int Channels { get; }
 

@@ -62,3 +62,38 @@ internal static unsafe class Elementwise
         for (; i < count; i++) destination[i] = source[i] * factor;
     }
 }
+
+/// <summary>A vector of which only the first few elements are there: the last one of a row, the same arithmetic as all others.</summary>
+internal static unsafe class Part<S, V>
+    where S : struct, ISimd<V>
+    where V : unmanaged
+{
+    /// <summary>As many elements as are left; 0 beyond.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Load(float* source, int left) => left >= S.Lanes ? S.Load(source) : LoadFew(source, left);
+
+    /// <summary>As many elements as are left.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(V value, float* destination, int left)
+    {
+        if (left >= S.Lanes) S.Store(value, destination);
+        else StoreFew(value, destination, left);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static V LoadFew(float* source, int left)
+    {
+        float* all = stackalloc float[S.Lanes];
+        new Span<float>(all, S.Lanes).Clear();
+        for (int i = 0; i < left; i++) all[i] = source[i];
+        return S.Load(all);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void StoreFew(V value, float* destination, int left)
+    {
+        float* all = stackalloc float[S.Lanes];
+        S.Store(value, all);
+        for (int i = 0; i < left; i++) destination[i] = all[i];
+    }
+}

@@ -81,3 +81,21 @@ internal sealed unsafe class FactorMean<S, V, F>(FactorGroups groups, Shape shap
         foreach (int count in groups.Counts) yield return row += count;
     }
 }
+
+/// <summary>Each trajectory's gradient for each of its rows, times the row's weight.</summary>
+internal sealed unsafe class MeanFactorsGradInputKernel : CpuKernel<MeanFactorsGradInput>
+{
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
+
+    private sealed class Launch<S, V>(Node node, CpuContext context) : ImageRowsLaunch("mean factors grad", node.Output.Shape)
+        where S : struct, ISimd<V>
+        where V : unmanaged
+    {
+        private readonly FactorGroups groups = ((MeanFactorsGradInput)node.Operator).Groups;
+        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* dx = context.Pointer(node.Output);
+
+        protected override void Row(int n, int y, nint at) => Elementwise.Scale<S, V>(
+            dy + ((nint)groups.Owner[n] * Height + y) * Width * Channels, groups.Weights[n], dx + at, Width * Channels);
+    }
+}

@@ -30,7 +30,7 @@ internal sealed record AdamOptions(
 /// </summary>
 internal static class AdamLaunches
 {
-    // PIECE of multi_tensor.cuh.
+    // piece_elements of multi_tensor.cuh.
     private const int Piece = 4096;
 
     /// <summary>Adds a step.</summary>

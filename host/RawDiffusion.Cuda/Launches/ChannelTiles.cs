@@ -20,7 +20,8 @@ internal readonly record struct ChannelTiles(int Vector, int TilePixels, int Til
     {
         int columns = Math.Max(1, channels / vector);
         int tilePixels = Math.Max(Math.Max(1, Elementwise.Block / columns) * PixelsPerThread, (pixels + most - 1) / most);
-        return new(vector, tilePixels, (pixels + tilePixels - 1) / tilePixels);
+        // No pixels: one tile, which stores zeros.
+        return new(vector, tilePixels, Math.Max(1, (pixels + tilePixels - 1) / tilePixels));
     }
 
     /// <summary>Pixels of each tile, as statistics weigh them.</summary>

@@ -117,25 +117,32 @@ internal static class ConvTiling
     // For the statistics, the driver, and a margin.
     private const int StaticBytes = 16 << 10;
 
-    // What kernels that are not specialised are tiled for: the arithmetic of an A100, the shared memory that every device has.
-    private static readonly CudaDeviceInfo Portable = new()
-    {
-        Name = "any device",
-        ComputeCapability = 80,
-        Multiprocessors = 108,
-        MemoryBytes = 0,
-        MaxSharedBytesPerBlock = 99 << 10,
-        ClockHz = 1.41e9,
-        MemoryBytesPerSecond = 2e12,
-    };
+    // Where kernels that are not specialised may run: A100, RTX 3090, RTX 4090, H100; with one image or many.
+    private static readonly CudaDeviceInfo[] AnyDevice = [Device(80, 108, 163), Device(86, 82, 99), Device(89, 128, 99), Device(90, 132, 227)];
+    private static readonly int[] AnyBatch = [1, 4, 16, 64];
 
     /// <summary>
-    /// The tile of a kernel that is not specialised. It depends on neither the device nor the number of images, so that few
-    /// variants serve all of them and those that were compiled beforehand are found.
+    /// The tile of a kernel that is not specialised: the best compromise among those that fit every device. It depends on
+    /// neither the device nor the number of images, so that what was compiled beforehand serves all of them.
     /// </summary>
     /// <exception cref="GraphException">None fits: the kernel has too many taps.</exception>
-    public static ConvTile ChoosePortable(ConvShape shape) =>
-        Choose(shape with { Batch = 4, OutWidth = shape.OutHeight == 1 ? 1024 : shape.OutWidth }, Portable);
+    public static ConvTile ChoosePortable(ConvShape shape)
+    {
+        // The row of a 1x1 convolution may hold all images: it is taken for one of 16 x 16 pixels.
+        ConvShape image = shape.OutHeight == 1 ? shape with { OutWidth = 256 } : shape;
+        IReadOnlyList<ConvTile> fitting = Ranked(image, AnyDevice.MinBy(d => d.MaxSharedBytesPerBlock)!);
+        var regret = new double[fitting.Count];
+        foreach (CudaDeviceInfo device in AnyDevice)
+        {
+            foreach (int batch in AnyBatch)
+            {
+                double[] cycles = [.. fitting.Select(t => Cycles(t, image with { Batch = batch }, device))];
+                double least = cycles.Min();
+                for (int i = 0; i < regret.Length; i++) regret[i] += cycles[i] / least;
+            }
+        }
+        return fitting[Array.IndexOf(regret, regret.Min())];
+    }
 
     /// <summary>The tile with the least estimated time among those that fit.</summary>
     /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
@@ -206,4 +213,16 @@ internal static class ConvTiling
     private static double ProductsPerCycle(ConvShape shape, int capability) => !shape.TensorCores
         ? capability == 80 ? 64 : 128
         : (capability >= 90 ? 2048.0 : capability == 80 ? 1024 : 512) * 2 / shape.ElementBytes;
+
+    // What Cycles looks at; the rest is nobody's.
+    private static CudaDeviceInfo Device(int capability, int multiprocessors, int sharedKilobytes) => new()
+    {
+        Name = "any device",
+        ComputeCapability = capability,
+        Multiprocessors = multiprocessors,
+        MemoryBytes = 0,
+        MaxSharedBytesPerBlock = sharedKilobytes << 10,
+        ClockHz = 0,
+        MemoryBytesPerSecond = 0,
+    };
 }

@@ -6,23 +6,32 @@ namespace RawDiffusion.Diffusion.Models;
 
 /// <summary>
 /// The convolutional encoder that turns an image into the latents of its K factors. Source: <c>latent_encoder</c> of the
-/// authors' model/unet.py, in evaluation mode: batch norm uses running statistics.
+/// authors' model/unet.py.
 /// </summary>
 /// <remarks>
 /// The authors' Sequential applies ReLU again after each BasicBlock, which ends with one; that changes nothing and is
 /// left out here.
 /// </remarks>
-public sealed class LatentEncoder(ModelWeights weights)
+public sealed class LatentEncoder(INetworkWeights weights)
 {
+    // PyTorch's default.
+    private const float Momentum = 0.1f;
+
     /// <summary>Images x [B, S, S, C] to latents [B, K * E / 2], factor k in columns k * E / 2 and on.</summary>
-    public Value Encode(Graph g, Value x)
+    /// <param name="g">Graph to append to.</param>
+    /// <param name="x">Images.</param>
+    /// <param name="trainings">
+    /// 0: batch norm uses its running statistics. Else it uses the batch's own, and the running ones, states of the graph, move
+    /// towards them so many times; the authors' loss encodes its images twice where it looks at the latents.
+    /// </param>
+    public Value Encode(Graph g, Value x, int trainings = 0)
     {
         using IDisposable scope = g.Scope("latent_encoder");
         Value h = g.Relu(Conv(g, x, "0", bias: true), "1");
         int module = 2;
         for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
         {
-            h = BasicBlock(g, h, $"{module}");
+            h = BasicBlock(g, h, $"{module}", trainings);
             h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2), $"{module + 3}"); // half the size, rounded up; twice the channels
         }
         int channels = h.Shape[^1];
@@ -31,18 +40,31 @@ public sealed class LatentEncoder(ModelWeights weights)
         return g.Relu(h, "16");
     }
 
-    private Value BasicBlock(Graph g, Value x, string name)
+    private Value BasicBlock(Graph g, Value x, string name, int trainings)
     {
-        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1"), name + ".bn1"), name + ".relu");
-        h = Norm(g, Conv(g, h, name + ".conv2"), name + ".bn2");
+        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1"), name + ".bn1", trainings), name + ".relu");
+        h = Norm(g, Conv(g, h, name + ".conv2"), name + ".bn2", trainings);
         return g.Relu(g.Add(h, x, name + ".add"), name);
     }
 
-    private Value Norm(Graph g, Value x, string name)
+    private Value Norm(Graph g, Value x, string name, int trainings)
     {
         string full = "latent_encoder." + name;
-        return g.BatchNorm(x, weights.Plain(g, full + ".weight"), weights.Plain(g, full + ".bias"),
-            weights.Plain(g, full + ".running_mean"), weights.Plain(g, full + ".running_var"), name: name);
+        Value gamma = weights.Plain(g, full + ".weight"), beta = weights.Plain(g, full + ".bias");
+        Value mean = weights.Plain(g, full + ".running_mean"), variance = weights.Plain(g, full + ".running_var");
+        if (trainings == 0) return g.BatchNorm(x, gamma, beta, mean, variance, name: name);
+        Value statistics = g.Apply(new BatchNormStatistics(), [x], name + ".statistics");
+        Follow(mean, RunningStatistic.Mean);
+        Follow(variance, RunningStatistic.Variance);
+        return g.Apply(new BatchNormTrain(), [x, gamma, beta, statistics], name);
+
+        void Follow(Value running, RunningStatistic statistic)
+        {
+            Value next = running;
+            for (int i = 0; i < trainings; i++)
+                next = g.Apply(new BatchNormRunning(statistic, Momentum, x.Shape.WithChannels(1).Count), [next, statistics], running.Name);
+            g.Assign(running, next);
+        }
     }
 
     private Value Conv(Graph g, Value x, string name, bool bias = false, int stride = 1)

@@ -10,30 +10,30 @@ namespace RawDiffusion.Diffusion.Models;
 /// convolutions of kernel 1 as 1x1 convolutions, the encoder's linear layer with its columns in H, W, C order (PyTorch
 /// flattens C, H, W). Tensors are read when a device compiles the graph, and each is looked through for NaN and infinity.
 /// </summary>
-public sealed class ModelWeights(TensorFile file)
+public sealed class ModelWeights(TensorFile file) : INetworkWeights
 {
     private readonly SortedDictionary<string, string> nonFinite = new(StringComparer.Ordinal);
 
     /// <summary>Tensors read so far that hold a NaN or an infinity: name and first index.</summary>
     public IReadOnlyDictionary<string, string> NonFinite => nonFinite;
 
-    /// <summary>A tensor as it is: biases, norms, linear layers [O, I].</summary>
+    /// <inheritdoc/>
     public Value Plain(Graph g, string name) => g.Constant(name, [.. file[name].Shape], destination => Read(name, destination));
 
-    /// <summary>A convolution's weight [O, I, K, K], or [O, I, 1], as [O, K, K, I].</summary>
+    /// <inheritdoc/>
     public Value Conv(Graph g, string name)
     {
         IReadOnlyList<int> shape = file[name].Shape;
         int taps = shape.Skip(2).Aggregate(1, (product, d) => product * d);
         int kernel = shape.Count == 4 ? shape[2] : 1;
-        return g.Constant(name, [shape[0], kernel, kernel, shape[1]], destination => ReadTransposed(name, destination, shape[0], shape[1], taps));
+        return g.Constant(name, [shape[0], kernel, kernel, shape[1]], destination => Read(name, destination, shape[0], shape[1], taps));
     }
 
-    /// <summary>A linear layer's weight [O, C * H * W] as [O, H * W * C].</summary>
+    /// <inheritdoc/>
     public Value Flattened(Graph g, string name, int channels)
     {
         IReadOnlyList<int> shape = file[name].Shape;
-        return g.Constant(name, [shape[0], shape[1]], destination => ReadTransposed(name, destination, shape[0], channels, shape[1] / channels));
+        return g.Constant(name, [shape[0], shape[1]], destination => Read(name, destination, shape[0], channels, shape[1] / channels));
     }
 
     private void Read(string name, Span<float> destination)
@@ -42,30 +42,10 @@ public sealed class ModelWeights(TensorFile file)
         Check(name, destination);
     }
 
-    // [rows, a, b] becomes [rows, b, a], row by row in place, so that no second copy of a large tensor exists.
-    private unsafe void ReadTransposed(string name, Span<float> destination, int rows, int a, int b)
+    private void Read(string name, Span<float> destination, int rows, int a, int b)
     {
         Read(name, destination);
-        if (b == 1) return;
-        int count = a * b;
-        fixed (float* all = destination)
-        {
-            nint first = (nint)all;
-            Parallel.For(0, rows, () => new float[count], (r, _, copy) =>
-            {
-                float* row = (float*)first + (nint)r * count;
-                new Span<float>(row, count).CopyTo(copy);
-                fixed (float* source = copy)
-                {
-                    for (int j = 0; j < b; j++, row += a)
-                    {
-                        float* from = source + j;
-                        for (int i = 0; i < a; i++, from += b) row[i] = *from;
-                    }
-                }
-                return copy;
-            }, _ => { });
-        }
+        WeightLayout.Transpose(destination, rows, a, b);
     }
 
     private void Check(string name, ReadOnlySpan<float> values)

@@ -10,7 +10,7 @@ namespace RawDiffusion.Diffusion.Models;
 /// code. Source: the authors' model/unet.py, <c>UNetModel</c>.
 /// </summary>
 /// <remarks>N is the number of trajectories, R of rows (factor evaluations), S the image size, E the embedding width.</remarks>
-public sealed class UNet(UNetConfig config, ModelWeights weights)
+public sealed class UNet(UNetConfig config, INetworkWeights weights)
 {
     /// <summary>Timesteps, which may be fractional, to embeddings: t [M] gives [M, E / 2].</summary>
     public Value TimeEmbedding(Graph g, Value t)

@@ -29,6 +29,10 @@ public sealed record Activate(Activation Activation) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 4);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
+        [g.Apply(new ActivateGrad(Activation), [node.Input(0), dy])];
 }
 
 /// <summary>dx = dy * activation'(x), element by element. Inputs: 0 x; 1 dy, the same shape. The derivative of ReLU at 0 is 0.</summary>

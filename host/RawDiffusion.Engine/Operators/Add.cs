@@ -20,6 +20,9 @@ public sealed record Add : Operator
         Require(a.Shape == b.Shape, $"{a} and {b} must have the same shape");
         return a.Shape;
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) => [dy, dy];
 }
 
 public static partial class GraphBuilder

@@ -20,6 +20,10 @@ public sealed record AddEmbedding : Operator
         RequireShape(inputs, 1, "embedding", [x.Shape[0], x.Shape[^1]]);
         return x.Shape;
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
+        [dy, wants(1) ? g.Apply(new AddEmbeddingGradEmbedding(), [dy]) : null];
 }
 
 /// <summary>de[n, c] = sum over h, w of dy[n, h, w, c]: the gradient of <see cref="AddEmbedding"/> by its embedding.</summary>

@@ -29,6 +29,10 @@ public sealed record Attention(int Heads) : Operator
         double scores = output[0] * positions * positions;
         return new(4 * scores * output[^1] + 5 * scores * Heads, Engine.Cost.Traffic(inputs, output));
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
+        [g.AttentionGrad(node.Input(0), node.Output, dy, Heads)];
 }
 
 /// <summary>

@@ -21,6 +21,13 @@ public sealed record AvgPool2d(Activation OnLoad = Activation.None) : Operator
         RequireShape(inputs, 1, "affine", [x.Shape[0], 2, x.Shape[^1]]);
         return [x.Shape[0], x.Shape[1] / 2, x.Shape[2] / 2, x.Shape[^1]];
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Require(OnLoad == Activation.None && node.Inputs[1] is null, "a pool has no gradient once a norm was fused into it");
+        return [g.Apply(new AvgPool2dGradInput(node.Input(0).Shape[1], node.Input(0).Shape[2]), [dy])];
+    }
 }
 
 /// <summary>

@@ -46,6 +46,20 @@ public sealed record BatchNormTrain(float Epsilon = 1e-5f) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 2);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        // The gradient by x goes through the statistics too, so they get none of their own.
+        Value x = node.Input(0), gamma = node.Input(1), statistics = node.Input(3);
+        Value affine = g.Apply(new BatchNormGradAffine(Epsilon), [x, statistics, dy]);
+        return
+        [
+            wants(0) ? g.Apply(new BatchNormGradInput(Epsilon), [x, gamma, statistics, dy, affine]) : null,
+            wants(1) ? g.View(affine, gamma.Shape, 0, "gamma") : null,
+            wants(2) ? g.View(affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
+        ];
+    }
 }
 
 /// <summary>Which running statistic of a batch norm.</summary>

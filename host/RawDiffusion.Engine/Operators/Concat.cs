@@ -21,6 +21,13 @@ public sealed record Concat : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 0);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        int first = node.Input(0).Shape[^1], second = node.Input(1).Shape[^1];
+        return [wants(0) ? g.Slice(dy, 0, first) : null, wants(1) ? g.Slice(dy, first, second) : null];
+    }
 }
 
 public static partial class GraphBuilder

@@ -89,6 +89,19 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
         }
         RequireShape(inputs, SkipWeight, "skip weight", [output[^1], 1, 1, channels]);
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Require(this == new Conv2d(Stride, Padding) && node.Inputs.Skip(X2).All(i => i is null), "a convolution has no gradient once others were fused into it");
+        Value x = node.Input(0), weight = node.Input(1);
+        return
+        [
+            wants(0) ? g.Conv2dGradInput(dy, weight, Stride, Padding, x.Shape[1], x.Shape[2]) : null,
+            wants(1) ? g.Conv2dGradWeight(x, dy, weight.Shape[1], Stride, Padding) : null,
+            wants(Bias) ? g.ChannelSum(dy) : null,
+        ];
+    }
 }
 
 /// <summary>

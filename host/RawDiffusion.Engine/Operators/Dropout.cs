@@ -29,6 +29,9 @@ public sealed record Dropout(float Rate, uint Seed, uint Stream) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 2);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) => [g.Apply(this, [dy, node.Input(1)])];
 }
 
 public static partial class GraphBuilder

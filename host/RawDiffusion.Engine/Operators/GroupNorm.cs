@@ -45,6 +45,20 @@ public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation)
         RequireShape(inputs, 3, "film", [rows, 2 * channels]);
         Require(groups > 0 && channels % groups == 0, $"{channels} channels cannot be split into {groups} groups");
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Value gamma = node.Input(1);
+        GroupNormGradients gradients = g.GroupNormGrad(node.Input(0), gamma, node.Input(2), dy, Groups, Activation, node.Inputs[3], Epsilon);
+        return
+        [
+            gradients.Input,
+            wants(1) ? g.View(gradients.Affine, gamma.Shape, 0, "gamma") : null,
+            wants(2) ? g.View(gradients.Affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
+            gradients.Film,
+        ];
+    }
 }
 
 /// <summary>

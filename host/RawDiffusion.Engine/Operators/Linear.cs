@@ -25,6 +25,18 @@ public sealed record Linear : Operator
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
         new(2.0 * output.Count * inputs[1]!.Shape[1], Engine.Cost.Traffic(inputs, output));
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Require(OnStore == Activation.None, "a linear layer has no gradient once an activation was fused into it");
+        return
+        [
+            wants(0) ? g.LinearGradInput(dy, node.Input(1)) : null,
+            wants(1) ? g.LinearGradWeight(dy, node.Input(0)) : null,
+            wants(2) ? g.ChannelSum(dy) : null,
+        ];
+    }
 }
 
 /// <summary>Gradient of <see cref="Linear"/>, without its activation, by its input: dx = dy w; dy [M, O], w [O, I], dx [M, I].</summary>

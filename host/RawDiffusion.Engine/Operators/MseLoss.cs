@@ -25,6 +25,13 @@ public sealed record MseLoss : Operator
         RequireShape(inputs, 2, "weights", [prediction.Shape[0]]);
         return prediction.Shape;
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Require(!wants(1) && !wants(2), "there are no gradients by target and weights");
+        return [g.Apply(new MseLossGradPrediction(), [node.Input(0), node.Input(1), node.Inputs[2], dy])];
+    }
 }
 
 /// <summary>

@@ -63,6 +63,17 @@ public sealed record RepeatFactors(FactorGroups Groups) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, inputs.Count > 1 ? 1 : 0);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Require(node.Inputs[1] is null, "a repetition has no gradient once an embedding was fused into it");
+        var sum = new FactorGroups(Groups.Counts, [.. Enumerable.Repeat(1f, Groups.Rows)]);
+        Shape shape = node.Input(0).Shape;
+        if (shape.Rank == 4) return [g.MeanFactors(dy, sum)];
+        Value rows = g.Reshape(dy, [Groups.Rows, 1, 1, (int)(dy.Shape.Count / Math.Max(1, Groups.Rows))]);
+        return [g.Reshape(g.MeanFactors(rows, sum), shape)];
+    }
 }
 
 /// <summary>
@@ -88,6 +99,13 @@ public sealed record MeanFactors(FactorGroups Groups, Activation OnLoad = Activa
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
         new(2.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Require(OnLoad == Activation.None && node.Inputs[1] is null, "a mean over factors has no gradient once a norm was fused into it");
+        return [g.Apply(new MeanFactorsGradInput(Groups), [dy])];
+    }
 }
 
 /// <summary>

@@ -22,6 +22,16 @@ public sealed record Slice(int Start, int Count) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(0, 8.0 * output.Count);
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
+    {
+        Shape x = node.Input(0).Shape;
+        Value Zeros(int channels) => g.Constant("zeros", x.WithChannels(channels), d => d.Clear());
+        int after = x[^1] - Start - Count;
+        Value dx = Start > 0 ? g.Concat(Zeros(Start), dy) : dy;
+        return [after > 0 ? g.Concat(dx, Zeros(after)) : dx];
+    }
 }
 
 public static partial class GraphBuilder

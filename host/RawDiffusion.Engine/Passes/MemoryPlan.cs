@@ -3,8 +3,8 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
-/// Where each value lives: one arena in which values whose lifetimes do not overlap share memory. A reshape shares its
-/// input's memory, an operator may write over an input that nobody reads later, and a state's next content is computed
+/// Where each value lives: one arena in which values whose lifetimes do not overlap share memory. A view lies in its
+/// input's memory, what is packed is computed in its place, an operator may write over an input that nobody reads later, and a state's next content is computed
 /// in the state's own place where that is safe.
 /// </summary>
 public sealed class MemoryPlan
@@ -12,6 +12,7 @@ public sealed class MemoryPlan
     // That of device allocations: no two values share a cache line, or what a checker of memory watches as one.
     private const int Alignment = 256;
     private readonly int[] block;
+    private readonly long[] within;
     private readonly Dictionary<int, long> offsets = [];
     private readonly List<(Value State, Value Next)> copies = [];
     private readonly List<(Value State, Value Next)> swaps = [];
@@ -21,6 +22,7 @@ public sealed class MemoryPlan
     private MemoryPlan(int values, bool reuse, Func<Value, int> elementBytes)
     {
         block = [.. Enumerable.Range(0, values)];
+        within = new long[values];
         IsArena = reuse;
         this.elementBytes = elementBytes;
     }
@@ -42,7 +44,7 @@ public sealed class MemoryPlan
     public IReadOnlyList<(Value State, Value Next)> Swaps => swaps;
 
     /// <summary>Offset in the arena, in bytes; constants have none.</summary>
-    public long Offset(Value value) => offsets[Block(value.Id)];
+    public long Offset(Value value) => offsets[Block(value.Id)] + within[value.Id];
 
     /// <summary>Plans a graph.</summary>
     /// <param name="graph">Graph with its nodes in execution order.</param>
@@ -65,6 +67,7 @@ public sealed class MemoryPlan
             if (value.Kind is ValueKind.Input or ValueKind.State) last[value.Id] = end;
 
         Dictionary<Value, Value> inPlaceStates = plan.PlaceUpdates(graph, last, reuse);
+        Dictionary<Value, (Node Pack, long Offset)> packed = reuse ? plan.PlacesInPacks(graph) : [];
         var births = new Dictionary<int, int>();
         var deaths = new Dictionary<int, int>();
         var sizes = new Dictionary<int, long>();
@@ -80,8 +83,22 @@ public sealed class MemoryPlan
             Node node = graph.Nodes[i];
             Value output = node.Output;
             if (inPlaceStates.TryGetValue(output, out Value? state)) plan.block[output.Id] = state.Id;
-            else if (node.Operator is Reshape && node.Input(0).Kind != ValueKind.Constant) plan.block[output.Id] = plan.Block(node.Input(0).Id);
-            else if (reuse && plan.InPlace(node) is { } input && deaths[plan.Block(input.Id)] == i) plan.block[output.Id] = plan.Block(input.Id);
+            else if (node.Operator is View view && node.Input(0) is { Kind: not ValueKind.Constant } viewed)
+            {
+                plan.block[output.Id] = plan.Block(viewed.Id);
+                plan.within[output.Id] = plan.within[viewed.Id] + view.Offset * plan.elementBytes(output);
+            }
+            else if (packed.TryGetValue(output, out (Node Pack, long Offset) place))
+            {
+                plan.block[output.Id] = place.Pack.Output.Id;
+                plan.within[output.Id] = place.Offset * plan.elementBytes(output);
+                Live(place.Pack.Output.Id, place.Pack.Output, i, Math.Max(IndexOf(graph, place.Pack), last[place.Pack.Output.Id]));
+            }
+            else if (node.Operator is not Pack && reuse && plan.InPlace(node) is { } input && deaths[plan.Block(input.Id)] == i)
+            {
+                plan.block[output.Id] = plan.Block(input.Id);
+                plan.within[output.Id] = plan.within[input.Id];
+            }
             int birth = writers is not null && writers.TryGetValue(output, out Node? writer) ? Math.Min(i, IndexOf(graph, writer)) : i;
             Live(plan.Block(output.Id), output, birth, Math.Max(i, last[output.Id]));
 
@@ -94,6 +111,23 @@ public sealed class MemoryPlan
     }
 
     private int Block(int id) => block[id];
+
+    // Results that are packed can be computed where the pack has them: each in the first pack that reads it.
+    private Dictionary<Value, (Node Pack, long Offset)> PlacesInPacks(Graph graph)
+    {
+        var places = new Dictionary<Value, (Node, long)>();
+        foreach (Node node in graph.Nodes)
+        {
+            if (node.Operator is not Pack pack) continue;
+            for (int i = 0; i < node.Inputs.Count; i++)
+            {
+                Value input = node.Input(i);
+                if (input is { Kind: ValueKind.Result, Producer.Operator: not (View or Pack) } && elementBytes(input) == elementBytes(node.Output))
+                    places.TryAdd(input, (node, pack.Layout.Parameters[i].Offset));
+            }
+        }
+        return places;
+    }
 
     // The input whose place the output may take: results only (the caller owns inputs and states), and the same size.
     private Value? InPlace(Node node) =>
@@ -112,7 +146,7 @@ public sealed class MemoryPlan
             for (int i = 0; i < graph.Nodes.Count; i++)
                 if (graph.Nodes[i].Inputs.Any(Reads)) lastRead = i;
             bool readAtEnd = graph.Outputs.Values.Any(Reads) || graph.Updates.Any(u => Reads(u.Next));
-            bool safe = reuse && produced >= 0 && !readAtEnd && next.Producer!.Operator is not Reshape
+            bool safe = reuse && produced >= 0 && !readAtEnd && next.Producer!.Operator is not (View or Pack)
                 && !inPlace.ContainsKey(next)
                 && (lastRead < produced || lastRead == produced && next.Producer!.Operator.InPlaceInput is >= 0 and var p
                     && Reads(next.Producer.Inputs[p]) && next.Producer.Inputs.Count(Reads) == 1);
@@ -128,10 +162,10 @@ public sealed class MemoryPlan
         return inPlace;
     }
 
-    // What a chain of reshapes is a view of.
+    // What a chain of views is a view of.
     private static Value Viewed(Value value)
     {
-        while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
+        while (value.Producer is { Operator: View } view) value = view.Input(0);
         return value;
     }
 

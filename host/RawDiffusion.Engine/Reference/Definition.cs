@@ -35,19 +35,20 @@ public static class Definition
             Pool2d pool => References.Pool(pool, x),
             RandomNormal random => References.RandomNormal(random, (uint)x[0]),
             RepeatFactors repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatFactors(repeat.Groups, x), e) : References.RepeatFactors(repeat.Groups, x),
-            Reshape reshape => new Array64(reshape.Shape, x.Values),
+            View view => new Array64(view.Shape, x.Values[(int)view.Offset..(int)(view.Offset + view.Shape.Count)]),
             TableRow row => References.TableRow(x, At(1)![0], row.Rows),
             TimestepEmbedding embedding => References.TimestepEmbedding(x, embedding.Dimension),
             UpsampleNearest => References.Upsample(x),
-            _ => EvaluateTraining(op, At),
+            _ => EvaluateTraining(op, At, inputs),
         };
     }
 
-    private static Array64 EvaluateTraining(Operator op, Func<int, Array64?> at)
+    private static Array64 EvaluateTraining(Operator op, Func<int, Array64?> at, IReadOnlyList<Array64?> all)
     {
         Array64 x = at(0)!;
         return op switch
         {
+            Adam adam => Training.Adam(adam, x, at(1)!, at(2)![0], at(3)!, at(4)![0]),
             ActivateGrad grad => Gradients.Activate(grad.Activation, x, at(1)!),
             AddEmbeddingGradEmbedding => Gradients.Embedding(x),
             AttentionGrad grad => Gradients.Attention(grad.Heads, x, at(1)!, at(2)!),
@@ -61,15 +62,20 @@ public static class Definition
             Conv2dGradInput grad => Gradients.Conv2dInput(grad, x, at(1)!),
             Conv2dGradWeight grad => Gradients.Conv2dWeight(grad, x, at(1)!),
             Dropout dropout => Gradients.Dropout(dropout, x, (uint)at(1)![0]),
+            GradientNorm norm => Training.GradientNorm(norm.Layout, x),
             GroupNormGradAffine => Gradients.GroupNormAffine(x, at(1)),
             GroupNormGradFilm => Gradients.GroupNormFilm(x, at(1)!, at(2)!),
             GroupNormGradInput grad => Gradients.GroupNormInput(grad, x, at(1)!, at(2)!, at(3)!, at(4)!),
             GroupNormGradSums sums => Gradients.GroupNormSums(sums, x, at(1)!, at(2)!, at(3)!),
+            LatentOrthogonality latents => Training.LatentOrthogonality(latents.Factors, x),
+            LatentOrthogonalityGrad grad => Training.LatentOrthogonalityGrad(grad.Factors, x, at(1)![0]),
             LinearGradInput => Gradients.LinearInput(x, at(1)!),
             LinearGradWeight => Gradients.LinearWeight(x, at(1)!),
             MeanFactorsGradInput grad => Gradients.MeanFactors(grad.Groups, x),
             MseLoss => Gradients.MseLoss(x, at(1)!, at(2)),
             MseLossGradPrediction => Gradients.MseLossPrediction(x, at(1)!, at(2), at(3)![0]),
+            Pack pack => Training.Pack(pack.Layout, all),
+            ScaleRows => Training.ScaleRows(x, at(1)!),
             Slice slice => Gradients.Slice(slice, x),
             UpsampleNearestGradInput => Gradients.Upsample(x),
             _ => throw new GraphException($"{op.Name} has no double-precision definition"),

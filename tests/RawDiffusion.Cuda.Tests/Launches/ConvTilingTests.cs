@@ -19,22 +19,18 @@ public sealed class ConvTilingTests
     [Test]
     public void Chosen_tiles_fit_every_device([ValueSource(nameof(Devices))] CudaDeviceInfo device, [Values(1, 4, 64)] int batch)
     {
-        foreach (int[] layer in Layers)
+        foreach (ConvShape shape in Shapes(batch))
         {
-            foreach ((int bytes, bool cores) in ((int, bool)[])[(2, true), (4, true), (4, false)])
+            ConvTile tile = ConvTiling.Choose(shape, device);
+            Assert.Multiple(() =>
             {
-                ConvShape shape = Shape(batch, layer, bytes, cores);
-                ConvTile tile = ConvTiling.Choose(shape, device);
-                Assert.Multiple(() =>
-                {
-                    Assert.That(tile.SharedBytes(shape), Is.LessThanOrEqualTo(device.MaxSharedBytesPerBlock), $"{shape}: {tile}");
-                    Assert.That(tile.Threads, Is.InRange(32, 256), $"{shape}: {tile}");
-                    // What the kernel itself demands: whole sub-tiles of warps, threads that share the stores evenly.
-                    Assert.That(tile.Pixels / tile.WarpsM % 16 + tile.Columns / tile.WarpsN % 16, Is.Zero, $"{shape}: {tile}");
-                    Assert.That(tile.Units % (cores ? 2 * tile.WarpsK : tile.WarpsK), Is.Zero, $"{shape}: {tile}");
-                    Assert.That(tile.Threads % (tile.Columns / shape.StoreVector), Is.Zero, $"{shape}: {tile}");
-                });
-            }
+                Assert.That(tile.SharedBytes(shape), Is.LessThanOrEqualTo(device.MaxSharedBytesPerBlock), $"{shape}: {tile}");
+                Assert.That(tile.Threads, Is.InRange(32, 256), $"{shape}: {tile}");
+                // What the kernel itself demands: whole sub-tiles of warps, threads that share the stores evenly.
+                Assert.That(tile.Pixels / tile.WarpsM % 16 + tile.Columns / tile.WarpsN % 16, Is.Zero, $"{shape}: {tile}");
+                Assert.That(tile.Units % (shape.TensorCores ? 2 * tile.WarpsK : tile.WarpsK), Is.Zero, $"{shape}: {tile}");
+                Assert.That(tile.Threads % (tile.Columns / shape.StoreVector), Is.Zero, $"{shape}: {tile}");
+            });
         }
     }
 
@@ -62,10 +58,49 @@ public sealed class ConvTilingTests
         }
     }
 
+    /// <summary>Kernels that were compiled before anyone knew the device or the number of images.</summary>
+    [Test]
+    public void Portable_tiles_fit_every_device_and_do_not_depend_on_the_batch()
+    {
+        foreach (ConvShape shape in Shapes(1))
+        {
+            ConvTile tile = ConvTiling.ChoosePortable(shape);
+            int room = Devices.Min(d => d.MaxSharedBytesPerBlock);
+            Assert.That(tile.SharedBytes(shape), Is.LessThanOrEqualTo(room), $"{shape}: {tile}");
+            foreach (int batch in (int[])[2, 5, 64, 1000])
+            {
+                // A 1x1 convolution may see all images as one row.
+                ConvShape row = shape.OutHeight == 1 ? shape with { OutWidth = batch * shape.OutWidth } : shape;
+                Assert.That(ConvTiling.ChoosePortable(shape with { Batch = batch }), Is.EqualTo(tile), $"{shape}, batch {batch}");
+                Assert.That(ConvTiling.ChoosePortable(row), Is.EqualTo(tile), $"{shape}, {batch} in a row");
+            }
+        }
+    }
+
+    [Test]
+    public void Portable_tiles_cost_little([ValueSource(nameof(Devices))] CudaDeviceInfo device, [Values(1, 4, 16, 64)] int batch)
+    {
+        double portable = 0, best = 0, worst = 0;
+        foreach (ConvShape shape in Shapes(batch))
+        {
+            double p = ConvTiling.Cycles(ConvTiling.ChoosePortable(shape), shape, device), b = ConvTiling.Cycles(ConvTiling.Choose(shape, device), shape, device);
+            if (p / b > worst) TestContext.Out.WriteLine($"{p / b:0.00} {shape} {ConvTiling.ChoosePortable(shape)} not {ConvTiling.Choose(shape, device)}");
+            (portable, best, worst) = (portable + p, best + b, Math.Max(worst, p / b));
+        }
+        TestContext.Out.WriteLine($"{device.Name}, batch {batch}: {portable / best:0.000} of the best, at most {worst:0.00}");
+        Assert.That(portable / best, Is.LessThan(1.2));
+        Assert.That(worst, Is.LessThan(2));
+    }
+
     [Test]
     public void A_kernel_that_no_block_can_hold_is_refused() => Assert.That(
         () => ConvTiling.Choose(Shape(1, [64, 64, 64, 31, 1], 4, false), Devices[1]),
         Throws.InstanceOf<GraphException>().With.Message.Contains("31x31").And.Message.Contains("smaller kernel"));
+
+    private static IEnumerable<ConvShape> Shapes(int batch) =>
+        from layer in Layers
+        from format in (IEnumerable<(int Bytes, bool Cores)>)[(2, true), (4, true), (4, false)]
+        select Shape(batch, layer, format.Bytes, format.Cores);
 
     private static ConvShape Shape(int batch, int[] layer, int bytes, bool cores)
     {

@@ -1,3 +1,4 @@
+using RawDiffusion.Engine.Operators;
 using RawDiffusion.Testing;
 
 namespace RawDiffusion.Engine.Tests.Contract;
@@ -40,6 +41,23 @@ internal static class OperatorContract
             else bits.Add(device.Bits, (device.Name, found));
         }
     }
+
+    /// <summary>
+    /// Checks an operator against its definition, and where it may write over an input, also when that input is nobody
+    /// else's, so that its memory becomes the output's.
+    /// </summary>
+    /// <param name="tolerance">Row of <see cref="Tolerances"/>.</param>
+    /// <param name="op">Operator.</param>
+    /// <param name="arguments">Inputs by position, null where absent.</param>
+    public static void CheckDefinition(string tolerance, Operator op, params Argument?[] arguments)
+    {
+        Check(tolerance, (g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a), arguments);
+        if (op.InPlaceInput >= 0) Check(tolerance, (g, v) => g.Apply(op, Copied(g, v, op.InPlaceInput)), a => Definition.Evaluate(op, a), arguments);
+    }
+
+    /// <summary>As <see cref="CheckNaN(Application, Reference, int, int, Argument[])"/>, with the operator's definition.</summary>
+    public static void CheckDefinitionNaN(Operator op, int position, int element, params Argument?[] arguments) =>
+        CheckNaN((g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a), position, element, arguments);
 
     /// <summary>
     /// Plants a NaN in one input and requires it in exactly those elements of the output that depend on it, as the
@@ -95,6 +113,13 @@ internal static class OperatorContract
             if (BitConverter.SingleToUInt32Bits(expected[i]) != BitConverter.SingleToUInt32Bits(found[i]))
                 throw new ComparisonException($"{what} differ in their bits at element {i}: {expected[i]:R} and {found[i]:R}");
         }
+    }
+
+    private static Value?[] Copied(Graph g, Value?[] values, int position)
+    {
+        Value?[] copied = [.. values];
+        copied[position] = g.Apply(new Activate(Activation.None), [values[position]]);
+        return copied;
     }
 
     private static float[] Evaluate(

@@ -17,6 +17,21 @@ public sealed class AddEmbeddingTests
     public void NaN_reaches_what_depends_on_it([Values(0, 1)] int position) => OperatorContract.CheckNaN(
         (g, v) => g.AddEmbedding(v[0]!, v[1]!), a => References.AddEmbedding(a[0]!, a[1]!), position, 21, Argument.Input([2, 3, 3, 20]), Argument.Input([2, 20]));
 
+    /// <summary>Several blocks of positions, several tasks of several blocks; no positions; no images.</summary>
+    [TestCase(1, 1, 1, 1)]
+    [TestCase(2, 5, 3, 20)]
+    [TestCase(3, 13, 17, 33)]
+    [TestCase(2, 32, 33, 16)]
+    [TestCase(0, 3, 3, 16)]
+    [TestCase(2, 0, 3, 5)]
+    public void Its_gradient_is_the_sum_over_positions(int n, int h, int w, int c) =>
+        OperatorContract.CheckDefinition("AddEmbeddingGradEmbedding", new AddEmbeddingGradEmbedding(), Argument.Input([n, h, w, c]));
+
+    [TestCase(2, 5)]
+    [TestCase(1, 40 * 41 * 5 - 1)]
+    public void NaN_reaches_its_channels_gradient(int n, int element) =>
+        OperatorContract.CheckDefinitionNaN(new AddEmbeddingGradEmbedding(), 0, element, Argument.Input([n, 40, 41, 5]));
+
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes()
     {

@@ -18,6 +18,22 @@ public sealed class AvgPool2dTests
         }
     }
 
+    [TestCase(1, 2, 2, 1)]
+    [TestCase(2, 3, 5, 3)]
+    [TestCase(1, 13, 17, 20)]
+    [TestCase(2, 4, 7, 33)]
+    [TestCase(0, 4, 4, 16)]
+    public void Its_gradient_is_a_quarter_for_each(int n, int h, int w, int c) =>
+        OperatorContract.CheckDefinition("AvgPool2dGradInput", new AvgPool2dGradInput(h, w), Argument.Input([n, h / 2, w / 2, c]));
+
+    [TestCaseSource(nameof(GoldenNames))]
+    public void Golden_gradients(string name)
+    {
+        var golden = new GoldenOp(name);
+        Shape x = golden.Image("x").Shape;
+        OperatorContract.Check("Golden", (g, v) => g.Apply(new AvgPool2dGradInput(x[1], x[2]), v), _ => golden.Image("grad.x"), golden.Input("grad_out"));
+    }
+
     [TestCaseSource(nameof(GoldenNames))]
     public void Goldens(string name)
     {

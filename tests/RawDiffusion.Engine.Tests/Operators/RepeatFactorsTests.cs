@@ -61,6 +61,16 @@ public sealed class RepeatFactorsTests
         Assert.That((groups.Trajectories, groups.Rows), Is.EqualTo((2, 8)));
     }
 
+    [TestCaseSource(nameof(Counts))]
+    public void A_means_gradient_goes_to_all_its_rows_by_their_weights(int[] counts)
+    {
+        var groups = new FactorGroups(counts, [.. Enumerable.Range(0, counts.Sum()).Select(r => 0.3f * (r - 2))]);
+        foreach (int channels in (int[])[1, 20, 33])
+        {
+            OperatorContract.CheckDefinition("MeanFactorsGradInput", new MeanFactorsGradInput(groups), Argument.Input([counts.Length, 3, 2, channels]));
+        }
+    }
+
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes()
     {

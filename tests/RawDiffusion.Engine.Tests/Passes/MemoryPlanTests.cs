@@ -225,7 +225,7 @@ public sealed class MemoryPlanTests
             foreach (Node node in graph.Nodes)
             {
                 foreach (Value? input in node.Inputs) Require(arena, input, $"input {input} of {node}");
-                if (node.Operator is Reshape) Require(arena, node.Output, $"view {node}");
+                if (node.Operator is View) Require(arena, node.Output, $"view {node}");
                 else Put(arena, node.Output, node.Output.Id);
             }
             Dictionary<Value, int> expected = graph.Updates.ToDictionary(u => u.State, u => Shown(u.Next));
@@ -239,7 +239,7 @@ public sealed class MemoryPlanTests
 
         private static Value Viewed(Value value)
         {
-            while (value.Producer is { Operator: Reshape } view) value = view.Input(0);
+            while (value.Producer is { Operator: View } view) value = view.Input(0);
             return value;
         }
 

@@ -3,13 +3,13 @@ using RawDiffusion.Engine.Tests.Contract;
 
 namespace RawDiffusion.Engine.Tests.Operators;
 
-public sealed class ReshapeTests
+public sealed class ViewTests
 {
     private static Array64 As(Array64 x, Shape shape) => new(shape, x.Values);
 
     [Test]
     public void Elements_keep_their_order([Values(ValueKind.Input, ValueKind.Constant)] ValueKind kind, [Values] bool fold) => OperatorContract.Check(
-        new CompileOptions { FoldConstants = fold }, "Reshape",
+        new CompileOptions { FoldConstants = fold }, "View",
         (g, v) => g.Reshape(v[0]!, [4, 3, 5]), a => As(a[0]!, [4, 3, 5]), kind == ValueKind.Input ? Argument.Input([2, 30]) : Argument.Constant([2, 30]));
 
     /// <summary>A view of a result, whose readers come after the result's own.</summary>
@@ -44,5 +44,5 @@ public sealed class ReshapeTests
 
     [Test]
     public void Another_number_of_elements_is_refused() => OperatorContract.CheckRefusal(
-        (g, v) => g.Reshape(v[0]!, [4, 2], "flatten"), ["flatten", "Reshape", "in0 [3, 2]", "6", "[4, 2]", "8"], Argument.Input([3, 2]));
+        (g, v) => g.Reshape(v[0]!, [4, 2], "flatten"), ["flatten", "View", "in0 [3, 2]", "6", "[4, 2]", "8"], Argument.Input([3, 2]));
 }

@@ -1,0 +1,53 @@
+using System.CommandLine;
+using RawDiffusion.Cli.Inputs;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Data.Procedural;
+
+namespace RawDiffusion.Cli.Options;
+
+/// <summary>Which images of a set are used, and how they are read.</summary>
+internal sealed class DataOptions
+{
+    /// <summary>What a user may call a set; for help.</summary>
+    public static readonly string Sources =
+        $"Folder of pictures, pattern ('pictures/*/*.png'), or procedural set ({string.Join("|", ProceduralSet.Names)})";
+
+    private readonly Option<int?> size = OptionOf.Integer("--size", "Width and height that images are resized to [default: the set's own, else 64]", 1, ImageSet.MaxSize);
+    private readonly Option<int?> start = OptionOf.Integer("--start", "First image to use [default: 0]", 0);
+    private readonly Option<int?> count = OptionOf.Integer("--count", "Number of images to use", 1);
+    private readonly Option<string?> baseFolder = OptionOf.Text("--base", "DIR", $"The authors' folder of data sets, for these names: {string.Join(", ", AuthorsLayouts.Names)}");
+    private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
+    private readonly Option<string> split = OptionOf.Choice("--split", "Part of a procedural set", "train", "held-out");
+
+    public void AddTo(Command command)
+    {
+        command.Options.Add(size);
+        command.Options.Add(start);
+        command.Options.Add(count);
+        command.Options.Add(baseFolder);
+        command.Options.Add(crop);
+        command.Options.Add(split);
+    }
+
+    /// <summary>Opens a set.</summary>
+    /// <param name="result">The arguments.</param>
+    /// <param name="source">What the user calls it.</param>
+    /// <param name="seed">Of a procedural set.</param>
+    /// <param name="defaultCount">Number of images where none is given; null for all.</param>
+    /// <exception cref="UsageException">An option does not fit.</exception>
+    /// <exception cref="IOException">There is no such set.</exception>
+    public ImageSet Open(ParseResult result, string source, uint seed, int? defaultCount = null)
+    {
+        CropBox? box = result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
+        return UsageException.Guard(() => ImageSets.Open(source, new ImageSetOptions
+        {
+            Size = result.GetValue(size),
+            Start = result.GetValue(start) ?? 0,
+            Count = result.GetValue(count) ?? defaultCount,
+            BaseFolder = result.GetValue(baseFolder),
+            Crop = box is null ? null : new ImageCrop(box.X, box.Y, box.Width, box.Height),
+            Seed = seed,
+            Split = result.GetValue(split) == "held-out" ? Split.HeldOut : Split.Train,
+        }));
+    }
+}

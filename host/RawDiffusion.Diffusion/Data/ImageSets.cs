@@ -1,0 +1,69 @@
+using RawDiffusion.Diffusion.Data.Procedural;
+
+namespace RawDiffusion.Diffusion.Data;
+
+/// <summary>Opens a set by what a user calls it.</summary>
+public static class ImageSets
+{
+    /// <summary>S of pictures where no size is asked for.</summary>
+    public const int DefaultSize = 64;
+
+    /// <summary>
+    /// Opens, in this order: with a base folder, one of the <see cref="AuthorsLayouts"/>; a procedural set by name; pictures by a
+    /// pattern; a folder of pictures.
+    /// </summary>
+    /// <param name="source">The name, path or pattern. A folder that is called like a procedural set is given as <c>./tetris</c>.</param>
+    /// <param name="options">Size, part, crop.</param>
+    /// <exception cref="ArgumentException">An option does not fit the source.</exception>
+    /// <exception cref="IOException">There is nothing, or nothing in it.</exception>
+    public static ImageSet Open(string source, ImageSetOptions options)
+    {
+        bool procedural = options.BaseFolder is null && ProceduralSet.Names.Contains(source);
+        if (options.Crop is not null && (procedural || options.BaseFolder is not null)) throw new ArgumentException($"the data set {source} has its own images: expected no crop");
+        if (procedural) return OpenProcedural(source, options);
+        if (options.BaseFolder is { } folder && source == "faces") return AuthorsLayouts.OpenFaces(folder, options.Size ?? DefaultSize, options.Count);
+        ImageSet set = options.BaseFolder is not null ? AuthorsLayouts.Open(source, options.BaseFolder, options.Size ?? DefaultSize) : OpenFiles(source, options);
+        return options.Start == 0 && options.Count is null ? set : new ImageRange(set, options.Start, options.Count ?? int.MaxValue);
+    }
+
+    private static ImageSet OpenProcedural(string name, ImageSetOptions options)
+    {
+        int count = options.Count ?? ProceduralSet.DefaultCount;
+        var set = ProceduralSet.Create(name, new ProceduralOptions(options.Seed, options.Split, options.Start + count, options.Size));
+        return options.Start == 0 ? set : new ImageRange(set, options.Start, count);
+    }
+
+    private static ImageSet OpenFiles(string source, ImageSetOptions options)
+    {
+        int size = options.Size ?? DefaultSize;
+        if (GlobPattern.Is(source)) return FileSet.Matching(source, size, options.Crop);
+        if (File.Exists(source)) return new FileSet(source, [source], size, options.Crop);
+        if (Directory.Exists(source)) return FileSet.InFolder(source, size, options.Crop);
+        throw new IOException($"expected a folder of pictures, a pattern, or a procedural set ({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
+    }
+}
+
+/// <summary>How a set is opened; see <see cref="ImageSets.Open"/>.</summary>
+public sealed record ImageSetOptions
+{
+    /// <summary>S, or null for the source's own, else 64.</summary>
+    public int? Size { get; init; }
+
+    /// <summary>The first image to use: held-out pictures are a range that training does not use.</summary>
+    public int Start { get; init; }
+
+    /// <summary>How many images to use; null for all.</summary>
+    public int? Count { get; init; }
+
+    /// <summary>The authors' <c>base_dir</c>, for their data sets by name.</summary>
+    public string? BaseFolder { get; init; }
+
+    /// <summary>Part of each picture to use; null for all of it.</summary>
+    public ImageCrop? Crop { get; init; }
+
+    /// <summary>Of procedural sets.</summary>
+    public uint Seed { get; init; }
+
+    /// <summary>Of procedural sets; pictures are split by <see cref="Start"/> and <see cref="Count"/>.</summary>
+    public Split Split { get; init; }
+}

@@ -1,0 +1,125 @@
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+using RawDiffusion.Engine.Passes;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>
+/// A training step as one graph: q-sample, the K factors' forward pass, the loss, its gradients, their norm, Adam and the
+/// moving average. Source: the authors' <c>training_losses</c> (gaussian_diffusion.py) and <c>run_loop</c> (train_util.py).
+/// </summary>
+/// <remarks>
+/// Inputs, B images: <c>x_start</c> [B, S, S, C]; <c>noise</c>, alike, where the caller gives it; <c>t</c> [B]; <c>signal</c> and
+/// <c>sigma</c> [B], sqrt(alphasCumprod_t) and sqrt(1 - alphasCumprod_t); <c>weights</c> [B], each image's share of the loss;
+/// <c>keep</c> [B], 0 where latents are dropped; <c>rates</c> [2], learning rate and the moving average's share. States: those of
+/// <see cref="TrainableWeights"/>, and <c>step</c> [1], steps done. Outputs: <c>loss</c> and <c>gradient_norm</c> [1].
+/// </remarks>
+public sealed class TrainingGraph
+{
+    // Streams of random numbers under a run's seed; the host draws timesteps and dropped latents.
+    internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3;
+
+    private readonly UNetConfig config;
+    private readonly TrainingOptions options;
+    private readonly bool noiseGiven;
+
+    /// <summary>Builds the graph.</summary>
+    /// <param name="config">The network.</param>
+    /// <param name="options">What to compute.</param>
+    /// <param name="noiseGiven">Whether the caller writes the noise instead of letting the graph draw it.</param>
+    /// <exception cref="GraphException">The batch cannot be split as the options say.</exception>
+    public TrainingGraph(UNetConfig config, TrainingOptions options, bool noiseGiven = false)
+    {
+        (this.config, this.options, this.noiseGiven) = (config, options, noiseGiven);
+        if (options.BatchSize < 1 || options.Accumulate < 1 || options.BatchSize % options.Accumulate != 0)
+            throw new GraphException($"a batch of {options.BatchSize} images cannot be split into {options.Accumulate} equal parts");
+        Weights = new TrainableWeights(config);
+        Graph = Build();
+    }
+
+    /// <summary>The graph.</summary>
+    public Graph Graph { get; }
+
+    /// <summary>Places of its parameters.</summary>
+    public TrainableWeights Weights { get; }
+
+    private int Part => options.BatchSize / options.Accumulate;
+
+    private Graph Build()
+    {
+        var g = new Graph();
+        int batch = options.BatchSize;
+        Shape images = [batch, config.ImageSize, config.ImageSize, config.ImageChannels];
+        Value step = g.State("step", [1], DType.I32);
+        Value state = Weights.State(g);
+        var whole = new Dictionary<string, Value>
+        {
+            ["x_start"] = g.Input("x_start", images),
+            ["noise"] = noiseGiven ? g.Input("noise", images) : g.RandomNormal(images, step, options.Seed, NoiseStream, "noise"),
+        };
+        foreach (string name in (string[])["t", "signal", "sigma", "weights"]) whole[name] = g.Input(name, [batch]);
+        if (options.UnconditionalProbability > 0) whole["keep"] = g.Input("keep", [batch]);
+        Value rates = g.Input("rates", [2]);
+
+        Graph part = BuildPart();
+        // Running statistics move on from part to part.
+        var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Plain(g, s.Name));
+        Dictionary<string, Value> states = new(running);
+        Value? loss = null, gradient = null;
+        for (int i = 0; i < options.Accumulate; i++)
+        {
+            var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state };
+            foreach ((string name, Value value) in whole)
+                arguments[name] = options.Accumulate == 1 ? value : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
+            Func<Value, Value> copy = Inline.Into(g, part, arguments);
+            foreach ((Value old, Value next) in part.Updates) running[old.Name] = copy(next);
+            (Value partLoss, Value partGradient) = (copy(part.Outputs["loss"]), copy(part.Outputs["gradient"]));
+            loss = loss is null ? partLoss : g.Add(loss, partLoss, "loss");
+            gradient = gradient is null ? partGradient : g.Add(gradient, partGradient, "gradient");
+        }
+        foreach ((string name, Value next) in running) g.Assign(states[name], next);
+
+        Value norm = g.GradientNorm(Weights.Layout, gradient!, "gradient_norm");
+        g.Assign(state, g.Adam(Weights.Layout, options.Adam, state, gradient!, norm, rates, step, "adam"));
+        g.Assign(step, g.NextStep(step));
+        g.Output("loss", loss!);
+        g.Output("gradient_norm", norm);
+        return g;
+    }
+
+    // Loss and gradient of a part of the batch, as shares of the batch's. What does not depend on the factor is shared before
+    // gradients are taken, so that its gradients are shared too.
+    private Graph BuildPart()
+    {
+        var g = new Graph();
+        g.Output("loss", Loss(g));
+        g = ShareAcrossFactors.Apply(g);
+        var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
+            .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
+        Value? share = options.Accumulate == 1 ? null : g.Constant("share", [1], [1f / options.Accumulate]);
+        IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])], share);
+        g.Output("gradient", g.Pack(Weights.Layout, gradients, "gradients"));
+        return g;
+    }
+
+    private Value Loss(Graph g)
+    {
+        Shape images = [Part, config.ImageSize, config.ImageSize, config.ImageChannels];
+        Value xStart = g.Input("x_start", images), noise = g.Input("noise", images), t = g.Input("t", [Part]);
+        Value latents = new LatentEncoder(Weights).Encode(g, xStart, options.LatentOrthogonality ? 2 : 1); // [b, K * E / 2]
+        Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [Part]), "keep") : latents;
+
+        var unet = new UNet(config, Weights);
+        FactorGroups groups = FactorGroups.Mean(Part, config.NumComponents);
+        Value embedding = g.RepeatFactors(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [b * K, E / 2]
+        Value rows = g.Reshape(given, [Part * config.NumComponents, config.LatentDim], "latents"); // [b * K, E / 2]
+        Value xt = g.Add(g.ScaleRows(xStart, g.Input("signal", [Part]), "q_sample.signal"), g.ScaleRows(noise, g.Input("sigma", [Part]), "q_sample.noise"), "q_sample");
+        Value prediction = unet.Predict(g, xt, embedding, rows, groups);
+
+        Value loss = g.MseLoss(prediction, options.PredictXStart ? xStart : noise, g.Input("weights", [Part]), "mse");
+        if (!options.LatentOrthogonality) return loss;
+        return g.Add(loss, g.LatentOrthogonality(latents, config.NumComponents, "orthogonality"), "loss");
+    }
+}

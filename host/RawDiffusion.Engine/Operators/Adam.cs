@@ -1,0 +1,90 @@
+namespace RawDiffusion.Engine.Operators;
+
+/// <summary>Constants of Adam; defaults are PyTorch's.</summary>
+public sealed record AdamOptions
+{
+    /// <summary>Decay of the running mean of gradients.</summary>
+    public double Beta1 { get; init; } = 0.9;
+
+    /// <summary>Decay of the running mean of their squares.</summary>
+    public double Beta2 { get; init; } = 0.999;
+
+    /// <summary>Added to the root of the mean of squares.</summary>
+    public double Epsilon { get; init; } = 1e-8;
+
+    /// <summary>Pull of parameters to zero.</summary>
+    public double WeightDecay { get; init; }
+
+    /// <summary>Whether the pull bypasses the running means (AdamW) or is part of the gradient (Adam).</summary>
+    public bool Decoupled { get; init; }
+
+    /// <summary>All gradients together are scaled down to this norm where it is stated.</summary>
+    public double? MaxNorm { get; init; }
+}
+
+/// <summary>
+/// One optimizer step for all parameters (Kingma and Ba 2015; AdamW: Loshchilov and Hutter 2019), and their exponential moving
+/// average. With t = step + 1 and g = gradient, scaled by min(1, MaxNorm / (norm + 1e-6)) where MaxNorm is stated:
+/// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+/// p -= rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon); average += share (p - average).
+/// </summary>
+/// <remarks>
+/// Inputs: 0 state [4, P], rows <see cref="Parameters"/>, <see cref="First"/> (m), <see cref="Second"/> (v) and
+/// <see cref="Average"/>; 1 gradient [P]; 2 norm [1], of <see cref="GradientNorm"/>; 3 rates [2]: learning rate, then the share of
+/// the parameters in their new average; 4 step [1], steps done before this one. Output: the state's next content.
+/// </remarks>
+/// <param name="Layout">Places of the parameters.</param>
+/// <param name="Options">Constants.</param>
+public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operator
+{
+    /// <summary>Rows of the state.</summary>
+    public const int Parameters = 0, First = 1, Second = 2, Average = 3, Rows = 4;
+
+    /// <inheritdoc/>
+    public override int InPlaceInput => 0;
+
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Shape state = [Rows, Layout.Shape[0]];
+        string[] roles = ["state", "gradient", "norm", "rates"];
+        Shape[] shapes = [state, Layout.Shape, [1], [2]];
+        for (int i = 0; i < roles.Length; i++)
+        {
+            Take(inputs, i, roles[i], -1);
+            RequireShape(inputs, i, roles[i], shapes[i]);
+        }
+        TableRow.StepCounter(inputs, 4);
+        return state;
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(16.0 * Layout.Count, 36.0 * Layout.Count);
+}
+
+/// <summary>The root of the sum of squares of all parameters' gradients: [P] gives [1].</summary>
+/// <param name="Layout">Places of the parameters; elements between them do not count.</param>
+public sealed record GradientNorm(ParameterLayout Layout) : Operator
+{
+    /// <inheritdoc/>
+    public override Shape Infer(IReadOnlyList<Value?> inputs)
+    {
+        Take(inputs, 0, "gradient", 1);
+        RequireShape(inputs, 0, "gradient", Layout.Shape);
+        return [1];
+    }
+
+    /// <inheritdoc/>
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(2.0 * Layout.Count, 4.0 * Layout.Count);
+}
+
+public static partial class GraphBuilder
+{
+    /// <inheritdoc cref="Operators.Adam"/>
+    public static Value Adam(this Graph g, ParameterLayout layout, AdamOptions options, Value state, Value gradient, Value norm, Value rates, Value step, string? name = null) =>
+        g.Apply(new Adam(layout, options), [state, gradient, norm, rates, step], name);
+
+    /// <inheritdoc cref="Operators.GradientNorm"/>
+    public static Value GradientNorm(this Graph g, ParameterLayout layout, Value gradient, string? name = null) =>
+        g.Apply(new GradientNorm(layout), [gradient], name);
+}

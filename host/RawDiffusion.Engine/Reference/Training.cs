@@ -1,0 +1,97 @@
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Engine.Reference;
+
+/// <summary>What a training step needs besides gradients, in double precision.</summary>
+internal static class Training
+{
+    public static Array64 Pack(ParameterLayout layout, IReadOnlyList<Array64?> values)
+    {
+        var all = new Array64(layout.Shape);
+        foreach ((Parameter parameter, Array64? value) in layout.Parameters.Zip(values)) value!.Values.CopyTo(all.Values, parameter.Offset);
+        return all;
+    }
+
+    public static Array64 GradientNorm(ParameterLayout layout, Array64 gradient) =>
+        new([1], [Math.Sqrt(Elements(layout).Sum(i => gradient[i] * gradient[i]))]);
+
+    public static Array64 Adam(Adam op, Array64 state, Array64 gradient, double norm, Array64 rates, double step)
+    {
+        (AdamOptions o, double rate, double share, double t) = (op.Options, rates[0], rates[1], step + 1);
+        var next = new Array64(state.Shape, [.. state.Values]);
+        double clip = o.MaxNorm is { } maximum ? Math.Min(1, maximum / (norm + 1e-6)) : 1;
+        foreach (int i in Elements(op.Layout))
+        {
+            double p = state[Operators.Adam.Parameters, i], g = clip * gradient[i];
+            if (o.Decoupled) p -= rate * o.WeightDecay * p;
+            else g += o.WeightDecay * p;
+            double m = o.Beta1 * state[Operators.Adam.First, i] + (1 - o.Beta1) * g;
+            double v = o.Beta2 * state[Operators.Adam.Second, i] + (1 - o.Beta2) * g * g;
+            p -= rate * (m / (1 - Math.Pow(o.Beta1, t))) / (Math.Sqrt(v / (1 - Math.Pow(o.Beta2, t))) + o.Epsilon);
+            next[Operators.Adam.Parameters, i] = p;
+            next[Operators.Adam.First, i] = m;
+            next[Operators.Adam.Second, i] = v;
+            next[Operators.Adam.Average, i] += share * (p - state[Operators.Adam.Average, i]);
+        }
+        return next;
+    }
+
+    public static Array64 ScaleRows(Array64 x, Array64 scale)
+    {
+        int row = x.Values.Length / Math.Max(1, x.Shape[0]);
+        return new Array64(x.Shape, [.. x.Values.Select((v, i) => v * scale[i / row])]);
+    }
+
+    public static Array64 LatentOrthogonality(int factors, Array64 latents)
+    {
+        int images = latents.Shape[0], d = latents.Shape[1] / factors;
+        double total = 0;
+        for (int n = 0; n < images; n++)
+        {
+            for (int i = 0; i < factors; i++)
+            {
+                for (int j = 0; j < factors; j++)
+                {
+                    for (int c = 0; c < d; c++) total += Unit(latents, n, i, c, d) * Unit(latents, n, j, c, d);
+                    if (i == j) total--;
+                }
+            }
+        }
+        return new Array64([1], [total / (images * factors * factors)]);
+    }
+
+    public static Array64 LatentOrthogonalityGrad(int factors, Array64 latents, double dloss)
+    {
+        int images = latents.Shape[0], d = latents.Shape[1] / factors;
+        var gradient = new Array64(latents.Shape);
+        for (int n = 0; n < images; n++)
+        {
+            for (int i = 0; i < factors; i++)
+            {
+                var du = new double[d];
+                for (int j = 0; j < factors; j++)
+                    for (int c = 0; c < d; c++) du[c] += 2 * dloss * Unit(latents, n, j, c, d) / (images * factors * factors);
+                double length = Length(latents, n, i, d), along = 0;
+                for (int c = 0; c < d; c++) along += du[c] * Unit(latents, n, i, c, d);
+                // Below the least length the division is by a constant.
+                if (length <= Operators.LatentOrthogonality.Epsilon) along = 0;
+                for (int c = 0; c < d; c++)
+                    gradient[n, i * d + c] = (du[c] - along * Unit(latents, n, i, c, d)) / Math.Max(length, Operators.LatentOrthogonality.Epsilon);
+            }
+        }
+        return gradient;
+    }
+
+    private static IEnumerable<int> Elements(ParameterLayout layout) =>
+        layout.Parameters.SelectMany(p => Enumerable.Range((int)p.Offset, (int)p.Shape.Count));
+
+    private static double Length(Array64 latents, int n, int factor, int d)
+    {
+        double squares = 0;
+        for (int c = 0; c < d; c++) squares += latents[n, factor * d + c] * latents[n, factor * d + c];
+        return Math.Sqrt(squares);
+    }
+
+    private static double Unit(Array64 latents, int n, int factor, int c, int d) =>
+        latents[n, factor * d + c] / Math.Max(Length(latents, n, factor, d), Operators.LatentOrthogonality.Epsilon);
+}
