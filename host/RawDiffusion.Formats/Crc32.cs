@@ -1,7 +1,7 @@
 namespace RawDiffusion.Formats;
 
-/// <summary>The checksum of PNG chunks and zip entries (ISO 3309, polynomial 0xEDB88320 reflected).</summary>
-internal static class Crc32
+/// <summary>The checksum of PNG chunks, zip entries and packed images (ISO 3309, polynomial 0xEDB88320 reflected).</summary>
+public static class Crc32
 {
     private static readonly uint[] Table = MakeTable();
 

@@ -9,6 +9,8 @@ namespace RawDiffusion.Formats;
 internal sealed class FileContent : IDisposable
 {
     private readonly SafeFileHandle handle;
+    private readonly long start;
+    private readonly bool owner = true;
 
     /// <summary>Opens a file for reading; other readers, and a rename over it, stay possible.</summary>
     /// <exception cref="IOException">The file cannot be opened, or is not a regular file.</exception>
@@ -27,9 +29,22 @@ internal sealed class FileContent : IDisposable
         }
     }
 
+    private FileContent(SafeFileHandle handle, string path, long start, long length)
+    {
+        owner = false;
+        (this.handle, Path, this.start, Length) = (handle, path, start, length);
+    }
+
     public string Path { get; }
 
     public long Length { get; }
+
+    /// <summary>A part of the file as a file of its own, under its own name; it is closed with the whole.</summary>
+    public FileContent Part(string name, long position, long length)
+    {
+        if (position < 0 || length < 0 || position > Length || length > Length - position) throw Error($"'{name}' reaches past the end of the file");
+        return new FileContent(handle, $"{Path}/{name}", start + position, length);
+    }
 
     /// <summary>Fills the span from a position that the caller has checked against <see cref="Length"/>.</summary>
     /// <exception cref="IOException">The file has become shorter since it was opened.</exception>
@@ -37,7 +52,7 @@ internal sealed class FileContent : IDisposable
     {
         while (destination.Length > 0)
         {
-            int count = RandomAccess.Read(handle, destination, position);
+            int count = RandomAccess.Read(handle, destination, start + position);
             if (count == 0) throw new IOException($"{Path} ended at byte {position} while it was read: it was changed by another program");
             position += count;
             destination = destination[count..];
@@ -67,5 +82,8 @@ internal sealed class FileContent : IDisposable
         return new FileFormatException($"{System.IO.Path.GetFileName(Path)}: {message}", inner);
     }
 
-    public void Dispose() => handle.Dispose();
+    public void Dispose()
+    {
+        if (owner) handle.Dispose();
+    }
 }

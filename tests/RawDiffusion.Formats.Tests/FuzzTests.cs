@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using RawDiffusion.Formats.Images;
 using RawDiffusion.Formats.Tests.Images;
+using TarEntryFormat = System.Formats.Tar.TarEntryFormat;
 
 namespace RawDiffusion.Formats.Tests;
 
@@ -63,6 +64,18 @@ public sealed class FuzzTests
     {
         JpegTests.RequireLibrary();
         Fuzz("x.jpg", JpegTests.Bytes(kind), path => ImageFile.Read(path));
+    }
+
+    [TestCase(TarEntryFormat.Pax)]
+    [TestCase(TarEntryFormat.Gnu)]
+    public void Tar(TarEntryFormat format)
+    {
+        byte[] seed = TarFileTests.Archive(format, (new string('n', 200), "P5 2 2 255\n1234"u8.ToArray()), ("b.pgm", "P5 1 1 255\n1"u8.ToArray()));
+        Fuzz("x.tar", seed, path =>
+        {
+            using var file = TarFile.Open(path);
+            foreach (TarEntry entry in file.Entries) file.ReadImage(entry);
+        }, TarFileTests.FixChecksum);
     }
 
     private static void Fuzz(string name, byte[] seed, Action<string> read, Action<byte[]>? repair = null)

@@ -11,5 +11,6 @@ internal static class Dataset
     {
         DatasetMake.Create(terminal),
         DatasetShow.Create(terminal),
+        DatasetPack.Create(terminal),
     };
 }

@@ -41,12 +41,14 @@ internal sealed unsafe class AddEmbeddingGradEmbeddingKernel : CpuKernel<AddEmbe
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         protected override void AddBlock(int segment, nint at, int count, float* sums)
         {
-            for (int c = 0; c < Channels; c += S.Lanes)
+            int channels = Channels;
+            for (int c = 0; c < channels; c += S.Lanes)
             {
+                int left = channels - c;
                 V sum = S.Zero;
                 float* p = dy + at + c;
-                for (int i = 0; i < count; i++, p += Channels) sum = S.Add(sum, Part<S, V>.Load(p, Channels - c));
-                Accumulate(sums + c, sum, Channels - c);
+                for (int i = 0; i < count; i++, p += channels) sum = S.Add(sum, Part<S, V>.Load(p, left));
+                Accumulate(sums + c, sum, left);
             }
         }
 

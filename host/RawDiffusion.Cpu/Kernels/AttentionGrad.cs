@@ -33,6 +33,8 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
         // Positions up to whole panels; channels of a head up to whole panels.
         private readonly int paddedPositions;
         private readonly int paddedChannels;
+        // An odd number of cache lines: rows 4 KiB apart would share the same few lines of the first-level cache.
+        private readonly int acrossStride;
         private readonly float* qkv;
         private readonly float* y;
         private readonly float* dy;
@@ -47,6 +49,7 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
             d = channels / heads;
             paddedPositions = PackedMatrix.Panels(positions, Columns) * Columns;
             paddedChannels = PackedMatrix.Panels(d, Columns) * Columns;
+            acrossStride = ((positions + 15) / 16 | 1) * 16;
             qkv = context.Pointer(node.Input(0));
             y = context.Pointer(node.Input(1));
             dy = context.Pointer(node.Input(2));
@@ -108,8 +111,8 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
             new Span<float>(memory.Deltas + positions, padding).Clear();
             new Span<float>(memory.Keys + (nint)positions * d, Rows * d).Clear();
             new Span<float>(memory.Values + (nint)positions * d, Rows * d).Clear();
-            PackedMatrix.Pack(q + d, 1, stride, d, positions, positions, memory.KeysAcross);
-            new Span<float>(memory.KeysAcross + (nint)d * positions, Rows * positions).Clear();
+            PackedMatrix.Pack(q + d, 1, stride, d, positions, acrossStride, memory.KeysAcross);
+            new Span<float>(memory.KeysAcross + (nint)d * acrossStride, Rows * acrossStride).Clear();
 
             new Span<float>(rows + (nint)positions * d, padding * d).Clear();
             PackedMatrix.Pack(rows, 1, d, d, paddedPositions, Columns, memory.QueriesAcross);
@@ -166,7 +169,7 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
                         S.Store(S.Multiply(weight, S.Subtract(S.Load(s), delta)), s);
                     }
                 }
-                Product(memory.KeysAcross + key, positions, 1, 0, count, d, slopes, memory.QueryGradients + p * (d + Rows) * Columns, Columns, accumulate: true);
+                Product(memory.KeysAcross + key, acrossStride, 1, 0, count, d, slopes, memory.QueryGradients + p * (d + Rows) * Columns, Columns, accumulate: true);
             }
             for (int c = 0; c < paddedChannels; c += Columns)
             {
@@ -212,7 +215,7 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
                 }
                 Keys = Take(rows * d);
                 Values = Take(rows * d);
-                KeysAcross = Take((d + Rows) * launch.positions);
+                KeysAcross = Take((d + Rows) * launch.acrossStride);
                 QueriesAcross = Take(d * positions);
                 CotangentsAcross = Take(d * positions);
                 Queries = Take(positions * across);

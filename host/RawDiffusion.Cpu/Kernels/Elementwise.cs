@@ -80,20 +80,18 @@ internal static unsafe class Part<S, V>
         else StoreFew(value, destination, left);
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    // Inlined: a call in a loop would have all vectors that live across it in memory instead of registers.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V LoadFew(float* source, int left)
     {
-        float* all = stackalloc float[S.Lanes];
-        new Span<float>(all, S.Lanes).Clear();
-        for (int i = 0; i < left; i++) all[i] = source[i];
-        return S.Load(all);
+        V all = S.Zero;
+        for (int i = 0; i < left; i++) ((float*)&all)[i] = source[i];
+        return all;
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreFew(V value, float* destination, int left)
     {
-        float* all = stackalloc float[S.Lanes];
-        S.Store(value, all);
-        for (int i = 0; i < left; i++) destination[i] = all[i];
+        for (int i = 0; i < left; i++) destination[i] = ((float*)&value)[i];
     }
 }

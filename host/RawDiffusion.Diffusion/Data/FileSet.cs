@@ -25,7 +25,7 @@ public sealed class FileSet : ImageSet
     /// <summary>Paths, lengths and times of the files, the crop and the size.</summary>
     /// <exception cref="IOException">A file is gone.</exception>
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
-        $"files of {Size} pixels, {(crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}")}\n{string.Join('\n', paths.Select(Stamp))}");
+        $"files of {Size} pixels, {Describe(crop)}\n{string.Join('\n', paths.Select(Stamp))}");
 
     /// <summary>The pictures below a folder, sorted by path.</summary>
     /// <exception cref="IOException">There is no such folder, or no picture in it.</exception>
@@ -57,12 +57,16 @@ public sealed class FileSet : ImageSet
     /// <param name="where">Where they were looked for.</param>
     internal static IOException Empty(string where) => new($"expected pictures ({string.Join(", ", Extensions)}) in {where}, found none");
 
-    private static FileSet Of(string name, IReadOnlyList<string> paths, string where, int size, ImageCrop? crop) =>
-        paths.Count > 0 ? new FileSet(name, paths, size, crop) : throw Empty(where);
-
-    private static string Stamp(string path)
+    /// <summary>What tells a file from a later one of its name.</summary>
+    internal static string Stamp(string path)
     {
         var file = new FileInfo(path);
         return string.Create(CultureInfo.InvariantCulture, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc.Ticks}");
     }
+
+    /// <summary>A crop in words.</summary>
+    internal static string Describe(ImageCrop? crop) => crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}";
+
+    private static FileSet Of(string name, IReadOnlyList<string> paths, string where, int size, ImageCrop? crop) =>
+        paths.Count > 0 ? new FileSet(name, paths, size, crop) : throw Empty(where);
 }

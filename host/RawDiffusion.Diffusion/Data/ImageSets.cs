@@ -9,13 +9,14 @@ public static class ImageSets
     public const int DefaultSize = 64;
 
     /// <summary>
-    /// Opens, in this order: with a base folder, one of the <see cref="AuthorsLayouts"/>; a procedural set by name; pictures by a
-    /// pattern; a folder of pictures.
+    /// Opens, in this order: with a base folder, one of the <see cref="AuthorsLayouts"/>; a procedural set by name; a packed set
+    /// (<c>.pack</c>); tar files (<c>.tar</c>, also as a pattern); pictures by a pattern; a folder of pictures.
     /// </summary>
     /// <param name="source">The name, path or pattern. A folder that is called like a procedural set is given as <c>./tetris</c>.</param>
     /// <param name="options">Size, part, crop.</param>
     /// <exception cref="ArgumentException">An option does not fit the source.</exception>
     /// <exception cref="IOException">There is nothing, or nothing in it.</exception>
+    /// <exception cref="Formats.FileFormatException">A packed set or tar file is damaged.</exception>
     public static ImageSet Open(string source, ImageSetOptions options)
     {
         bool procedural = options.BaseFolder is null && ProceduralSet.Names.Contains(source);
@@ -36,10 +37,21 @@ public static class ImageSets
     private static ImageSet OpenFiles(string source, ImageSetOptions options)
     {
         int size = options.Size ?? DefaultSize;
+        string extension = Path.GetExtension(source).ToLowerInvariant();
+        if (extension == PackedSet.Extension && File.Exists(source)) return OpenPacked(source, options);
+        if (extension == ".tar") return TarSet.Open(source, GlobPattern.Is(source) ? GlobPattern.Files(source) : [source], size, options.Crop);
         if (GlobPattern.Is(source)) return FileSet.Matching(source, size, options.Crop);
         if (File.Exists(source)) return new FileSet(source, [source], size, options.Crop);
         if (Directory.Exists(source)) return FileSet.InFolder(source, size, options.Crop);
-        throw new IOException($"expected a folder of pictures, a pattern, or a procedural set ({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
+        throw new IOException($"expected a folder of pictures, a pattern, a .tar or {PackedSet.Extension} file, or a procedural set ({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
+    }
+
+    private static PackedSet OpenPacked(string path, ImageSetOptions options)
+    {
+        var set = PackedSet.Open(path);
+        if (options.Crop is null && (options.Size is null || options.Size == set.Size)) return set;
+        set.Dispose();
+        throw new ArgumentException($"{path} has images of {set.Size} x {set.Size} pixels: expected that size, and no crop");
     }
 }
 

@@ -18,6 +18,11 @@ public static class ImageFile
     public static Image Read(string path)
     {
         using var file = new FileContent(path);
+        return Read(file);
+    }
+
+    internal static Image Read(FileContent file)
+    {
         byte[] start = file.ReadBytes(0, Math.Min(16, file.Length), "the file's start");
         if (PngReader.Matches(start)) return PngReader.Read(file);
         if (JpegReader.Matches(start) && (TurboJpeg.IsAvailable || !OtherImages.IsAvailable)) return JpegReader.Read(file);

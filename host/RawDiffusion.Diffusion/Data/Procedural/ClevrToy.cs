@@ -11,8 +11,8 @@ internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr
 {
     private const int Spheres = 4;
     private const int RaysPerSide = 3;
-    private const float RadiusMin = 0.45f;
-    private const float RadiusMax = 0.75f;
+    private const float RadiusMin = 0.5f;
+    private const float RadiusMax = 0.8f;
     private const float Gap = 0.15f;
     private const float Ambient = 0.35f;
     private const float Shininess = 40;
@@ -23,7 +23,7 @@ internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr
     private static readonly Vector3 Up = Vector3.Cross(Forward, Vector3.UnitX);
     private const float Zoom = 2.45f;
     private static readonly Vector3 Light = Vector3.Normalize(new Vector3(-0.5f, 1, -0.45f));
-    private static readonly (float From, float To) GroundX = (-2.1f, 2.1f);
+    private static readonly (float From, float To) GroundX = (-2, 2);
     private static readonly (float From, float To) GroundZ = (-1.9f, 2.1f);
 
     /// <inheritdoc/>
