@@ -9,7 +9,7 @@ internal sealed class Scene(int size, int objects, int attributes)
     /// <summary>S.</summary>
     public int Size => size;
 
-    /// <summary>[S, S, 3], black at first.</summary>
+    /// <summary>[S, S, 3]; black at first.</summary>
     public float[] Pixels { get; } = new float[3 * size * size];
 
     /// <summary>[M, S, S], see <see cref="GroundTruth.Masks"/>.</summary>

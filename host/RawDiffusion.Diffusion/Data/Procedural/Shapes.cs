@@ -1,13 +1,17 @@
 namespace RawDiffusion.Diffusion.Data.Procedural;
 
 /// <summary>
-/// Three sprites apart from each other, on black: one reddish, one greenish, one bluish, each a disc, a square or a triangle at
-/// any place and scale. Edges are smooth over one pixel.
+/// Up to three sprites apart from each other, on dark gray: a reddish, a greenish, a bluish one, each a disc, a square or a
+/// triangle at any place and scale. Edges are smooth over one pixel. Each sprite is there or not, independently of the others, so
+/// that an image of one sprite, which is what a factor should be, is an image of the set.
 /// </summary>
 internal sealed class Shapes(ProceduralOptions options) : ProceduralSet("shapes", options, defaultSize: 32)
 {
     private const int Sprites = 3;
     private const int Kinds = 3;
+
+    private const float Background = 0.25f;
+    private const float Presence = 0.7f;
 
     // Radii of the circle around a sprite, as parts of the image's side, and the gap between two circles in pixels.
     private const float RadiusMin = 0.125f;
@@ -18,10 +22,11 @@ internal sealed class Shapes(ProceduralOptions options) : ProceduralSet("shapes"
     public override int Objects => Sprites;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> AttributeNames { get; } = ["shape", "x", "y", "radius", "red", "green", "blue"];
+    public override IReadOnlyList<string> AttributeNames { get; } = ["shape", "x", "y", "radius", "red", "green", "blue", "present"];
 
     private protected override void Paint(Draws draws, Scene scene)
     {
+        scene.Pixels.AsSpan().Fill(Background);
         (float X, float Y, float Radius)[] places;
         do
         {
@@ -33,12 +38,14 @@ internal sealed class Shapes(ProceduralOptions options) : ProceduralSet("shapes"
             (float x, float y, float radius) = places[k];
             int shape = draws.Below(Kinds);
             var colour = Colour.Draw(draws, k, Sprites);
+            bool present = draws.Between(0, 1) < Presence;
+            scene.Describe(k, shape, x, y, radius, colour.Red, colour.Green, colour.Blue, present ? 1 : 0);
+            if (!present) continue;
             for (int pixel = 0; pixel < Size * Size; pixel++)
             {
                 float cover = 0.5f - Distance(shape, pixel % Size + 0.5f - x, pixel / Size + 0.5f - y, radius);
                 if (cover > 0) scene.Paint(k, pixel, Math.Min(cover, 1), colour);
             }
-            scene.Describe(k, shape, x, y, radius, colour.Red, colour.Green, colour.Blue);
         }
     }
 
