@@ -11,6 +11,8 @@ using RawDiffusion.Formats;
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels --check
 // Adds to the list what decomposing with a model needs, a preset's name or a checkpoint:
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels --model clevr
+// Adds what `rawdiffusion check` runs:
+//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --checks
 // Adds what a run recorded (RAWDIFFUSION_KERNEL_LIST=FILE rawdiffusion ...):
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels --add FILE
 // PTX runs everywhere: the emulator executes it, and a driver compiles it for its GPU. Machine code for four architectures
@@ -24,9 +26,14 @@ try
         case [var kernels]: return Build(kernels);
         case [var kernels, "--check"]: return Check(kernels);
         case [var kernels, "--model", var model]: return AddModel(kernels, model);
+        case [var kernels, "--checks"]:
+            return Extend(kernels, list =>
+            {
+                foreach (KernelTarget target in shipped) CheckKernels.Add(list, target);
+            });
         case [var kernels, "--add", var recorded]: return Extend(kernels, list => Copy(new(File.ReadLines(recorded)), list));
         default:
-            Console.Error.WriteLine("expected: FOLDER, FOLDER --check, FOLDER --model PRESET-OR-CHECKPOINT, or FOLDER --add FILE");
+            Console.Error.WriteLine("expected: FOLDER, FOLDER --check, FOLDER --model PRESET-OR-CHECKPOINT, FOLDER --checks, or FOLDER --add FILE");
             return 2;
     }
 }

@@ -1,0 +1,25 @@
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Checks;
+using RawDiffusion.Cuda.Compilation;
+
+namespace PrebuildKernels;
+
+/// <summary>The kernels that <c>check</c> runs, found by compiling its cases for a device that does nothing.</summary>
+internal static class CheckKernels
+{
+    /// <summary>Adds the kernels of all cases, in all precisions.</summary>
+    /// <param name="list">Where to.</param>
+    /// <param name="target">What the kernels are for.</param>
+    public static void Add(KernelList list, KernelTarget target)
+    {
+        foreach (KernelCase kernelCase in KernelCases.All)
+        {
+            var prepared = new PreparedCase(kernelCase);
+            foreach (Precision precision in Enum.GetValues<Precision>())
+            {
+                using var device = new CudaDevice(new IdleDriver(target.ComputeCapability, target.ToString()), new ListRecorder(list), precision, specialize: false);
+                KernelCheck.Run(device, prepared);
+            }
+        }
+    }
+}
