@@ -1,4 +1,5 @@
 using System.Text.Json;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Formats.Images;
 using RawDiffusion.Testing;
 
@@ -32,8 +33,8 @@ public sealed class DatasetTests : IDisposable
 
         using var table = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(work.Out, "attributes.json")));
         JsonElement entry = table.RootElement.GetProperty("images")[2];
-        Image image = ImageFile.Read(Path.Combine(work.Out, entry.GetProperty("image").GetString()!));
-        Image masks = ImageFile.Read(Path.Combine(work.Out, entry.GetProperty("masks").GetString()!));
+        Image image = ImageFile.Read(Path.Combine(work.Out, "images", entry.GetProperty("file").GetString()!));
+        Image masks = ImageFile.Read(Path.Combine(work.Out, "masks", entry.GetProperty("file").GetString()!));
         Assert.That((image.Width, image.Height, masks.Width, masks.Height, masks.Channels), Is.EqualTo((32, 32, 96, 32, 1)));
         float[][] objects = [.. entry.GetProperty("objects").EnumerateArray().Select(o => o.EnumerateArray().Select(v => v.GetSingle()).ToArray())];
         Assert.That(table.RootElement.GetProperty("attributes").EnumerateArray().Select(a => a.GetString()), Is.EqualTo(new[] { "form", "x", "y", "red", "green", "blue" }));
@@ -46,6 +47,29 @@ public sealed class DatasetTests : IDisposable
         Assert.That(lines, Has.Length.EqualTo(1 + 4 * 3));
         Assert.That(lines[0], Is.EqualTo("image,object,form,x,y,red,green,blue"));
         Assert.That(lines[1 + 3 * 2 + 1], Does.StartWith($"000002.png,1,{objects[1][0]:0},"));
+    }
+
+    [Test]
+    public void A_made_folder_is_a_set_with_the_same_truth()
+    {
+        Rawdiffusion.Run("dataset", "make", "shapes", "--count", "3", "--out", work.Out).Succeeded();
+        using ImageSet drawn = ImageSets.Open("shapes", new ImageSetOptions()), made = ImageSets.Open(work.Out, new ImageSetOptions());
+        Assert.That((made.Count, made.Size, made.Objects), Is.EqualTo((3, 32, 3)));
+        Assert.That(made.AttributeNames, Is.EqualTo(drawn.AttributeNames));
+        for (int i = 0; i < 3; i++)
+        {
+            Assert.That(made.Load(i), Is.EqualTo(drawn.Load(i)).Within(0.5 / 255 + 1e-6));
+            Assert.That(made.TruthOf(i)!.Masks, Is.EqualTo(drawn.TruthOf(i)!.Masks).Within(0.5 / 255 + 1e-6));
+            Assert.That(made.TruthOf(i)!.Attributes, Is.EqualTo(drawn.TruthOf(i)!.Attributes));
+        }
+        Assert.Throws<ArgumentException>(() => ImageSets.Open(work.Out, new ImageSetOptions { Size = 64 }));
+        string table = Path.Combine(work.Out, MadeSet.TableName);
+        foreach (string bad in new[] { "", "[]", "{}", File.ReadAllText(table).Replace("\"objects\":3", "\"objects\":4"), File.ReadAllText(table)[..^9] })
+        {
+            string folder = Directory.CreateDirectory(work.PathOf("bad")).FullName;
+            File.WriteAllText(Path.Combine(folder, MadeSet.TableName), bad);
+            Rawdiffusion.Run("dataset", "show", folder).Failed(1, "dataset make");
+        }
     }
 
     [Test]

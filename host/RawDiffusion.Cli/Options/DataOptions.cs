@@ -10,7 +10,7 @@ internal sealed class DataOptions
 {
     /// <summary>What a user may call a set; for help.</summary>
     public static readonly string Sources =
-        $"Folder of pictures, pattern ('pictures/*/*.png'), or procedural set ({string.Join("|", ProceduralSet.Names)})";
+        $"Folder of pictures, pattern ('pictures/*/*.png'), .tar or .pack file, or procedural set ({string.Join("|", ProceduralSet.Names)})";
 
     private readonly Option<int?> size = OptionOf.Integer("--size", "Width and height that images are resized to [default: the set's own, else 64]", 1, ImageSet.MaxSize);
     private readonly Option<int?> start = OptionOf.Integer("--start", "First image to use [default: 0]", 0);

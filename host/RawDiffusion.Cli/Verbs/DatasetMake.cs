@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Json;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Data;
@@ -16,7 +15,6 @@ namespace RawDiffusion.Cli.Verbs;
 internal sealed class DatasetMake(Terminal terminal)
 {
     private const int DefaultCount = 1000;
-    private const string Json = "attributes.json";
     private const string Csv = "attributes.csv";
 
     private readonly DataOptions dataOptions = new();
@@ -48,7 +46,11 @@ internal sealed class DatasetMake(Terminal terminal)
         using var images = new OutputFolder(Path.Combine(path, "images"), terminal.Cancellation);
         using var masks = new OutputFolder(Path.Combine(path, "masks"), terminal.Cancellation);
         GroundTruth[] truths = ProgressDisplay.Run(terminal, $"making {name}", set.Count, made => WriteImages(set, images, masks, made));
-        folder.Add(Json, file => WriteJson(file, set, truths));
+        folder.Add(MadeSet.TableName, file =>
+        {
+            using FileStream stream = File.Create(file);
+            MadeSet.WriteTable(stream, set, truths);
+        });
         folder.Add(Csv, file => WriteCsv(file, set, truths));
         images.Commit();
         masks.Commit();
@@ -78,41 +80,12 @@ internal sealed class DatasetMake(Terminal terminal)
             terminal.Cancellation.ThrowIfCancellationRequested();
             float[] pixels = set.Load(i);
             GroundTruth truth = truths[i] = set.TruthOf(i)!;
-            images.Add(FileName(i), path => ImageFile.WritePng(path, PngSheet.Of(set.Size, 1, [pixels])));
+            images.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, PngSheet.Of(set.Size, 1, [pixels])));
             ReadOnlyMemory<float>[] tiles = [.. Enumerable.Range(0, set.Objects).Select(k => (ReadOnlyMemory<float>)truth.Masks.AsMemory(k * set.Size * set.Size, set.Size * set.Size))];
-            masks.Add(FileName(i), path => ImageFile.WritePng(path, PngRow.Of(set.Size, 1, tiles)));
+            masks.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, PngRow.Of(set.Size, 1, tiles)));
             made();
         }
         return truths;
-    }
-
-    private static void WriteJson(string path, ImageSet set, GroundTruth[] truths)
-    {
-        using FileStream stream = File.Create(path);
-        using var json = new Utf8JsonWriter(stream);
-        json.WriteStartObject();
-        json.WriteString("set", set.Identity);
-        json.WriteNumber("size", set.Size);
-        json.WriteNumber("objects", set.Objects);
-        json.Strings("attributes", set.AttributeNames);
-        json.WriteStartArray("images");
-        for (int i = 0; i < truths.Length; i++)
-        {
-            json.WriteStartObject();
-            json.WriteString("image", $"images/{FileName(i)}");
-            json.WriteString("masks", $"masks/{FileName(i)}");
-            json.WriteStartArray("objects");
-            foreach (float[] row in Rows(set, truths[i]))
-            {
-                json.WriteStartArray();
-                foreach (float value in row) json.WriteNumberValue(value);
-                json.WriteEndArray();
-            }
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
-        json.WriteEndObject();
     }
 
     private static void WriteCsv(string path, ImageSet set, GroundTruth[] truths)
@@ -123,12 +96,8 @@ internal sealed class DatasetMake(Terminal terminal)
         for (int i = 0; i < truths.Length; i++)
         {
             int k = 0;
-            foreach (float[] row in Rows(set, truths[i]))
-                csv.WriteLine(string.Join(",", [FileName(i), $"{k++}", .. row.Select(v => v.ToString(CultureInfo.InvariantCulture))]));
+            foreach (float[] row in truths[i].Attributes.Chunk(set.AttributeNames.Count))
+                csv.WriteLine(string.Join(",", [MadeSet.FileName(i), $"{k++}", .. row.Select(v => v.ToString(CultureInfo.InvariantCulture))]));
         }
     }
-
-    private static IEnumerable<float[]> Rows(ImageSet set, GroundTruth truth) => truth.Attributes.Chunk(set.AttributeNames.Count);
-
-    private static string FileName(int index) => $"{index:000000}.png";
 }

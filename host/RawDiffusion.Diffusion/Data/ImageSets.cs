@@ -10,7 +10,8 @@ public static class ImageSets
 
     /// <summary>
     /// Opens, in this order: with a base folder, one of the <see cref="AuthorsLayouts"/>; a procedural set by name; a packed set
-    /// (<c>.pack</c>); tar files (<c>.tar</c>, also as a pattern); pictures by a pattern; a folder of pictures.
+    /// (<c>.pack</c>); tar files (<c>.tar</c>, also as a pattern); pictures by a pattern; a folder that
+    /// <c>dataset make</c> wrote; a folder of pictures.
     /// </summary>
     /// <param name="source">The name, path or pattern. A folder that is called like a procedural set is given as <c>./tetris</c>.</param>
     /// <param name="options">Size, part, crop.</param>
@@ -42,9 +43,14 @@ public static class ImageSets
         if (extension == ".tar") return TarSet.Open(source, GlobPattern.Is(source) ? GlobPattern.Files(source) : [source], size, options.Crop);
         if (GlobPattern.Is(source)) return FileSet.Matching(source, size, options.Crop);
         if (File.Exists(source)) return new FileSet(source, [source], size, options.Crop);
+        if (File.Exists(Path.Combine(source, MadeSet.TableName))) return OpenMade(source, options);
         if (Directory.Exists(source)) return FileSet.InFolder(source, size, options.Crop);
         throw new IOException($"expected a folder of pictures, a pattern, a .tar or {PackedSet.Extension} file, or a procedural set ({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
     }
+
+    private static MadeSet OpenMade(string folder, ImageSetOptions options) => options.Crop is null
+        ? MadeSet.Open(folder, options.Size)
+        : throw new ArgumentException($"{folder} was made with masks of its whole images: expected no crop");
 
     private static PackedSet OpenPacked(string path, ImageSetOptions options)
     {
