@@ -60,6 +60,7 @@ internal static class CommandLine
             Decompose.Create(terminal),
             Recombine.Create(terminal),
             Import.Create(terminal),
+            Evaluate.Create(terminal),
             Bench.Create(terminal),
             Profile.Create(terminal),
             Verbs.Check.Create(terminal),

@@ -6,7 +6,8 @@ using RawDiffusion.Diffusion.Data.Procedural;
 namespace RawDiffusion.Cli.Options;
 
 /// <summary>Which images of a set are used, and how they are read.</summary>
-internal sealed class DataOptions
+/// <param name="ofModel">Whether images are for a model that was trained: it gives the size, and did not see the held-out ones.</param>
+internal sealed class DataOptions(bool ofModel = false)
 {
     /// <summary>What a user may call a set; for help.</summary>
     public static readonly string Sources =
@@ -17,11 +18,11 @@ internal sealed class DataOptions
     private readonly Option<int?> count = OptionOf.Integer("--count", "Number of images to use", 1);
     private readonly Option<string?> baseFolder = OptionOf.Text("--base", "DIR", $"The authors' folder of data sets, for these names: {string.Join(", ", AuthorsLayouts.Names)}");
     private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
-    private readonly Option<string> split = OptionOf.Choice("--split", "Part of a procedural set", "train", "held-out");
+    private readonly Option<string> split = OptionOf.Choice("--split", "Part of a procedural set", ofModel ? "held-out" : "train", ofModel ? "train" : "held-out");
 
     public void AddTo(Command command)
     {
-        command.Options.Add(size);
+        if (!ofModel) command.Options.Add(size);
         command.Options.Add(start);
         command.Options.Add(count);
         command.Options.Add(baseFolder);
@@ -34,14 +35,15 @@ internal sealed class DataOptions
     /// <param name="source">What the user calls it.</param>
     /// <param name="seed">Of a procedural set.</param>
     /// <param name="defaultCount">Number of images where none is given; null for all.</param>
+    /// <param name="modelSize">Width and height that the model takes.</param>
     /// <exception cref="UsageException">An option does not fit.</exception>
     /// <exception cref="IOException">There is no such set.</exception>
-    public ImageSet Open(ParseResult result, string source, uint seed, int? defaultCount = null)
+    public ImageSet Open(ParseResult result, string source, uint seed, int? defaultCount = null, int? modelSize = null)
     {
         CropBox? box = result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
         return UsageException.Guard(() => ImageSets.Open(source, new ImageSetOptions
         {
-            Size = result.GetValue(size),
+            Size = ofModel ? modelSize : result.GetValue(size),
             Start = result.GetValue(start) ?? 0,
             Count = result.GetValue(count) ?? defaultCount,
             BaseFolder = result.GetValue(baseFolder),
