@@ -11,7 +11,10 @@ internal sealed class Conv2dGradWeightKernel : CpuKernel<Conv2dGradWeight>
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
         var op = (Conv2dGradWeight)node.Operator;
-        return new GradWeightLaunch<S, V>(op, node.Input(0), node.Input(0).Shape, node.Input(1), node.Input(1).Shape, node.Output, context);
+        (Value x, Value dy) = (node.Input(0), node.Input(1));
+        if (op.Stride == 1 && op.Padding == 1 && Conv2dGradWeightWinograd<S, V>.Suits(node.Output.Shape, dy.Shape))
+            return new Conv2dGradWeightWinograd<S, V>(x, dy, node.Output, context);
+        return new Conv2dGradWeightDirect<S, V>(op, x, x.Shape, dy, dy.Shape, node.Output, context);
     }
 }
 
@@ -21,18 +24,18 @@ internal sealed class LinearGradWeightKernel : CpuKernel<LinearGradWeight>
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
         (Value dy, Value x) = (node.Input(0), node.Input(1));
-        return new GradWeightLaunch<S, V>(
+        return new Conv2dGradWeightDirect<S, V>(
             new Conv2dGradWeight(1, 1, 0), x, [x.Shape[0], 1, 1, x.Shape[1]], dy, [dy.Shape[0], 1, 1, dy.Shape[1]], node.Output, context);
     }
 }
 
 /// <summary>
 /// dw [O, J] = dy^T [O, P] im2col(x) [P, J] with P the output positions of all images and J = taps x channels, the order of dw
-/// itself. A task takes a share of the positions and a group of panels of J: block by block of positions it packs dy once and
-/// the patches of x for each panel, both in the order in which the micro-kernel reads them, so that neither a stride nor
-/// the size of an image is seen there. The last phase adds the shares in their order.
+/// itself. A part of dw is a group of panels of J: block by block of positions a task packs dy once and the patches of x for
+/// each panel, both in the order in which the micro-kernel reads them, so that neither a stride nor the size of an image is
+/// seen there.
 /// </summary>
-internal sealed unsafe class GradWeightLaunch<S, V> : CpuLaunch
+internal sealed unsafe class Conv2dGradWeightDirect<S, V> : GradWeightLaunch<S, V>
     where S : struct, ISimd<V>
     where V : unmanaged
 {
@@ -41,16 +44,13 @@ internal sealed unsafe class GradWeightLaunch<S, V> : CpuLaunch
     private const int Block = 192;
 
     // Packing dy is paid for by so many panels.
-    private const int PanelsPerTask = 12;
+    private const int PanelsPerPart = 12;
 
-    // Enough for a machine of some cores; a share of positions costs a dw in memory.
-    private const int LeastTasks = 16;
+    // Shares are not made smaller than this.
     private const int LeastBlocks = 4;
 
     private readonly float* x;
     private readonly float* dy;
-    private readonly float* dw;
-    private readonly Workspace workspace;
     private readonly int kernel;
     private readonly int stride;
     private readonly int padding;
@@ -63,87 +63,92 @@ internal sealed unsafe class GradWeightLaunch<S, V> : CpuLaunch
     private readonly int paddedOutputs;
     private readonly int positions;
     private readonly int patch;
-    private readonly int panels;
-    private readonly int groups;
-    private readonly int shares;
 
-    public GradWeightLaunch(Conv2dGradWeight op, Value x, Shape input, Value dy, Shape gradient, Value dw, CpuContext context)
+    public Conv2dGradWeightDirect(Conv2dGradWeight op, Value x, Shape input, Value dy, Shape gradient, Value dw, CpuContext context)
+        : base(dw, Parts(dw.Shape), Blocks(checked(gradient[0] * gradient[1] * gradient[2])) / LeastBlocks, context)
     {
         this.x = context.Pointer(x);
         this.dy = context.Pointer(dy);
-        this.dw = context.Pointer(dw);
         (kernel, stride, padding) = (op.Kernel, op.Stride, op.Padding);
         (height, width, channels) = (input[1], input[2], input[3]);
         (outHeight, outWidth, outputs) = (gradient[1], gradient[2], gradient[3]);
-        positions = checked(gradient[0] * outHeight * outWidth);
+        positions = gradient[0] * outHeight * outWidth;
         patch = kernel * kernel * channels;
-        panels = PackedMatrix.Panels(patch, MicroKernel<S, V>.Columns);
-        for (int o = 0; o < outputs; o += MicroKernel<S, V>.RowsFor(outputs - o)) paddedOutputs = o + MicroKernel<S, V>.RowsFor(outputs - o);
-        groups = (panels + PanelsPerTask - 1) / PanelsPerTask;
-        shares = Math.Clamp((LeastTasks + groups - 1) / Math.Max(1, groups), 1, Math.Max(1, Blocks / LeastBlocks));
-        workspace = context.Workspace;
-        workspace.Reserve(shares * ShareCount);
+        for (int o = 0; o < outputs; o = paddedOutputs) paddedOutputs = o + MicroKernel<S, V>.RowsFor(outputs - o);
     }
 
-    public override string Description => $"conv2d {kernel}x{kernel} gradient by weight";
+    public override string Description => $"conv2d {kernel}x{kernel} gradient by weight, direct";
 
-    public override int Phases => 2;
+    public override long ScratchBytes => 4L * (Block * (paddedOutputs + MicroKernel<S, V>.Columns) + PanelsPerPart * SumsCount);
 
-    public override long ScratchBytes => 4L * Block * (paddedOutputs + MicroKernel<S, V>.Columns) + 64;
-
-    private int Blocks => (positions + Block - 1) / Block;
-
-    // Sums of a share: for each panel [O][columns].
-    private long ShareCount => (long)panels * paddedOutputs * MicroKernel<S, V>.Columns;
-
-    public override int Tasks(int phase) => phase == 0 ? shares * groups : panels;
-
-    public override void Run(int phase, int task, float* scratch)
-    {
-        if (phase == 0) Accumulate(task / groups, task % groups, scratch);
-        else AddShares(task);
-    }
+    // Sums of a panel, [O][columns].
+    private int SumsCount => paddedOutputs * MicroKernel<S, V>.Columns;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Accumulate(int share, int group, float* scratch)
+    protected override void Accumulate(int part, int share, int of, float* sum, float* scratch)
     {
         int columns = MicroKernel<S, V>.Columns;
-        int firstPanel = (int)((long)panels * group / groups), endPanel = (int)((long)panels * (group + 1) / groups);
-        int firstBlock = (int)((long)Blocks * share / shares), endBlock = (int)((long)Blocks * (share + 1) / shares);
-        nint panelCount = (nint)paddedOutputs * columns;
-        float* sums = workspace.Pointer + share * ShareCount;
+        int panels = PackedMatrix.Panels(patch, columns), parts = (panels + PanelsPerPart - 1) / PanelsPerPart, blocks = Blocks(positions);
+        int firstPanel = panels * part / parts, endPanel = panels * (part + 1) / parts;
+        int firstBlock = (int)((long)blocks * share / of), endBlock = (int)((long)blocks * (share + 1) / of);
         float* rows = scratch;
         float* patches = rows + Block * paddedOutputs;
-        if (firstBlock == endBlock) new Span<float>(sums + firstPanel * panelCount, (int)((endPanel - firstPanel) * panelCount)).Clear();
+        float* sums = patches + Block * columns;
+        if (firstBlock == endBlock) new Span<float>(sums, (endPanel - firstPanel) * SumsCount).Clear();
         for (int block = firstBlock; block < endBlock; block++)
         {
             int first = block * Block, count = Math.Min(Block, positions - first);
-            for (int o = 0; o < paddedOutputs; o += MicroKernel<S, V>.RowsFor(outputs - o))
-                PackRows(dy + (nint)first * outputs + o, count, MicroKernel<S, V>.RowsFor(outputs - o), outputs - o, rows + o * Block);
+            for (int o = 0, width = 0; o < outputs; o += width)
+            {
+                width = MicroKernel<S, V>.RowsFor(outputs - o);
+                PackRows(dy + (nint)first * outputs + o, count, width, outputs - o, rows + o * Block);
+            }
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
                 PackPatches(first, count, panel * columns, patches);
-                for (int o = 0; o < outputs;)
+                float* to = sums + (panel - firstPanel) * SumsCount;
+                for (int o = 0, width = 0; o < outputs; o += width)
                 {
-                    int tileRows = MicroKernel<S, V>.RowsFor(outputs - o);
-                    MicroKernel<S, V>.Run(tileRows, rows + o * Block, 1, 1, 0, count, patches, sums + panel * panelCount + (nint)o * columns, columns,
-                        accumulate: block > firstBlock, step: tileRows);
-                    o += tileRows;
+                    width = MicroKernel<S, V>.RowsFor(outputs - o);
+                    MicroKernel<S, V>.Run(width, rows + o * Block, 1, 1, 0, count, patches, to + o * columns, columns, accumulate: block > firstBlock, step: width);
                 }
             }
         }
+        for (int panel = firstPanel; panel < endPanel; panel++)
+        {
+            float* from = sums + (panel - firstPanel) * SumsCount;
+            int first = panel * columns, count = Math.Min(columns, patch - first);
+            for (int o = 0; o < outputs; o++) new Span<float>(from + o * columns, count).CopyTo(new Span<float>(sum + (nint)o * patch + first, count));
+        }
     }
+
+    private static int Blocks(int positions) => (positions + Block - 1) / Block;
+
+    private static int Parts(Shape weight) =>
+        weight[0] == 0 ? 0 : (PackedMatrix.Panels((int)(weight.Count / weight[0]), MicroKernel<S, V>.Columns) + PanelsPerPart - 1) / PanelsPerPart;
 
     // [count][width] of dy, zero beyond the last output.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void PackRows(float* from, int count, int rows, int left, float* to)
+    private void PackRows(float* from, int count, int width, int left, float* to)
     {
-        for (int p = 0; p < count; p++, from += outputs, to += rows)
+        if (width == 12 && left >= 12)
         {
-            int i = 0;
-            for (; i <= Math.Min(rows, left) - 4; i += 4) Vector128.Load(from + i).Store(to + i);
-            for (; i < rows; i++) to[i] = i < left ? from[i] : 0;
+            for (int p = 0; p < count; p++, from += outputs, to += 12)
+            {
+                Vector256<float> low = Vector256.Load(from);
+                Vector128<float> high = Vector128.Load(from + 8);
+                low.Store(to);
+                high.Store(to + 8);
+            }
+            return;
         }
+        if (width == 8 && left >= 8)
+        {
+            for (int p = 0; p < count; p++, from += outputs, to += 8) Vector256.Load(from).Store(to);
+            return;
+        }
+        for (int p = 0; p < count; p++, from += outputs, to += width)
+            for (int i = 0; i < width; i++) to[i] = i < left ? from[i] : 0;
     }
 
     // [count][columns] of the patches: columns [column, column + columns) in pieces of one tap each.
@@ -158,49 +163,53 @@ internal sealed unsafe class GradWeightLaunch<S, V> : CpuLaunch
         }
     }
 
+    // One tap: in each row of outputs, pixels before the image, in it, and after it.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void PackTap(int first, int count, int dy, int dx, int channel, int length, float* to)
+    private void PackTap(int first, int count, int down, int across, int channel, int length, float* to)
     {
-        int columns = MicroKernel<S, V>.Columns;
+        // Outputs whose pixel is in the image.
+        int begin = Math.Max(0, (stride - 1 - across) / stride), end = (width - across + stride - 1) / stride;
+        nint step = (nint)stride * channels;
         for (int p = first; p < first + count;)
         {
             (int line, int ox) = (p / outWidth, p % outWidth);
-            int pixels = Math.Min(outWidth - ox, first + count - p);
-            int y = line % outHeight * stride + dy;
-            float* from = x + (((nint)(line / outHeight) * height + y) * width + dx) * channels + channel;
-            p += pixels;
-            for (; pixels > 0; pixels--, ox++, to += columns)
-            {
-                if ((uint)y < (uint)height && (uint)(ox * stride + dx) < (uint)width) Copy(from + (nint)ox * stride * channels, to, length);
-                else new Span<float>(to, length).Clear();
-            }
+            int stop = Math.Min(outWidth, ox + first + count - p);
+            p += stop - ox;
+            int y = line % outHeight * stride + down;
+            float* from = x + (((nint)(line / outHeight) * height + y) * width + across) * channels + channel;
+            int inside = (uint)y < (uint)height ? Math.Clamp(begin, ox, stop) : stop, after = Math.Clamp(end, inside, stop);
+            to = Clear(to, inside - ox, length);
+            to = Copy(from + inside * step, step, to, after - inside, length);
+            to = Clear(to, stop - after, length);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Copy(float* from, float* to, int length)
+    private static float* Clear(float* to, int pixels, int length)
     {
-        int i = 0;
-        for (; i <= length - S.Lanes; i += S.Lanes) S.Store(S.Load(from + i), to + i);
-        for (; i < length; i++) to[i] = from[i];
+        for (; pixels > 0; pixels--, to += MicroKernel<S, V>.Columns) new Span<float>(to, length).Clear();
+        return to;
     }
 
-    private void AddShares(int panel)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float* Copy(float* from, nint step, float* to, int pixels, int length)
     {
-        int columns = MicroKernel<S, V>.Columns, first = panel * columns, count = Math.Min(columns, patch - first);
-        for (int o = 0; o < outputs; o++)
+        int columns = MicroKernel<S, V>.Columns;
+        if (length == columns)
         {
-            float* from = workspace.Pointer + ((nint)panel * paddedOutputs + o) * columns;
-            V left = S.Load(from), right = S.Load(from + S.Lanes);
-            for (int share = 1; share < shares; share++)
+            for (; pixels > 0; pixels--, from += step, to += columns)
             {
-                from += ShareCount;
-                (left, right) = (S.Add(left, S.Load(from)), S.Add(right, S.Load(from + S.Lanes)));
+                S.Store(S.Load(from), to);
+                S.Store(S.Load(from + S.Lanes), to + S.Lanes);
             }
-            float* sum = workspace.Pointer + ((nint)panel * paddedOutputs + o) * columns;
-            S.Store(left, sum);
-            S.Store(right, sum + S.Lanes);
-            new Span<float>(sum, count).CopyTo(new Span<float>(dw + (nint)o * patch + first, count));
+            return to;
         }
+        for (; pixels > 0; pixels--, from += step, to += columns)
+        {
+            int i = 0;
+            for (; i <= length - S.Lanes; i += S.Lanes) S.Store(S.Load(from + i), to + i);
+            for (; i < length; i++) to[i] = from[i];
+        }
+        return to;
     }
 }

@@ -40,44 +40,6 @@ public sealed class Conv2dGradTests
     public void Many_pixels_are_split_among_blocks(int n, int size, int c) =>
         Check(new Conv2dGradWeight(3, 1, 1), [n, size, size, c], [n, size, size, 5]);
 
-    /// <summary>The definition itself, by finite differences: no kernel could show that it is wrong.</summary>
-    [TestCase(1, 1)]
-    [TestCase(2, 1)]
-    [TestCase(2, 0)]
-    public void The_definition_is_the_derivative_of_the_convolution(int stride, int padding)
-    {
-        var random = new Random(3);
-        Array64 Draw(Shape shape) => new Array64(shape).Map(_ => random.NextDouble() - 0.5);
-        Array64 x = Draw([2, 6, 5, 3]), weight = Draw([4, 3, 3, 3]);
-        var forward = new Conv2d(stride, padding);
-        Array64 dy = Draw(Definition.Evaluate(forward, [x, weight]).Shape);
-        double Loss() => Definition.Evaluate(forward, [x, weight]).Values.Zip(dy.Values, (a, b) => a * b).Sum();
-        foreach ((Array64 of, Array64 gradient) in ((Array64, Array64)[])
-            [(x, Definition.Evaluate(new Conv2dGradInput(stride, padding, 6, 5), [dy, weight])), (weight, Definition.Evaluate(new Conv2dGradWeight(3, stride, padding), [x, dy]))])
-        {
-            Assert.That(gradient.Shape, Is.EqualTo(of.Shape));
-            for (int i = 0; i < of.Values.Length; i++)
-            {
-                // The convolution is linear in each of its operands: a difference of any size is exact.
-                double before = Loss();
-                of[i] += 1;
-                Assert.That(Loss() - before, Is.EqualTo(gradient[i]).Within(1e-10), $"element {i}");
-                of[i] -= 1;
-            }
-        }
-    }
-
-    [Test]
-    public void Operands_that_do_not_belong_together_are_refused()
-    {
-        var g = new Graph();
-        Value x = g.Input("x", [2, 6, 5, 3]), dy = g.Input("dy", [2, 6, 5, 4]), weight = g.Input("weight", [4, 3, 3, 3]);
-        Assert.That(() => g.Conv2dGradInput(dy, weight, 2, 1, 6, 5), Throws.InstanceOf<GraphException>().With.Message.Contains("3x3 convolution of a 6x5 image"));
-        Assert.That(() => g.Conv2dGradInput(dy, g.Input("other", [5, 3, 3, 3]), 1, 1, 6, 5), Throws.InstanceOf<GraphException>().With.Message.Contains("output channels"));
-        Assert.That(() => g.Conv2dGradWeight(x, dy, 3, 1, 0), Throws.InstanceOf<GraphException>().With.Message.Contains("4x3"));
-        Assert.That(() => g.Conv2dGradWeight(g.Input("fewer", [1, 6, 5, 3]), dy, 3, 1, 1), Throws.InstanceOf<GraphException>().With.Message.Contains("images"));
-    }
-
     private static int Out(int size, int kernel, int stride, int padding) => (size + 2 * padding - kernel) / stride + 1;
 
     private static void Check(Operator op, params Shape[] shapes) => KernelContract.Check(

@@ -31,6 +31,9 @@ public sealed class Conv2dGradTests
         [3, 17, 16, 20, 3, 1, 1, 0],
         [7, 4, 4, 20, 35, 3, 2, 1],
         [5, 8, 8, 16, 32, 3, 1, 1],
+        // Winograd by the weights: ragged channels, tiles cut on both sides, several blocks of outputs and of inputs.
+        [3, 7, 6, 27, 21, 3, 1, 1],
+        [2, 8, 11, 52, 70, 3, 1, 1],
     ];
 
     // Tasks that divide an image, and shares of the positions that are added last: what small shapes do not reach.
@@ -39,6 +42,7 @@ public sealed class Conv2dGradTests
         [1, 67, 30, 48, 4, 3, 1, 1],
         [1, 71, 33, 4, 48, 3, 2, 1],
         [3, 40, 37, 9, 5, 3, 1, 1],
+        [17, 12, 13, 25, 17, 3, 1, 1],
     ];
 
     [TestCaseSource(nameof(Shapes))]
@@ -122,9 +126,9 @@ public sealed class Conv2dGradTests
     public void NaN_is_not_lost([Values(0, 1)] int position, [Values(6, 20)] int outputs, [Values(1, 2)] int stride)
     {
         OperatorContract.CheckNaN((g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, 1, 8, 7), a => Definition.Evaluate(new Conv2dGradInput(stride, 1, 8, 7), a),
-            position, element: 5, exact: false, Gradient(1, 8, 7, outputs, 3, stride, 1), Argument.Input([outputs, 3, 3, 19]));
+            position, element: 5, exact: false, Gradient(1, 8, 7, outputs, 3, stride, 1), Argument.Input([outputs, 3, 3, 25]));
         OperatorContract.CheckNaN((g, v) => g.Conv2dGradWeight(v[0]!, v[1]!, 3, stride, 1), a => Definition.Evaluate(new Conv2dGradWeight(3, stride, 1), a),
-            position, element: 5, exact: false, Argument.Input([1, 8, 7, 19]), Gradient(1, 8, 7, outputs, 3, stride, 1));
+            position, element: 5, exact: false, Argument.Input([1, 8, 7, 25]), Gradient(1, 8, 7, outputs, 3, stride, 1));
     }
 
     [Test]
