@@ -24,6 +24,7 @@ internal static class CommandLine
             RootCommand root = Root(terminal);
             ParseResult result = root.Parse(args.Length > 0 ? args : ["--help"]);
             if (result is { Errors.Count: > 0, Action: ParseErrorAction }) return Fail(terminal, Describe(result), ExitCode.Usage);
+            if (!terminal.IsFirst && result.CommandResult.Command is not VerbCommand { IsShared: true }) return ExitCode.Success;
             int exitCode = result.Invoke(new InvocationConfiguration
             {
                 Output = terminal.Out,

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using RawDiffusion.Formats.Images;
+using RawDiffusion.Mpi;
 
 namespace RawDiffusion.Cli;
 
@@ -24,6 +25,14 @@ internal static class Findings
     public static IEnumerable<Finding> Libraries()
     {
         yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "can be read" : ImageFile.JpegAdvice);
+    }
+
+    /// <summary>The library of several processes, and whether this is one.</summary>
+    public static Finding Mpi(Terminal terminal)
+    {
+        MpiLibrary library = MpiLibrary.Current;
+        string ranks = terminal.Ranks is { } all ? $"process {all.Rank} of {all.Size}" : "one process; mpirun starts several";
+        return new("MPI", library.IsFound ? $"{library.Kind}, {library.FoundAt}; {ranks}" : library.Missing);
     }
 
     public static IEnumerable<Finding> Weights()

@@ -23,6 +23,9 @@ internal sealed class Interruption : IDisposable
 
     public CancellationToken Token => source.Token;
 
+    /// <summary>Whether another process says that the work was interrupted.</summary>
+    public bool IsSilent { get; set; }
+
     public void Dispose()
     {
         finished.Set();
@@ -35,7 +38,7 @@ internal sealed class Interruption : IDisposable
         source.Cancel();
         if (finished.Wait(Patience)) return;
         if (onTerminal) Console.Error.Write("\e[?25h"); // a progress bar hides the cursor
-        Console.Error.WriteLine(CommandLine.InterruptedMessage);
+        if (!IsSilent) Console.Error.WriteLine(CommandLine.InterruptedMessage);
         Environment.Exit(ExitCode.Interrupted);
     }
 }

@@ -1,3 +1,5 @@
+using RawDiffusion.Mpi;
+
 namespace RawDiffusion.Cli;
 
 internal static class Program
@@ -6,6 +8,7 @@ internal static class Program
     {
         bool onTerminal = !Console.IsErrorRedirected;
         using var interruption = new Interruption(onTerminal);
-        return CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token));
+        var terminal = new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token);
+        return MpiLaunch.Current is { } launch ? SharedJob.Run(launch, args, terminal, interruption) : CommandLine.Run(args, terminal);
     }
 }

@@ -1,3 +1,5 @@
+using RawDiffusion.Engine;
+
 namespace RawDiffusion.Cli;
 
 /// <summary>Where a verb writes to, and what stops it. Tests give their own writers.</summary>
@@ -5,8 +7,12 @@ namespace RawDiffusion.Cli;
 /// <param name="Error">Progress, warnings, errors.</param>
 /// <param name="DrawsProgress">Whether a progress bar can be drawn on standard error.</param>
 /// <param name="Cancellation">Cancelled by Ctrl-C.</param>
-internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProgress, CancellationToken Cancellation)
+/// <param name="Ranks">The processes that mpirun or srun started; null where this one is alone.</param>
+internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProgress, CancellationToken Cancellation, ICommunicator? Ranks = null)
 {
+    /// <summary>Whether this process is the one of <see cref="Ranks"/> that writes files and results.</summary>
+    public bool IsFirst => Ranks is not { Rank: > 0 };
+
     /// <summary>Tells people something that does not stop the work.</summary>
     public void Warn(string message) => Error.WriteLine($"warning: {OneLine(message)}");
 

@@ -8,6 +8,9 @@ namespace RawDiffusion.Cli;
 internal sealed class VerbCommand(string name, string description, string example) : Command(name, description)
 {
     public string Example { get; } = example;
+
+    /// <summary>Whether processes that mpirun starts share the work; else the first does it alone.</summary>
+    public bool IsShared { get; init; }
 }
 
 /// <summary>Help that ends with the verb's example.</summary>

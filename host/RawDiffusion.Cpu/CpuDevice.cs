@@ -25,9 +25,10 @@ public sealed class CpuDevice : IDevice
     /// <summary>Makes a device.</summary>
     /// <param name="threads">Number of threads; 0 for one on each core.</param>
     /// <param name="path">Vector width; tests force the narrower ones.</param>
+    /// <param name="ranks">Processes that run graphs together with this one; the caller disposes it after the device.</param>
     /// <exception cref="ArgumentOutOfRangeException">A negative or absurd number of threads.</exception>
     /// <exception cref="PlatformNotSupportedException">The processor lacks the forced path.</exception>
-    public CpuDevice(int threads = 0, SimdPath path = SimdPath.Auto)
+    public CpuDevice(int threads = 0, SimdPath path = SimdPath.Auto, ICommunicator? ranks = null)
     {
         if (threads is < 0 or > 1024) throw new ArgumentOutOfRangeException(nameof(threads), threads, "threads must be from 0 (one on each core) to 1024");
         this.path = path switch
@@ -37,6 +38,7 @@ public sealed class CpuDevice : IDevice
             SimdPath.Avx2 when !Vector256.IsHardwareAccelerated => throw new PlatformNotSupportedException("this processor has no AVX2"),
             _ => path,
         };
+        Ranks = ranks;
         Pool = new WorkerPool(threads == 0 ? Environment.ProcessorCount : threads);
     }
 
@@ -45,6 +47,8 @@ public sealed class CpuDevice : IDevice
         $"cpu ({path switch { SimdPath.Avx512 => "AVX-512", SimdPath.Avx2 => "AVX2", _ => "128-bit vectors" }}, {Pool.Threads} thread{(Pool.Threads == 1 ? "" : "s")})";
 
     internal WorkerPool Pool { get; }
+
+    internal ICommunicator? Ranks { get; }
 
     /// <inheritdoc/>
     public IExecutable Compile(Graph graph, CompileOptions? options = null) => new CpuExecutable(this, graph, options ?? new CompileOptions());

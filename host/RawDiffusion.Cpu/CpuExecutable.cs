@@ -7,7 +7,7 @@ using RawDiffusion.Engine.Passes;
 namespace RawDiffusion.Cpu;
 
 /// <summary>Memory of an executable while its kernels are prepared.</summary>
-internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, List<NativeBuffer> owned, bool runsOnce)
+internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, List<NativeBuffer> owned, bool runsOnce, ICommunicator? ranks)
 {
     private readonly Dictionary<Value, NativeBuffer> constants = [];
 
@@ -60,6 +60,12 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     /// <summary>Whether quick preparation counts more than quick runs.</summary>
     public bool RunsOnce => runsOnce;
 
+    /// <summary>The processes that run the graph together.</summary>
+    /// <exception cref="GraphException">They are not as many as the graph was made for.</exception>
+    public ICommunicator Ranks(Node node, int expected) => ranks?.Size == expected
+        ? ranks
+        : throw new GraphException($"{node.Name}: the graph was made for {expected} processes, the device knows of {ranks?.Size ?? 1}");
+
     /// <summary>Memory that the launches use in turn.</summary>
     public Workspace Workspace { get; } = new();
 }
@@ -89,7 +95,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
         arena = new NativeBuffer(plan.ArenaBytes, hugePages: !options.RunsOnce);
         owned.Add(arena);
-        context = new CpuContext(plan, arena, owned, options.RunsOnce);
+        context = new CpuContext(plan, arena, owned, options.RunsOnce, device.Ranks);
         swapped = [.. plan.Swaps.Select(swap => context.Allocate(swap.State.Shape.Count))];
         try
         {

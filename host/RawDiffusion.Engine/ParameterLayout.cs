@@ -34,4 +34,13 @@ public sealed class ParameterLayout
 
     /// <summary>Shape of the array.</summary>
     public Shape Shape => [checked((int)Count)];
+
+    /// <summary>
+    /// Runs of parameters as layouts of their own, at most so many and about equally large: side by side they are this array.
+    /// </summary>
+    public IReadOnlyList<ParameterLayout> Split(int parts)
+    {
+        long size = (Count + parts - 1) / parts;
+        return [.. Parameters.GroupBy(p => p.Offset / size).Select(run => new ParameterLayout(run.Select(p => (p.Name, p.Shape))))];
+    }
 }

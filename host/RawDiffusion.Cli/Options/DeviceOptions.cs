@@ -38,26 +38,36 @@ internal sealed class DeviceOptions
     }
 
     /// <summary>Makes the device: the one place where devices are chosen.</summary>
-    /// <exception cref="CommandException">There is no such device here.</exception>
-    public IDevice Open(ParseResult result)
+    /// <param name="result">The arguments.</param>
+    /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
+    /// <param name="together">Whether they run one graph together, as those that train do.</param>
+    /// <exception cref="CommandException">There is no such device here, or it does not work together with others.</exception>
+    public IDevice Open(ParseResult result, ICommunicator? ranks = null, bool together = false)
     {
+        together &= ranks is not null;
+        if (together && result.GetValue(device) is ("cuda" or "emulated"))
+            throw new UsageException($"{ranks!.Size} processes train together on CPUs, found --device {result.GetValue(device)}: use --device cpu, or one process");
         Precision format = Enum.Parse<Precision>(result.GetValue(precision)!, ignoreCase: true);
         switch (result.GetValue(device)!)
         {
             case "cuda":
-                return OpenGpu(format);
+                return OpenGpu(format, ranks);
             case "emulated":
                 return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = result.GetValue(threads) ?? 0 }), new KernelCompiler(), format);
-            case "auto" when HasGpu():
-                return OpenGpu(format);
+            case "auto" when !together && HasGpu():
+                return OpenGpu(format, ranks);
             default:
                 if (format != Precision.Fp32)
                     throw new UsageException($"the cpu device computes in fp32, found --precision {result.GetValue(precision)}; --device cuda and --device emulated have the others");
-                return new CpuDevice(result.GetValue(threads) ?? 0);
+                return new CpuDevice(result.GetValue(threads) ?? 0, ranks: together ? ranks : null);
         }
     }
 
-    private static CudaDevice OpenGpu(Precision format) => new(NvidiaDriver.Open(), new KernelCompiler(), format);
+    private static CudaDevice OpenGpu(Precision format, ICommunicator? ranks)
+    {
+        int ordinal = ranks is null ? 0 : ranks.Rank % Math.Max(1, NvidiaDriver.Devices().Count);
+        return new(NvidiaDriver.Open(ordinal), new KernelCompiler(), format);
+    }
 
     /// <summary>Whether there is a GPU that this can use: an older one is no reason to fail where nobody asked for it.</summary>
     internal static bool HasGpu()

@@ -24,7 +24,7 @@ internal sealed class Decompose(Terminal terminal)
         var verb = new Decompose(terminal);
         var command = new VerbCommand("decompose",
             "Decomposes images into factors and puts them together again. One picture for each image: input, factors, reconstruction.",
-            "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results");
+            "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results") { IsShared = true };
         command.Options.Add(verb.modelOptions.Checkpoint);
         verb.imageOptions.AddTo(command);
         verb.samplingOptions.AddTo(command);
@@ -39,7 +39,7 @@ internal sealed class Decompose(Terminal terminal)
         StepTable table = samplingOptions.Table(result);
         CropBox? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
-        using IDevice device = deviceOptions.Open(result);
+        using IDevice device = deviceOptions.Open(result, terminal.Ranks);
         using LoadedModel model = modelOptions.Open(result, terminal);
         UNetConfig config = model.Network.Config;
         ResultWriter.RequirePicture(config);
@@ -48,27 +48,33 @@ internal sealed class Decompose(Terminal terminal)
         var decomposer = new Decomposer(device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
         InitialNoise noise = imageOptions.Noise(result, config, images.Count, decomposer.TrajectoriesOfImage, seed);
 
-        using var folder = new OutputFolder(imageOptions.Output(result), terminal.Cancellation);
+        using OutputFolder? folder = terminal.IsFirst ? new OutputFolder(imageOptions.Output(result), terminal.Cancellation) : null;
         IReadOnlyList<RowFiles> rows = RowFiles.For(images.Select(i => i.Stem), imageOptions.Separate(result) ? TileNames(config.NumComponents) : []);
         IEnumerable<string> names = rows.SelectMany(r => r.All);
         IEnumerable<string> inputs = [model.Path, .. images.Select(i => i.Path), .. imageOptions.NoiseFile(result) is { } path ? [path] : Array.Empty<string>()];
-        folder.Reserve(imageOptions.Raw(result) ? names.Append(ResultWriter.RawName) : names, inputs);
+        folder?.Reserve(imageOptions.Raw(result) ? names.Append(ResultWriter.RawName) : names, inputs);
 
         long start = Stopwatch.GetTimestamp();
         int pixels = config.ImageSize * config.ImageSize, length = pixels * config.ImageChannels;
         float[] planes = [.. images.SelectMany(i => i.Planes)];
-        float[] latents = decomposer.Encode(Layout.ToNhwc(planes, config.ImageChannels, pixels), images.Count, terminal.Cancellation);
+        // An image's result does not depend on the others: each process computes some, and gives them to all.
+        var share = RankShare.Of(terminal.Ranks, images.Count);
+        float[] shared = Layout.ToNhwc(planes, config.ImageChannels, pixels)[(share.First * length)..((share.First + share.Count) * length)];
+        float[] latents = decomposer.Encode(shared, share.Count, terminal.Cancellation);
         string what = images.Count == 1 ? $"decomposing {images[0].Stem}" : $"decomposing {images.Count} images";
         Decomposition sampled;
         try
         {
-            sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(images.Count),
-                stepDone => decomposer.Sample(latents, images.Count, noise.Of, stepDone, terminal.Cancellation));
+            sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(share.Count),
+                stepDone => decomposer.Sample(latents, share.Count, (image, trajectory) => noise.Of(share.First + image, trajectory), stepDone, terminal.Cancellation));
         }
         finally
         {
             model.WarnNonFinite(terminal);
         }
+        latents = share.Gather(latents, config.NumComponents * config.LatentDim);
+        sampled = new Decomposition(share.Gather(sampled.Factors, config.NumComponents * length), share.Gather(sampled.Reconstructions, length));
+        if (folder is null) return ExitCode.Success;
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         float[] factors = Layout.ToNchw(sampled.Factors, config.ImageChannels, pixels);
         float[] reconstructions = Layout.ToNchw(sampled.Reconstructions, config.ImageChannels, pixels);

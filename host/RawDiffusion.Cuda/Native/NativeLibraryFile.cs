@@ -1,21 +1,19 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Native;
 
 /// <summary>
-/// A native library that may be installed or not. It is looked for once, when first asked for: in the folders that
-/// CUDA_PATH and CUDA_HOME name, then where the system looks, then where NVIDIA's installer puts it.
+/// A library of NVIDIA's. It is looked for in the folders that CUDA_PATH and CUDA_HOME name, then where the system looks, then
+/// where NVIDIA's installer puts it.
 /// </summary>
-public sealed class NativeLibraryFile
+public sealed class NativeLibraryFile : SystemLibrary
 {
     internal const string DriverImport = "cuda";
     internal const string NvrtcImport = "nvrtc";
     internal const string CuBlasImport = "cublas";
     internal const string CuDnnImport = "cudnn";
-
-    private readonly string advice;
-    private readonly Lazy<(nint Handle, string? Path)> loaded;
 
     // A P/Invoke class asks for its library here before its first call, so that the resolver is in place by then.
     static NativeLibraryFile()
@@ -24,12 +22,9 @@ public sealed class NativeLibraryFile
     }
 
     internal NativeLibraryFile(string title, string advice, IReadOnlyList<string> names)
+        : base(title, advice, [.. Folders("CUDA_PATH").Concat(Folders("CUDA_HOME")).SelectMany(folder => names.Select(name => Path.Combine(folder, name))),
+            .. names, .. InstallerFolders().SelectMany(folder => names.Select(name => Path.Combine(folder, name)))])
     {
-        Title = title;
-        this.advice = advice;
-        Tried = [.. Folders("CUDA_PATH").Concat(Folders("CUDA_HOME")).SelectMany(folder => names.Select(name => Path.Combine(folder, name))),
-            .. names, .. InstallerFolders().SelectMany(folder => names.Select(name => Path.Combine(folder, name)))];
-        loaded = new(Load);
     }
 
     /// <summary>NVIDIA's user-mode driver.</summary>
@@ -52,23 +47,6 @@ public sealed class NativeLibraryFile
     public static NativeLibraryFile CuDnn { get; } = new("cuDNN", "only comparisons need it; NVIDIA offers it for download beside the CUDA toolkit",
         OperatingSystem.IsWindows() ? ["cudnn64_9.dll", "cudnn64_8.dll"] : ["libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"]);
 
-    /// <summary>The library's name for people.</summary>
-    public string Title { get; }
-
-    /// <summary>Every name and path that is looked for, in this order; the first that loads is taken.</summary>
-    public IReadOnlyList<string> Tried { get; }
-
-    /// <summary>Whether one of <see cref="Tried"/> loaded.</summary>
-    public bool IsFound => loaded.Value.Handle != 0;
-
-    /// <summary>Where it was found; null if it was not.</summary>
-    public string? FoundAt => loaded.Value.Path;
-
-    /// <summary>What to say where it was not found: names tried, and what to do.</summary>
-    public string Missing => $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}";
-
-    internal nint Handle => loaded.Value.Handle;
-
     private static nint Resolve(string import, Assembly assembly, DllImportSearchPath? search) => import switch
     {
         DriverImport => Driver.Handle,
@@ -88,23 +66,4 @@ public sealed class NativeLibraryFile
     }
 
     private static string[] InstallerFolders() => OperatingSystem.IsWindows() ? [] : ["/usr/local/cuda/lib64"];
-
-    private (nint Handle, string? Path) Load()
-    {
-        foreach (string name in Tried)
-        {
-            if (NativeLibrary.TryLoad(name, out nint handle)) return (handle, MappedFile(name));
-        }
-        return (0, null);
-    }
-
-    // Linux lists the files that are mapped into the process; elsewhere the name that loaded has to do.
-    private static string MappedFile(string name)
-    {
-        if (!OperatingSystem.IsLinux() || Path.IsPathRooted(name)) return name;
-        string target = name.EndsWith(".so", StringComparison.Ordinal) ? name + "." : name;
-        string stem = target[..(target.IndexOf(".so", StringComparison.Ordinal) + 3)];
-        return File.ReadLines("/proc/self/maps").Select(line => line[Math.Max(0, line.IndexOf('/'))..])
-            .FirstOrDefault(path => Path.GetFileName(path).StartsWith(stem, StringComparison.Ordinal)) ?? name;
-    }
 }

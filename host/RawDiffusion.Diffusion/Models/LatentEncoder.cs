@@ -24,14 +24,15 @@ public sealed class LatentEncoder(INetworkWeights weights)
     /// 0: batch norm uses its running statistics. Else it uses the batch's own, and the running ones, states of the graph, move
     /// towards them so many times; the authors' loss encodes its images twice where it looks at the latents.
     /// </param>
-    public Value Encode(Graph g, Value x, int trainings = 0)
+    /// <param name="ranks">Processes that train together, over whose batches batch norm takes its statistics.</param>
+    public Value Encode(Graph g, Value x, int trainings = 0, int ranks = 1)
     {
         using IDisposable scope = g.Scope("latent_encoder");
         Value h = g.Relu(Conv(g, x, "0", bias: true), "1");
         int module = 2;
         for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
         {
-            h = BasicBlock(g, h, $"{module}", trainings);
+            h = BasicBlock(g, h, $"{module}", trainings, ranks);
             h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2), $"{module + 3}"); // half the size, rounded up; twice the channels
         }
         int channels = h.Shape[^1];
@@ -40,29 +41,29 @@ public sealed class LatentEncoder(INetworkWeights weights)
         return g.Relu(h, "16");
     }
 
-    private Value BasicBlock(Graph g, Value x, string name, int trainings)
+    private Value BasicBlock(Graph g, Value x, string name, int trainings, int ranks)
     {
-        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1"), name + ".bn1", trainings), name + ".relu");
-        h = Norm(g, Conv(g, h, name + ".conv2"), name + ".bn2", trainings);
+        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1"), name + ".bn1", trainings, ranks), name + ".relu");
+        h = Norm(g, Conv(g, h, name + ".conv2"), name + ".bn2", trainings, ranks);
         return g.Relu(g.Add(h, x, name + ".add"), name);
     }
 
-    private Value Norm(Graph g, Value x, string name, int trainings)
+    private Value Norm(Graph g, Value x, string name, int trainings, int ranks)
     {
         string full = "latent_encoder." + name;
         Value gamma = weights.Plain(g, full + ".weight"), beta = weights.Plain(g, full + ".bias");
         Value mean = weights.Plain(g, full + ".running_mean"), variance = weights.Plain(g, full + ".running_var");
         if (trainings == 0) return g.BatchNorm(x, gamma, beta, mean, variance, name: name);
-        Value statistics = g.Apply(new BatchNormStatistics(), [x], name + ".statistics");
+        Value statistics = g.BatchNormStatistics(x, ranks, name + ".statistics");
         Follow(mean, RunningStatistic.Mean);
         Follow(variance, RunningStatistic.Variance);
-        return g.Apply(new BatchNormTrain(), [x, gamma, beta, statistics], name);
+        return g.Apply(new BatchNormTrain(Ranks: ranks), [x, gamma, beta, statistics], name);
 
         void Follow(Value running, RunningStatistic statistic)
         {
             Value next = running;
             for (int i = 0; i < trainings; i++)
-                next = g.Apply(new BatchNormRunning(statistic, Momentum, x.Shape.WithChannels(1).Count), [next, statistics], running.Name);
+                next = g.Apply(new BatchNormRunning(statistic, Momentum, ranks * x.Shape.WithChannels(1).Count), [next, statistics], running.Name);
             g.Assign(running, next);
         }
     }

@@ -133,9 +133,9 @@ public sealed class Trainer : IDisposable
         if (options.UnconditionalProbability > 0) executable.Write("keep", keep);
     }
 
-    // In [0, 1), a function of seed, step and image.
+    // In [0, 1), a function of seed, step and image: its place in the batch of all processes.
     private double Uniform(int image, uint stream) =>
-        Philox.Block((uint)image, 0, (uint)Step, 0, options.Seed, stream).Item1 / 4294967296.0;
+        Philox.Block((uint)(options.Rank * options.BatchSize + image), 0, (uint)Step, 0, options.Seed, stream).Item1 / 4294967296.0;
 }
 
 /// <summary>All that a run needs to go on.</summary>

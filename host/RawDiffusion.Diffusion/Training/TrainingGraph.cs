@@ -21,9 +21,13 @@ public sealed class TrainingGraph
     // Streams of random numbers under a run's seed; the host draws timesteps and dropped latents.
     internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3;
 
+    // Sums of gradients over processes start one by one: so many go on beside the backward pass.
+    private const int Buckets = 8;
+
     private readonly UNetConfig config;
     private readonly TrainingOptions options;
     private readonly bool noiseGiven;
+    private readonly IReadOnlyList<ParameterLayout> buckets;
 
     /// <summary>Builds the graph.</summary>
     /// <param name="config">The network.</param>
@@ -35,8 +39,11 @@ public sealed class TrainingGraph
         (this.config, this.options, this.noiseGiven) = (config, options, noiseGiven);
         if (options.BatchSize < 1 || options.Accumulate < 1 || options.BatchSize % options.Accumulate != 0)
             throw new GraphException($"a batch of {options.BatchSize} images cannot be split into {options.Accumulate} equal parts");
+        if (options.World < 1 || options.Rank < 0 || options.Rank >= options.World)
+            throw new GraphException($"there is no process {options.Rank} of {options.World}");
         Weights = new TrainableWeights(config);
-        Graph = Build();
+        buckets = Weights.Layout.Split(options.World == 1 ? 1 : Buckets);
+        Graph = options.World == 1 ? Build() : ReduceEarly.Apply(Build());
     }
 
     /// <summary>The graph.</summary>
@@ -57,7 +64,7 @@ public sealed class TrainingGraph
         var whole = new Dictionary<string, Value>
         {
             ["x_start"] = g.Input("x_start", images),
-            ["noise"] = noiseGiven ? g.Input("noise", images) : g.RandomNormal(images, step, options.Seed, NoiseStream, "noise"),
+            ["noise"] = noiseGiven ? g.Input("noise", images) : Noise(g, images, step),
         };
         foreach (string name in (string[])["t", "signal", "sigma", "weights"]) whole[name] = g.Input(name, [batch]);
         if (options.UnconditionalProbability > 0) whole["keep"] = g.Input("keep", [batch]);
@@ -67,7 +74,8 @@ public sealed class TrainingGraph
         // Running statistics move on from part to part.
         var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Plain(g, s.Name));
         Dictionary<string, Value> states = new(running);
-        Value? loss = null, gradient = null;
+        Value? loss = null;
+        var gradients = new Value[buckets.Count];
         for (int i = 0; i < options.Accumulate; i++)
         {
             var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state };
@@ -75,32 +83,53 @@ public sealed class TrainingGraph
                 arguments[name] = options.Accumulate == 1 ? value : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
             Func<Value, Value> copy = Inline.Into(g, part, arguments);
             foreach ((Value old, Value next) in part.Updates) running[old.Name] = copy(next);
-            (Value partLoss, Value partGradient) = (copy(part.Outputs["loss"]), copy(part.Outputs["gradient"]));
+            Value partLoss = copy(part.Outputs["loss"]);
             loss = loss is null ? partLoss : g.Add(loss, partLoss, "loss");
-            gradient = gradient is null ? partGradient : g.Add(gradient, partGradient, "gradient");
+            for (int b = 0; b < buckets.Count; b++)
+            {
+                Value partGradient = copy(part.Outputs[$"gradient.{b}"]);
+                gradients[b] = i == 0 ? partGradient : g.Add(gradients[b], partGradient, $"gradient.{b}");
+            }
         }
         foreach ((string name, Value next) in running) g.Assign(states[name], next);
 
-        Value norm = g.GradientNorm(Weights.Layout, gradient!, "gradient_norm");
-        g.Assign(state, g.Adam(Weights.Layout, options.Adam, state, gradient!, norm, rates, step, "adam"));
+        Value gradient = options.World == 1 ? gradients[0] : SumOverRanks(g, gradients);
+        Value norm = g.GradientNorm(Weights.Layout, gradient, "gradient_norm");
+        g.Assign(state, g.Adam(Weights.Layout, options.Adam, state, gradient, norm, rates, step, "adam"));
         g.Assign(step, g.NextStep(step));
-        g.Output("loss", loss!);
+        g.Output("loss", options.World == 1 ? loss! : g.AllReduce(loss!, options.World, "loss.ranks"));
         g.Output("gradient_norm", norm);
         return g;
     }
 
-    // Loss and gradient of a part of the batch, as shares of the batch's. What does not depend on the factor is shared before
+    // Each process takes its images' part of the noise of all.
+    private Value Noise(Graph g, Shape images, Value step)
+    {
+        Value all = g.RandomNormal(images.WithRows(options.World * options.BatchSize), step, options.Seed, NoiseStream, "noise");
+        return options.World == 1 ? all : g.View(all, images, options.Rank * images.Count, "noise.rank");
+    }
+
+    private Value SumOverRanks(Graph g, Value[] gradients)
+    {
+        Value[] sums = [.. gradients.Select((x, b) => g.StartAllReduce(x, options.World, $"gradient.{b}.start"))];
+        var layout = new ParameterLayout(buckets.Select((bucket, b) => ($"gradient.{b}", bucket.Shape)));
+        return g.Pack(layout, [.. sums.Select((sum, b) => g.AllReduceWait(sum, $"gradient.{b}.sum"))], "gradient");
+    }
+
+    // Loss and gradient of a part of the batch, as shares of the loss of all processes' batches. What does not depend on the factor is shared before
     // gradients are taken, so that its gradients are shared too.
     private Graph BuildPart()
     {
         var g = new Graph();
         Value loss = Loss(g);
-        g.Output("loss", options.Accumulate == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / options.Accumulate]), "share"));
+        int shares = options.Accumulate * options.World;
+        g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossFactors.Apply(g);
         var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
             .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
         IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])]);
-        g.Output("gradient", g.Pack(Weights.Layout, gradients, "gradients"));
+        for (int b = 0, first = 0; b < buckets.Count; first += buckets[b++].Parameters.Count)
+            g.Output($"gradient.{b}", g.Pack(buckets[b], [.. gradients.Skip(first).Take(buckets[b].Parameters.Count)], $"gradients.{b}"));
         return g;
     }
 
@@ -108,7 +137,7 @@ public sealed class TrainingGraph
     {
         Shape images = [Part, config.ImageSize, config.ImageSize, config.ImageChannels];
         Value xStart = g.Input("x_start", images), noise = g.Input("noise", images), t = g.Input("t", [Part]);
-        Value latents = new LatentEncoder(Weights).Encode(g, xStart, options.LatentOrthogonality ? 2 : 1); // [b, K * E / 2]
+        Value latents = new LatentEncoder(Weights).Encode(g, xStart, options.LatentOrthogonality ? 2 : 1, options.World); // [b, K * E / 2]
         Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [Part]), "keep") : latents;
 
         var unet = new UNet(config, Weights);

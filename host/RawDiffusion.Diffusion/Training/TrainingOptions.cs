@@ -22,6 +22,15 @@ public sealed record TrainingOptions
     /// <summary>Parts into which a step's images are split to save memory: their gradients add up.</summary>
     public int Accumulate { get; init; } = 1;
 
+    /// <summary>Number of this process among those that train together.</summary>
+    public int Rank { get; init; }
+
+    /// <summary>
+    /// Processes that train together, each with <see cref="BatchSize"/> images of a step: as one process with a batch of all.
+    /// With <see cref="Accumulate"/> batch norm looks at a part of each process's images at a time.
+    /// </summary>
+    public int World { get; init; } = 1;
+
     /// <summary>Steps of the whole run: where the learning rate's decay ends.</summary>
     public int Steps { get; init; } = 100_000;
 

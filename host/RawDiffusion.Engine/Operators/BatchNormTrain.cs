@@ -23,7 +23,8 @@ public sealed record BatchNormStatistics : Operator
 /// Inputs: 0 x [N, H, W, C]; 1 gamma [C]; 2 beta [C]; 3 the output of <see cref="BatchNormStatistics"/>.
 /// </summary>
 /// <param name="Epsilon">Added to the variance; PyTorch's default is 1e-5.</param>
-public sealed record BatchNormTrain(float Epsilon = 1e-5f) : Operator
+/// <param name="Ranks">Processes, equally large parts of whose batch the statistics are of: the gradient by x goes through all of it.</param>
+public sealed record BatchNormTrain(float Epsilon = 1e-5f, int Ranks = 1) : Operator
 {
     /// <inheritdoc/>
     public override bool IsActivation => true;
@@ -53,13 +54,18 @@ public sealed record BatchNormTrain(float Epsilon = 1e-5f) : Operator
         // The gradient by x goes through the statistics too, so they get none of their own.
         Value x = node.Input(0), gamma = node.Input(1), statistics = node.Input(3);
         Value affine = g.Apply(new BatchNormGradAffine(Epsilon), [x, statistics, dy]);
+        // Gamma and beta get this process's share, which is added up with all other gradients.
         return
         [
-            wants(0) ? g.Apply(new BatchNormGradInput(Epsilon), [x, gamma, statistics, dy, affine]) : null,
+            wants(0) ? g.Apply(new BatchNormGradInput(Epsilon), [x, gamma, statistics, dy, MeanOverRanks(g, affine)]) : null,
             wants(1) ? g.View(affine, gamma.Shape, 0, "gamma") : null,
             wants(2) ? g.View(affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
         ];
     }
+
+    // Sums over one process's positions, on average: the gradient divides by as many.
+    private Value MeanOverRanks(Graph g, Value sums) => Ranks == 1 ? sums
+        : g.ScaleRows(g.AllReduce(sums, Ranks, "sums"), g.Constant("share", [2], [1f / Ranks, 1f / Ranks]), "mean");
 }
 
 /// <summary>Which running statistic of a batch norm.</summary>
@@ -147,4 +153,23 @@ public sealed record BatchNormGradInput(float Epsilon = 1e-5f) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 7);
+}
+
+public static partial class GraphBuilder
+{
+    /// <summary>
+    /// The statistics of batch norm over the batches of all processes, equally large: mean and biased variance of each channel,
+    /// x [N, H, W, C] gives [2, C]. The variance is the mean of the processes' variances and the variance of their means.
+    /// </summary>
+    public static Value BatchNormStatistics(this Graph g, Value x, int ranks, string? name = null)
+    {
+        Value own = g.Apply(new BatchNormStatistics(), [x], name);
+        if (ranks == 1) return own;
+        int channels = x.Shape[3];
+        using IDisposable scope = g.Scope(name ?? nameof(Operators.BatchNormStatistics));
+        Value all = g.Reshape(g.AllGather(own, ranks, "gather"), [ranks, 1, 1, 2 * channels], "ranks");
+        Value merged = g.Apply(new BatchNormStatistics(), [all], "merge"); // means of means and variances, then variances of both
+        Value Row(int row) => g.View(merged, [1, 1, 1, channels], (long)row * channels, $"row{row}");
+        return g.Reshape(g.Concat(Row(0), g.Add(Row(1), Row(2), "variance"), "mean_variance"), [2, channels], "merged");
+    }
 }

@@ -1,0 +1,135 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using RawDiffusion.Formats;
+using RawDiffusion.Testing;
+
+namespace RawDiffusion.Mpi.Tests;
+
+/// <summary>Real processes under the system's mpirun.</summary>
+public sealed class MpiTests
+{
+    private const string Worker = "RawDiffusion.Mpi.Tests.dll", Command = "rawdiffusion.dll";
+
+    private string folder = "";
+
+    [SetUp]
+    public void SetUp()
+    {
+        MpiJob.Require();
+        folder = Directory.CreateTempSubdirectory("rawdiffusion-mpi-").FullName;
+    }
+
+    [TearDown]
+    public void TearDown()
+    {
+        if (folder.Length > 0) Directory.Delete(folder, recursive: true);
+    }
+
+    // 3 processes: sums are no longer of two numbers. A million numbers do not fit one message.
+    [TestCase(2, 1)]
+    [TestCase(3, 1013)]
+    [TestCase(2, 1_000_003)]
+    public void Sums_and_copies_are_the_same_bits_in_all_processes(int size, int count)
+    {
+        MpiJob.Run(MpiJob.Processes(size, Worker, "collectives", folder, $"{count}")).Succeeded();
+        float[][] found = [.. Enumerable.Range(0, size).Select(rank => Read($"found{rank}"))];
+        for (int rank = 1; rank < size; rank++) Assert.That(found[rank].AsSpan().SequenceEqual(found[0]), $"rank {rank}");
+        int at = 0;
+        foreach (int seed in (int[])[0, 10])
+        {
+            float[][] parts = [.. Enumerable.Range(0, size).Select(rank => Program.Numbers(seed + rank, count))];
+            for (int i = 0; i < count; i++, at++) Assert.That(found[0][at], Is.EqualTo(parts.Sum(p => (double)p[i])).Within(1e-6));
+        }
+        float[] gathered = [.. Enumerable.Range(0, size).SelectMany(rank => Program.Numbers(20 + rank, 3))];
+        Assert.That(found[0][at..], Is.EqualTo((float[])[.. gathered, .. Program.Numbers(30 + size - 1, 5)]));
+    }
+
+    [Test]
+    public void Two_processes_train_as_one()
+    {
+        MpiJob.Run(MpiJob.Processes(2, Worker, "train", folder, "2", "3")).Succeeded();
+        TrainingRun one = TrainingRun.Of(null, 4, 3);
+        float[] state = Read("state0");
+        Assert.That(Read("state1").AsSpan().SequenceEqual(state), "both have the same bits");
+        Comparer.RequireClose("losses", [.. one.Losses.Select(x => (double)x)], [.. Read("losses0").Select(x => (double)x)], Tolerance.Relative(2e-5));
+        Comparer.RequireClose("state", [.. one.State.Select(x => (double)x)], [.. state.Select(x => (double)x)], new Tolerance(1e-4, 1e-4, 0));
+    }
+
+    [Test]
+    public void A_killed_process_ends_the_job()
+    {
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Worker, "train", folder, "1", "100000"));
+        Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
+        WaitFor(() => File.Exists(Path.Combine(folder, "stepped1")) || outcome.IsCompleted);
+        Assert.That(outcome.IsCompleted, Is.False, () => outcome.Result.Error);
+        using (Process victim = Process.GetProcessById(int.Parse(File.ReadAllText(Path.Combine(folder, "pid1"))))) victim.Kill();
+        WaitFor(() => outcome.IsCompleted);
+        Assert.That(outcome.Result.ExitCode, Is.Not.Zero);
+        Assert.That(outcome.Result.Error, Does.Contain("rank 1").IgnoreCase.And.Contains("Killed").IgnoreCase);
+    }
+
+    [Test]
+    public void Images_are_decomposed_by_all_processes_and_told_by_the_first()
+    {
+        // More processes than images of one part, and parts of different sizes.
+        string[] common = ["decompose", "--image", Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"), Goldens.PathOf("images/synth_20x24.png"),
+            "--steps", "2", "--threads", "1", "--raw", "--json", "--out"];
+        string alone = Path.Combine(folder, "alone"), together = Path.Combine(folder, "together");
+        JobOutcome one = MpiJob.Run(MpiJob.Processes(1, Command, [.. common, alone])).Succeeded();
+        JobOutcome two = MpiJob.Run(MpiJob.Processes(2, Command, [.. common, together])).Succeeded();
+        string[] names = [.. Directory.GetFiles(alone).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
+        Assert.That(names, Has.Length.EqualTo(4));
+        Assert.That(Directory.GetFiles(together).Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal), Is.EqualTo(names));
+        foreach (string name in names) Assert.That(File.ReadAllBytes(Path.Combine(together, name)), Is.EqualTo(File.ReadAllBytes(Path.Combine(alone, name))), name);
+        Assert.That(two.Out.Split("\"files\""), Has.Length.EqualTo(2), "one report");
+        Assert.That(two.Out.Replace(together, alone).Split("\"files\"")[1], Is.EqualTo(one.Out.Split("\"files\"")[1]));
+    }
+
+    [Test]
+    public void More_processes_than_images()
+    {
+        MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--out", folder)).Succeeded();
+        Assert.That(File.Exists(Path.Combine(folder, "sample.png")));
+    }
+
+    [TestCase("decompose --checkpoint no-such-file.pt", 1, "no-such-file.pt")]
+    [TestCase("decompose --steps none", 2, "none")]
+    [TestCase("bench --preset none", 2, "none")]
+    public void An_error_of_all_is_told_once(string arguments, int exitCode, string part)
+    {
+        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, [.. arguments.Split(' '), .. arguments.StartsWith("decompose", StringComparison.Ordinal) ? ["--out", folder] : Array.Empty<string>()]));
+        Assert.That(outcome.ExitCode, Is.EqualTo(exitCode), outcome.Error);
+        Assert.That(outcome.Error.Split("error: "), Has.Length.EqualTo(2), outcome.Error);
+        Assert.That(outcome.Error, Does.Contain(part));
+    }
+
+    [Test]
+    public void An_error_of_one_ends_all()
+    {
+        string[] first = MpiJob.Processes(1, Command, "decompose", "--threads", "1", "--out", folder);
+        string[] second = MpiJob.Processes(1, Command, "decompose", "--threads", "1", "--image", "no-such-file.png", "--out", folder);
+        JobOutcome outcome = MpiJob.Run([.. first, ":", .. second]);
+        Assert.That(outcome.ExitCode, Is.Not.Zero);
+        Assert.That(outcome.Error, Does.Contain("process 1 of 2: error: ").And.Contains("no-such-file.png"));
+        Assert.That(Directory.GetFiles(folder), Is.Empty);
+    }
+
+    [Test]
+    public void Doctor_names_the_library_and_the_processes()
+    {
+        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, "doctor", "--device", "cpu")).Succeeded();
+        Assert.That(outcome.Out.Split('\n').Where(l => l.StartsWith("MPI", StringComparison.Ordinal)), Is.EqualTo(new[] { $"{"MPI",-18}{MpiLibrary.Current.Kind}, {MpiLibrary.Current.FoundAt}; process 0 of 2" }));
+    }
+
+    private static void WaitFor(Func<bool> condition)
+    {
+        var watch = Stopwatch.StartNew();
+        while (!condition())
+        {
+            Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromMinutes(4)), "it takes too long");
+            Thread.Sleep(50);
+        }
+    }
+
+    private float[] Read(string name) => MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Path.Combine(folder, name))).ToArray();
+}
