@@ -14,6 +14,7 @@ internal sealed class Interruption : IDisposable
     private readonly ManualResetEventSlim finished = new();
     private readonly PosixSignalRegistration[] registrations;
     private readonly bool onTerminal;
+    private volatile bool patient;
 
     public Interruption(bool onTerminal)
     {
@@ -22,6 +23,9 @@ internal sealed class Interruption : IDisposable
     }
 
     public CancellationToken Token => source.Token;
+
+    /// <summary>From now on the first signal only asks; the second ends the process.</summary>
+    public void BePatient() => patient = true;
 
     public void Dispose()
     {
@@ -32,10 +36,12 @@ internal sealed class Interruption : IDisposable
     private void Handle(PosixSignalContext context)
     {
         context.Cancel = true;
+        bool first = !source.IsCancellationRequested;
         source.Cancel();
+        if (patient && first) return;
         if (finished.Wait(Patience)) return;
         if (onTerminal) Console.Error.Write("\e[?25h"); // a progress bar hides the cursor
-        Console.Error.WriteLine(CommandLine.InterruptedMessage);
+        Console.Error.WriteLine(patient ? "interrupted: the last checkpoint is whole" : CommandLine.InterruptedMessage);
         Environment.Exit(ExitCode.Interrupted);
     }
 }

@@ -6,6 +6,6 @@ internal static class Program
     {
         bool onTerminal = !Console.IsErrorRedirected;
         using var interruption = new Interruption(onTerminal);
-        return CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token));
+        return CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token) { EndsInGoodOrder = interruption.BePatient });
     }
 }

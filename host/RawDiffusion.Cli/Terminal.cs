@@ -7,6 +7,9 @@ namespace RawDiffusion.Cli;
 /// <param name="Cancellation">Cancelled by Ctrl-C.</param>
 internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProgress, CancellationToken Cancellation)
 {
+    /// <summary>Called by work that Ctrl-C lets come to a good end first; a second Ctrl-C still ends it at once.</summary>
+    public Action EndsInGoodOrder { get; init; } = () => { };
+
     /// <summary>Tells people something that does not stop the work.</summary>
     public void Warn(string message) => Error.WriteLine($"warning: {OneLine(message)}");
 

@@ -34,4 +34,7 @@ public sealed class ParameterLayout
 
     /// <summary>Shape of the array.</summary>
     public Shape Shape => [checked((int)Count)];
+
+    /// <summary>Whether an element of the array is one of a parameter.</summary>
+    public bool Holds(long index) => Parameters.Any(p => index >= p.Offset && index < p.Offset + p.Shape.Count);
 }

@@ -37,23 +37,30 @@ internal sealed class DeviceOptions
         if (result.GetValue(device) is not "cuda" and var found) throw new UsageException($"{option} runs on a GPU, found --device {found}; use --device cuda");
     }
 
-    /// <summary>Makes the device: the one place where devices are chosen.</summary>
+    /// <summary>Makes the device that the options name.</summary>
     /// <exception cref="CommandException">There is no such device here.</exception>
-    public IDevice Open(ParseResult result)
+    public IDevice Open(ParseResult result) => Open(result.GetValue(device)!, result.GetValue(precision)!, result.GetValue(threads));
+
+    /// <summary>Makes a device: the one place where devices are chosen.</summary>
+    /// <param name="device">A value of --device.</param>
+    /// <param name="precision">A value of --precision.</param>
+    /// <param name="threads">CPU threads, or null for one for each core.</param>
+    /// <exception cref="CommandException">There is no such device here.</exception>
+    public static IDevice Open(string device, string precision, int? threads)
     {
-        Precision format = Enum.Parse<Precision>(result.GetValue(precision)!, ignoreCase: true);
-        switch (result.GetValue(device)!)
+        Precision format = Enum.Parse<Precision>(precision, ignoreCase: true);
+        switch (device)
         {
             case "cuda":
                 return OpenGpu(format);
             case "emulated":
-                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = result.GetValue(threads) ?? 0 }), new KernelCompiler(), format);
+                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = threads ?? 0 }), new KernelCompiler(), format);
             case "auto" when HasGpu():
                 return OpenGpu(format);
             default:
                 if (format != Precision.Fp32)
-                    throw new UsageException($"the cpu device computes in fp32, found --precision {result.GetValue(precision)}; --device cuda and --device emulated have the others");
-                return new CpuDevice(result.GetValue(threads) ?? 0);
+                    throw new UsageException($"the cpu device computes in fp32, found --precision {precision}; --device cuda and --device emulated have the others");
+                return new CpuDevice(threads ?? 0);
         }
     }
 
