@@ -55,6 +55,12 @@ public static class Goldens
         throw new KeyNotFoundException($"tolerances.json has no tolerance for '{tensor}' of {config}");
     }
 
+    /// <summary>The largest difference between the reference's float32 and float64 runs for a golden tensor.</summary>
+    /// <param name="config">A, B, C, tiny_cf or A_train.</param>
+    /// <param name="tensor">The tensor's name in the golden file.</param>
+    public static double RoundingOf(string config, string tensor) =>
+        Tolerances.Value.GetProperty(config).GetProperty(tensor).GetProperty("f32_vs_f64_max").GetDouble();
+
     private static string FindFolder()
     {
         string start = AppContext.BaseDirectory;

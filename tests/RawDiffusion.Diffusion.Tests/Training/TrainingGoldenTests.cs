@@ -183,9 +183,24 @@ public sealed class TrainingGoldenTests
                 if (!Training.Weights.Layout.Parameters.Any(p => p.Name == name)) continue;
                 float[] values = tensor.ToSingles();
                 if (values.Length > 4096) values = [.. values.Where((_, i) => i % 7 == 0)];
-                // The key part of its gradient is zero in theory, and Adam moves it by rounding noise.
-                if (prefix == "adam.p3" && name.EndsWith("qkv.bias", StringComparison.Ordinal)) continue;
-                CheckClose($"{prefix}/{name}", golden[$"{prefix}/{name}"].ToSingles(), values);
+                float[] expected = golden[$"{prefix}/{name}"].ToSingles();
+                if (prefix == "adam.p3") LeaveOutNoise(name, expected, values);
+                CheckClose($"{prefix}/{name}", expected, values);
+            }
+        }
+
+        // Adam divides a gradient by its size, so where a gradient is below its own rounding error (the bias of attention's keys,
+        // which is zero in theory, and one element in thousands elsewhere) the step is noise: those are held to 5e-5, a
+        // twentieth of a step (goldens/README.md).
+        private static void LeaveOutNoise(string name, float[] expected, float[] found)
+        {
+            float[] gradient = golden[$"grad.xstart.plain/{name}"].ToSingles();
+            double noise = Goldens.RoundingOf("A_train", $"grad.xstart.plain/{name}");
+            for (int i = 0; i < expected.Length; i++)
+            {
+                if (Math.Abs(gradient[i]) > noise) continue;
+                Assert.That(found[i], Is.EqualTo(expected[i]).Within(5e-5), $"adam.p3/{name}[{i}], whose gradient is noise");
+                expected[i] = found[i];
             }
         }
 
