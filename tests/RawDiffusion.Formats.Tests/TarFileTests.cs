@@ -4,9 +4,6 @@ using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Formats.Tests;
 
-using TarFile = RawDiffusion.Formats.TarFile;
-using TarEntry = RawDiffusion.Formats.TarEntry;
-
 /// <summary>Archives are written by .NET's own writer, in each of its formats.</summary>
 public sealed class TarFileTests
 {
