@@ -6,6 +6,7 @@ using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator.Checks;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Cli;
@@ -48,7 +49,7 @@ internal static class CommandLine
             return Fail(terminal, "the system has not enough memory for this; use a smaller batch or model", ExitCode.Failure);
         }
         catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException
-            or CudaException or KernelCompileException or EmulatorException)
+            or CudaException or KernelCompileException or EmulatorException or TrainingException)
         {
             return Fail(terminal, e.Message, ExitCode.Failure);
         }
@@ -60,6 +61,7 @@ internal static class CommandLine
         {
             Decompose.Create(terminal),
             Recombine.Create(terminal),
+            Train.Create(terminal),
             Import.Create(terminal),
             Evaluate.Create(terminal),
             Bench.Create(terminal),

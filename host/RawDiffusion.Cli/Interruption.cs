@@ -14,6 +14,7 @@ internal sealed class Interruption : IDisposable
     private readonly ManualResetEventSlim finished = new();
     private readonly PosixSignalRegistration[] registrations;
     private readonly bool onTerminal;
+    private volatile bool patient;
 
     public Interruption(bool onTerminal)
     {
@@ -26,6 +27,9 @@ internal sealed class Interruption : IDisposable
     /// <summary>Whether another process says that the work was interrupted.</summary>
     public bool IsSilent { get; set; }
 
+    /// <summary>From now on the first signal only asks; the second ends the process.</summary>
+    public void BePatient() => patient = true;
+
     public void Dispose()
     {
         finished.Set();
@@ -35,10 +39,12 @@ internal sealed class Interruption : IDisposable
     private void Handle(PosixSignalContext context)
     {
         context.Cancel = true;
+        bool first = !source.IsCancellationRequested;
         source.Cancel();
+        if (patient && first) return;
         if (finished.Wait(Patience)) return;
         if (onTerminal) Console.Error.Write("\e[?25h"); // a progress bar hides the cursor
-        if (!IsSilent) Console.Error.WriteLine(CommandLine.InterruptedMessage);
+        if (!IsSilent) Console.Error.WriteLine(patient ? "interrupted: the last checkpoint is whole" : CommandLine.InterruptedMessage);
         Environment.Exit(ExitCode.Interrupted);
     }
 }

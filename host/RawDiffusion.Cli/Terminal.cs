@@ -13,6 +13,9 @@ internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProg
     /// <summary>Whether this process is the one of <see cref="Ranks"/> that writes files and results.</summary>
     public bool IsFirst => Ranks is not { Rank: > 0 };
 
+    /// <summary>Called by work that Ctrl-C lets come to a good end first; a second Ctrl-C still ends it at once.</summary>
+    public Action EndsInGoodOrder { get; init; } = () => { };
+
     /// <summary>Tells people something that does not stop the work.</summary>
     public void Warn(string message) => Error.WriteLine($"warning: {OneLine(message)}");
 

@@ -126,6 +126,11 @@ internal sealed unsafe class CpuExecutable : IExecutable
     public void Read(string name, Span<float> destination) =>
         Named(name, destination.Length, DType.F32, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs).CopyTo(destination);
 
+    public void WritePart(string name, long first, ReadOnlySpan<float> data) => data.CopyTo(Part(name, first, data.Length, graph.Inputs));
+
+    public void ReadPart(string name, long first, Span<float> destination) =>
+        Part(name, first, destination.Length, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs).CopyTo(destination);
+
     public void Run(CancellationToken cancellation = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
@@ -166,9 +171,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private void Check(Node node)
     {
         if (node.Output.DType != DType.F32) return;
-        Span<float> values = Span(node.Output);
-        for (int i = 0; i < values.Length; i++)
-            if (!float.IsFinite(values[i])) throw new NonFiniteException(node, i, values[i]);
+        NonFiniteException.Require(node, Span(node.Output));
     }
 
     private void Update()
@@ -182,6 +185,15 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private static Span<float> Floats(NativeBuffer buffer) => new(buffer.Pointer, (int)(buffer.ByteCount / sizeof(float)));
 
     private Span<float> Span(Value value) => new(context.Pointer(value), checked((int)value.Shape.Count));
+
+    private Span<float> Part(string name, long first, int count, IReadOnlyDictionary<string, Value> values)
+    {
+        if (!values.TryGetValue(name, out Value? value))
+            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
+        if (value.DType != DType.F32 || first < 0 || first > value.Shape.Count - count)
+            throw new GraphException($"{value} of {value.DType} has no {count} elements of {DType.F32} from {first} on");
+        return Span(value).Slice((int)first, count);
+    }
 
     private Span<float> Named(string name, int count, DType dtype, IReadOnlyDictionary<string, Value> values)
     {

@@ -15,6 +15,8 @@ namespace RawDiffusion.Cuda;
 /// </summary>
 internal sealed unsafe class CudaExecutable : IExecutable
 {
+    private const int PartFloats = 1 << 20;
+
     private readonly CudaDevice device;
     private readonly ICudaDriver driver;
     private readonly Graph graph;
@@ -27,6 +29,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private readonly Dictionary<Value, nint> staging = [];
     private readonly bool guard;
     private readonly nint stream;
+    private nint partStaging;
     private nint graphHandle;
     private nint executable;
     private bool disposed;
@@ -94,6 +97,31 @@ internal sealed unsafe class CudaExecutable : IExecutable
         Read(value, destination);
     }
 
+    public void WritePart(string name, long first, ReadOnlySpan<float> data)
+    {
+        Value value = Part(name, first, data.Length, graph.Inputs);
+        for (int done = 0; done < data.Length; done += PartFloats)
+        {
+            ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(data.Slice(done, Math.Min(PartFloats, data.Length - done)));
+            nint buffer = PartStaging();
+            bytes.CopyTo(new Span<byte>((void*)buffer, bytes.Length));
+            driver.CopyToDevice(context.Memory(value).Slice(4 * (first + done), bytes.Length).Address, buffer, bytes.Length, stream);
+        }
+    }
+
+    public void ReadPart(string name, long first, Span<float> destination)
+    {
+        Value value = Part(name, first, destination.Length, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs);
+        for (int done = 0; done < destination.Length; done += PartFloats)
+        {
+            Span<float> part = destination.Slice(done, Math.Min(PartFloats, destination.Length - done));
+            nint buffer = PartStaging();
+            driver.CopyToHost(buffer, context.Memory(value).Slice(4 * (first + done), 4L * part.Length).Address, 4L * part.Length, stream);
+            driver.Synchronize(stream);
+            new ReadOnlySpan<float>((void*)buffer, part.Length).CopyTo(part);
+        }
+    }
+
     public void Run(CancellationToken cancellation = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
@@ -159,6 +187,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (executable != 0) driver.DestroyExecutableGraph(executable);
         if (graphHandle != 0) driver.DestroyGraph(graphHandle);
         foreach (nint buffer in staging.Values) driver.FreeHost(buffer);
+        if (partStaging != 0) driver.FreeHost(partStaging);
         memory.Dispose();
         if (stream != 0) driver.DestroyStream(stream);
     }
@@ -245,8 +274,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (node.Output.DType != DType.F32) return;
         var values = new float[node.Output.Shape.Count];
         Read(node.Output, values);
-        for (int i = 0; i < values.Length; i++)
-            if (!float.IsFinite(values[i])) throw new NonFiniteException(node, i, values[i]);
+        NonFiniteException.Require(node, values);
     }
 
     private void Write(Value value, ReadOnlySpan<byte> data)
@@ -283,6 +311,24 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (!staging.TryGetValue(value, out nint buffer)) staging.Add(value, buffer = driver.AllocateHost(4 * value.Shape.Count));
         driver.Synchronize(stream);
         return buffer;
+    }
+
+    // Page-locked, for values that are too large to be staged whole.
+    private nint PartStaging()
+    {
+        ObjectDisposedException.ThrowIf(disposed, this);
+        if (partStaging == 0) partStaging = driver.AllocateHost(4L * PartFloats);
+        driver.Synchronize(stream);
+        return partStaging;
+    }
+
+    private Value Part(string name, long first, int count, IReadOnlyDictionary<string, Value> values)
+    {
+        if (!values.TryGetValue(name, out Value? value))
+            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
+        if (value.DType != DType.F32 || storage.Of(value) != Storage.F32 || first < 0 || first > value.Shape.Count - count)
+            throw new GraphException($"{value} of {value.DType} has no {count} elements of {DType.F32} from {first} on");
+        return value;
     }
 
     private static Value Named(string name, int count, DType dtype, IReadOnlyDictionary<string, Value> values)

@@ -40,6 +40,20 @@ public interface IExecutable : IDisposable
     /// <exception cref="GraphException">No such name, or another element count.</exception>
     void Read(string name, Span<float> destination);
 
+    /// <summary>Copies data into a part of an input or a state.</summary>
+    /// <param name="name">Of the input or state.</param>
+    /// <param name="first">The first element to write.</param>
+    /// <param name="data">The elements.</param>
+    /// <exception cref="GraphException">No such name, or it has no such elements.</exception>
+    void WritePart(string name, long first, ReadOnlySpan<float> data);
+
+    /// <summary>Copies a part of an output or a state out.</summary>
+    /// <param name="name">Of the output or state.</param>
+    /// <param name="first">The first element to read.</param>
+    /// <param name="destination">Receives the elements.</param>
+    /// <exception cref="GraphException">No such name, or it has no such elements.</exception>
+    void ReadPart(string name, long first, Span<float> destination);
+
     /// <summary>
     /// Executes all nodes and the state updates. A device may return before the work is done: <see cref="Read"/> and
     /// <see cref="Synchronize"/> wait for it.

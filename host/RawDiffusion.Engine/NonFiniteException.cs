@@ -1,3 +1,5 @@
+using RawDiffusion.Engine.Operators;
+
 namespace RawDiffusion.Engine;
 
 /// <summary>A guarded run met the first NaN or infinity; the message names operator and index.</summary>
@@ -9,4 +11,24 @@ public sealed class NonFiniteException(Node node, long index, float value)
 {
     /// <summary>The node that produced it.</summary>
     public Node Node { get; } = node;
+
+    /// <summary>Requires that all that a node computed is finite.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="output">Its output.</param>
+    /// <exception cref="NonFiniteException">It is not; names the first element.</exception>
+    public static void Require(Node node, ReadOnlySpan<float> output)
+    {
+        for (int i = 0; i < output.Length; i++)
+        {
+            // What lies between parameters means nothing.
+            if (!float.IsFinite(output[i]) && PlacesOf(node)?.Holds(i) != false) throw new NonFiniteException(node, i, output[i]);
+        }
+    }
+
+    private static ParameterLayout? PlacesOf(Node node) => node.Operator switch
+    {
+        Pack pack => pack.Layout,
+        Add when node.Input(0).Producer is { } producer => PlacesOf(producer),
+        _ => null,
+    };
 }

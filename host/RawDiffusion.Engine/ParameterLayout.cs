@@ -43,4 +43,7 @@ public sealed class ParameterLayout
         long size = (Count + parts - 1) / parts;
         return [.. Parameters.GroupBy(p => p.Offset / size).Select(run => new ParameterLayout(run.Select(p => (p.Name, p.Shape))))];
     }
+
+    /// <summary>Whether an element of the array is one of a parameter.</summary>
+    public bool Holds(long index) => Parameters.Any(p => index >= p.Offset && index < p.Offset + p.Shape.Count);
 }

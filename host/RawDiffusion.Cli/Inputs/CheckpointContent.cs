@@ -1,4 +1,3 @@
-using RawDiffusion.Cli.Options;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Formats;
 

@@ -37,29 +37,37 @@ internal sealed class DeviceOptions
         if (result.GetValue(device) is not "cuda" and var found) throw new UsageException($"{option} runs on a GPU, found --device {found}; use --device cuda");
     }
 
-    /// <summary>Makes the device: the one place where devices are chosen.</summary>
+    /// <summary>Makes the device that the options name.</summary>
     /// <param name="result">The arguments.</param>
+    /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
+    /// <exception cref="CommandException">There is no such device here.</exception>
+    public IDevice Open(ParseResult result, ICommunicator? ranks = null) => Open(result.GetValue(device)!, result.GetValue(precision)!, result.GetValue(threads), ranks);
+
+    /// <summary>Makes a device: the one place where devices are chosen.</summary>
+    /// <param name="device">A value of --device.</param>
+    /// <param name="precision">A value of --precision.</param>
+    /// <param name="threads">CPU threads, or null for one for each core.</param>
     /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
     /// <param name="together">Whether they run one graph together, as those that train do.</param>
     /// <exception cref="CommandException">There is no such device here, or it does not work together with others.</exception>
-    public IDevice Open(ParseResult result, ICommunicator? ranks = null, bool together = false)
+    public static IDevice Open(string device, string precision, int? threads, ICommunicator? ranks = null, bool together = false)
     {
         together &= ranks is not null;
-        if (together && result.GetValue(device) is ("cuda" or "emulated"))
-            throw new UsageException($"{ranks!.Size} processes train together on CPUs, found --device {result.GetValue(device)}: use --device cpu, or one process");
-        Precision format = Enum.Parse<Precision>(result.GetValue(precision)!, ignoreCase: true);
-        switch (result.GetValue(device)!)
+        if (together && device is ("cuda" or "emulated"))
+            throw new UsageException($"{ranks!.Size} processes train together on CPUs, found --device {device}: use --device cpu, or one process");
+        Precision format = Enum.Parse<Precision>(precision, ignoreCase: true);
+        switch (device)
         {
             case "cuda":
                 return OpenGpu(format, ranks);
             case "emulated":
-                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = result.GetValue(threads) ?? 0 }), new KernelCompiler(), format);
+                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = threads ?? 0 }), new KernelCompiler(), format);
             case "auto" when !together && HasGpu():
                 return OpenGpu(format, ranks);
             default:
                 if (format != Precision.Fp32)
-                    throw new UsageException($"the cpu device computes in fp32, found --precision {result.GetValue(precision)}; --device cuda and --device emulated have the others");
-                return new CpuDevice(result.GetValue(threads) ?? 0, ranks: together ? ranks : null);
+                    throw new UsageException($"the cpu device computes in fp32, found --precision {precision}; --device cuda and --device emulated have the others");
+                return new CpuDevice(threads ?? 0, ranks: together ? ranks : null);
         }
     }
 

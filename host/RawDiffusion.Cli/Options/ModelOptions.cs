@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
@@ -107,29 +106,4 @@ internal sealed record LoadedModel(string Path, bool IsTrained, DecompModel Netw
         string more = bad.Count > 1 ? $" and {bad.Count - 1} more tensors hold such values" : "";
         terminal.Warn($"{System.IO.Path.GetFileName(Path)}: weights must be finite numbers, but {bad.Values.First()}{more}; expect useless images");
     }
-}
-
-/// <summary>What safetensors files that this project writes carry beside their tensors.</summary>
-internal static class ModelMetadata
-{
-    public const string Trained = "rawdiffusion.trained";
-    public const string ImageSize = "rawdiffusion.image_size";
-    public const string NumHeads = "rawdiffusion.num_heads";
-    public const string NumHeadChannels = "rawdiffusion.num_head_channels";
-
-    /// <summary>What shapes cannot tell about an architecture, to be found again when the file is opened.</summary>
-    public static Dictionary<string, string> Of(UNetConfig config)
-    {
-        Dictionary<string, string> metadata = new() { [ImageSize] = Text(config.ImageSize) };
-        if (config.NumHeads is int heads) metadata[NumHeads] = Text(heads);
-        if (config.NumHeadChannels is int channels) metadata[NumHeadChannels] = Text(channels);
-        return metadata;
-
-        static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
-    }
-
-    public static bool IsTrained(IReadOnlyDictionary<string, string> metadata) => metadata.GetValueOrDefault(Trained) != "false";
-
-    public static int? Integer(IReadOnlyDictionary<string, string> metadata, string key) =>
-        int.TryParse(metadata.GetValueOrDefault(key), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
 }

@@ -9,7 +9,8 @@ namespace RawDiffusion.Diffusion.Models;
 /// </summary>
 public static class Presets
 {
-    private static readonly UNetConfig Default = new()
+    /// <summary>The network of the authors' flags where none is given.</summary>
+    public static UNetConfig Default { get; } = new()
     {
         ImageSize = 64,
         Channels = 64,

@@ -62,14 +62,33 @@ public sealed class TrainableWeights : INetworkWeights
     public float[] Read(TensorFile file)
     {
         var row = new float[Layout.Count];
-        foreach (Parameter parameter in Layout.Parameters)
-        {
-            Span<float> values = Part(row, parameter);
-            file[parameter.Name].CopyTo(values);
-            WeightLayout.Place place = Places[parameter.Name];
-            WeightLayout.Transpose(values, place.Rows, place.A, place.B);
-        }
+        foreach (Parameter parameter in Layout.Parameters) Read(file[parameter.Name], parameter, row.AsSpan((int)parameter.Offset, (int)parameter.Shape.Count));
         return row;
+    }
+
+    /// <summary>One parameter of a checkpoint, in the engine's layout.</summary>
+    /// <param name="tensor">In PyTorch's layout.</param>
+    /// <param name="parameter">Which one it is.</param>
+    /// <param name="values">Receives its elements.</param>
+    public void Read(Tensor tensor, Parameter parameter, Span<float> values)
+    {
+        tensor.CopyTo(values);
+        WeightLayout.Place place = Places[parameter.Name];
+        WeightLayout.Transpose(values, place.Rows, place.A, place.B);
+    }
+
+    /// <summary>One parameter as a checkpoint holds it, in PyTorch's layout; its elements are read when the tensor is.</summary>
+    /// <param name="entry">Which one.</param>
+    /// <param name="read">Reads elements from a place in the layout on.</param>
+    public Tensor TensorOf(StateDictEntry entry, PartReader read)
+    {
+        (Parameter parameter, WeightLayout.Place place) = (parameters[entry.Name], Places[entry.Name]);
+        return new Tensor(TensorType.Float32, entry.Shape, bytes =>
+        {
+            Span<float> values = MemoryMarshal.Cast<byte, float>(bytes);
+            read(parameter.Offset, values);
+            WeightLayout.Transpose(values, place.Rows, place.B, place.A);
+        });
     }
 
     /// <summary>A checkpoint's tensors, in PyTorch's layouts and order.</summary>
@@ -80,20 +99,16 @@ public sealed class TrainableWeights : INetworkWeights
     {
         return [.. Entries.Select(e => KeyValuePair.Create(e.Name, e switch
         {
-            { IsBuffer: false } => new Tensor(TensorType.Float32, e.Shape, bytes => Write(row, parameters[e.Name], MemoryMarshal.Cast<byte, float>(bytes))),
+            { IsBuffer: false } => TensorOf(e, (first, destination) => row.AsSpan((int)first, destination.Length).CopyTo(destination)),
             { Shape.Count: > 0 } => Tensor.FromSingles(e.Shape, statistics[e.Name]),
             _ => Tensor.FromInt64s([], [batches]),
         }))];
     }
 
-    private void Write(float[] row, Parameter parameter, Span<float> destination)
-    {
-        Part(row, parameter).CopyTo(destination);
-        WeightLayout.Place place = Places[parameter.Name];
-        WeightLayout.Transpose(destination, place.Rows, place.B, place.A);
-    }
-
-    private static Span<float> Part(float[] row, Parameter parameter) => row.AsSpan((int)parameter.Offset, (int)parameter.Shape.Count);
-
     private Value Once(Graph g, string name, Func<Value> make) => values.TryGetValue((g, name), out Value? value) ? value : values[(g, name)] = make();
 }
+
+/// <summary>Reads elements of an array that may be elsewhere.</summary>
+/// <param name="first">The first element.</param>
+/// <param name="destination">Receives it and those that follow.</param>
+public delegate void PartReader(long first, Span<float> destination);

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
@@ -19,6 +20,9 @@ public readonly record struct StepResult(long Step, float Loss, float GradientNo
 /// </summary>
 public sealed class Trainer : IDisposable
 {
+    // The names of the ema_pytorch package, whose files every reader of checkpoints knows; then our own.
+    private const string OnlinePrefix = "online_model.", AveragePrefix = "ema_model.", FirstPrefix = "adam.first.", SecondPrefix = "adam.second.";
+
     private readonly TrainingOptions options;
     private readonly TrainingGraph training;
     private readonly GaussianDiffusion diffusion;
@@ -49,59 +53,64 @@ public sealed class Trainer : IDisposable
     /// <summary>The compiled step, to profile it.</summary>
     public IExecutable Executable => executable;
 
+    /// <summary>Arithmetic of one step as the graph states it, before sharing and fusion.</summary>
+    public Cost StepCost => training.Graph.Cost;
+
+    /// <summary>Elements of the parameters' places, with those between them.</summary>
+    private long RowLength => training.Weights.Layout.Count;
+
+    /// <summary>Batches that the batch norms have seen.</summary>
+    private long Batches => Step * (options.LatentOrthogonality ? 2 : 1) * options.Accumulate;
+
     /// <summary>Begins at step 0 with the parameters and running statistics of a checkpoint.</summary>
     /// <exception cref="KeyNotFoundException">The checkpoint lacks a tensor.</exception>
     public void Start(TensorFile checkpoint)
     {
-        float[] row = training.Weights.Read(checkpoint);
-        var state = new float[Adam.Rows * row.Length];
-        row.CopyTo(state, Adam.Parameters * row.Length);
-        row.CopyTo(state, Adam.Average * row.Length);
-        Restore(new TrainingState(0, state, training.Weights.Statistics.ToDictionary(s => s.Name, s => checkpoint[s.Name].ToSingles())));
+        WriteRow(checkpoint, Adam.Parameters, "");
+        WriteRow(checkpoint, Adam.First, null);
+        WriteRow(checkpoint, Adam.Second, null);
+        WriteRow(checkpoint, Adam.Average, "");
+        WriteStatistics(checkpoint, "");
+        SetStep(0);
     }
 
     /// <summary>Goes on from a saved state.</summary>
-    /// <exception cref="GraphException">The state is another network's.</exception>
-    public void Restore(TrainingState state)
+    /// <param name="state">The tensors of <see cref="State"/>.</param>
+    /// <param name="step">Steps that were done.</param>
+    /// <exception cref="KeyNotFoundException">The file lacks a tensor.</exception>
+    public void Restore(TensorFile state, long step)
     {
-        executable.Write(TrainableWeights.StateName, state.Parameters);
-        foreach ((string name, float[] values) in state.Statistics) executable.Write(name, values);
-        Step = state.Step;
-        executable.Write("step", (int[])[checked((int)Step)]);
+        WriteRow(state, Adam.Parameters, OnlinePrefix);
+        WriteRow(state, Adam.First, FirstPrefix);
+        WriteRow(state, Adam.Second, SecondPrefix);
+        WriteRow(state, Adam.Average, AveragePrefix);
+        WriteStatistics(state, OnlinePrefix);
+        SetStep(step);
     }
 
-    /// <summary>Copies the state out.</summary>
-    public TrainingState Save()
-    {
-        var parameters = new float[Adam.Rows * training.Weights.Layout.Count];
-        executable.Read(TrainableWeights.StateName, parameters);
-        return new TrainingState(Step, parameters, training.Weights.Statistics.ToDictionary(s => s.Name, s =>
-        {
-            var values = new float[s.Count];
-            executable.Read(s.Name, values);
-            return values;
-        }));
-    }
+    /// <summary>
+    /// All that <see cref="Restore"/> needs, as tensors that are read from the device when they are asked for: the network's by
+    /// the names of ema_pytorch's wrapper (<c>online_model.</c>, <c>ema_model.</c>), Adam's means, and <c>step</c>.
+    /// </summary>
+    public IReadOnlyList<KeyValuePair<string, Tensor>> State() =>
+    [
+        KeyValuePair.Create("step", Tensor.FromInt64s([], [Step])),
+        .. Row(Adam.Parameters, OnlinePrefix, buffers: true),
+        .. Row(Adam.Average, AveragePrefix, buffers: true),
+        .. Row(Adam.First, FirstPrefix, buffers: false),
+        .. Row(Adam.Second, SecondPrefix, buffers: false),
+    ];
 
-    /// <summary>A state's tensors as a checkpoint of the network.</summary>
-    /// <param name="state">A state of this trainer.</param>
+    /// <summary>The network as a checkpoint, as tensors that are read from the device when they are asked for.</summary>
     /// <param name="average">Whether to take the moving average of the parameters instead of the parameters.</param>
-    public IReadOnlyList<KeyValuePair<string, Tensor>> Tensors(TrainingState state, bool average)
-    {
-        int count = training.Weights.Layout.Shape[0];
-        float[] row = state.Parameters.AsSpan((average ? Adam.Average : Adam.Parameters) * count, count).ToArray();
-        return training.Weights.Tensors(row, state.Statistics, state.Step * (options.LatentOrthogonality ? 2 : 1) * options.Accumulate);
-    }
+    public IReadOnlyList<KeyValuePair<string, Tensor>> Tensors(bool average) => [.. Row(average ? Adam.Average : Adam.Parameters, "", buffers: true)];
 
     /// <summary>Does one step.</summary>
     /// <param name="images">[B, S, S, C], values as the model sees them.</param>
     /// <param name="cancellation">Stops between two kernels; the state is then lost.</param>
     public StepResult Run(ReadOnlySpan<float> images, CancellationToken cancellation = default)
     {
-        double rate = options.RateAt(Step);
-        executable.Write("x_start", images);
-        executable.Write("rates", [(float)rate, (float)MovingAverage.ShareAt(Step, options.EmaRate)]);
-        WriteTimesteps();
+        double rate = Prepare(images);
         executable.Run(cancellation);
         Span<float> loss = stackalloc float[1], norm = stackalloc float[1];
         executable.Read("loss", loss);
@@ -109,8 +118,68 @@ public sealed class Trainer : IDisposable
         return new StepResult(++Step, loss[0], norm[0], rate);
     }
 
+    /// <summary>Does one step and times its kernels.</summary>
+    /// <param name="images">As for <see cref="Run"/>.</param>
+    /// <param name="cancellation">Stops between two kernels; the state is then lost.</param>
+    public IReadOnlyList<KernelTime> Profile(ReadOnlySpan<float> images, CancellationToken cancellation = default)
+    {
+        Prepare(images);
+        IReadOnlyList<KernelTime> times = executable.Profile(cancellation);
+        Step++;
+        return times;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => executable.Dispose();
+
+    private double Prepare(ReadOnlySpan<float> images)
+    {
+        double rate = options.RateAt(Step);
+        executable.Write("x_start", images);
+        executable.Write("rates", [(float)rate, (float)MovingAverage.ShareAt(Step, options.EmaRate)]);
+        WriteTimesteps();
+        return rate;
+    }
+
+    private void SetStep(long step)
+    {
+        Step = step;
+        executable.Write("step", (int[])[checked((int)step)]);
+    }
+
+    // One row of the state, parameter by parameter, so that no second copy of it exists; zeros without a prefix.
+    private void WriteRow(TensorFile file, int row, string? prefix)
+    {
+        foreach (Parameter parameter in training.Weights.Layout.Parameters)
+        {
+            var values = new float[parameter.Shape.Count];
+            if (prefix is not null) training.Weights.Read(file[prefix + parameter.Name], parameter, values);
+            executable.WritePart(TrainableWeights.StateName, row * RowLength + parameter.Offset, values);
+        }
+    }
+
+    private void WriteStatistics(TensorFile file, string prefix)
+    {
+        foreach (StateDictEntry entry in training.Weights.Statistics) executable.Write(entry.Name, file[prefix + entry.Name].ToSingles());
+    }
+
+    private IEnumerable<KeyValuePair<string, Tensor>> Row(int row, string prefix, bool buffers) =>
+        training.Weights.Entries.Where(e => buffers || !e.IsBuffer).Select(e => KeyValuePair.Create(prefix + e.Name, e switch
+        {
+            { IsBuffer: false } => training.Weights.TensorOf(e, (first, destination) =>
+            {
+                executable.ReadPart(TrainableWeights.StateName, row * RowLength + first, destination);
+                RequireFinite(prefix + e.Name, destination);
+            }),
+            { Shape.Count: > 0 } => new Tensor(TensorType.Float32, e.Shape, bytes => executable.Read(e.Name, MemoryMarshal.Cast<byte, float>(bytes))),
+            _ => Tensor.FromInt64s([], [Batches]),
+        }));
+
+    private void RequireFinite(string name, ReadOnlySpan<float> values)
+    {
+        int bad = values.IndexOfAnyExceptInRange(float.MinValue, float.MaxValue);
+        if (bad >= 0) throw new NonFiniteStateException($"{name} holds {values[bad]} after step {Step}");
+    }
 
     // Uniform timesteps, and what depends on them.
     private void WriteTimesteps()
@@ -138,8 +207,6 @@ public sealed class Trainer : IDisposable
         Philox.Block((uint)(options.Rank * options.BatchSize + image), 0, (uint)Step, 0, options.Seed, stream).Item1 / 4294967296.0;
 }
 
-/// <summary>All that a run needs to go on.</summary>
-/// <param name="Step">Steps done.</param>
-/// <param name="Parameters">The state [4, P] of <see cref="TrainableWeights"/>.</param>
-/// <param name="Statistics">Running statistics by name.</param>
-public sealed record TrainingState(long Step, float[] Parameters, IReadOnlyDictionary<string, float[]> Statistics);
+/// <summary>A state that must not be saved: it holds a NaN or an infinity.</summary>
+/// <param name="message">Where.</param>
+public sealed class NonFiniteStateException(string message) : Exception(message);

@@ -1,0 +1,96 @@
+using System.CommandLine;
+using System.Globalization;
+using RawDiffusion.Cli.Options;
+using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Engine;
+using RawDiffusion.Formats;
+
+namespace RawDiffusion.Cli.Verbs;
+
+/// <summary>Images to a model: begins a run in a folder, or goes on with one. Source: the authors' <c>image_train.py</c>.</summary>
+internal sealed class Train(Terminal terminal)
+{
+    private readonly RunOptions runOptions = new();
+    private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder of the new run: settings, log, samples, checkpoints, model");
+    private readonly Option<string?> resume = OptionOf.Text("--resume", "DIR", "Go on with the run in that folder");
+    private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
+
+    public static Command Create(Terminal terminal)
+    {
+        var verb = new Train(terminal);
+        var command = new VerbCommand("train",
+            "Trains a model on images. A run can be ended at any moment; --resume goes on as if it had not been.",
+            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --batch 8 --steps 20000 --out runs/tetris");
+        command.Options.Add(verb.output);
+        command.Options.Add(verb.resume);
+        verb.runOptions.AddTo(command);
+        command.Options.Add(verb.json);
+        command.SetAction(verb.Run);
+        return command;
+    }
+
+    private int Run(ParseResult result)
+    {
+        (string? begun, string? resumed) = (result.GetValue(output), result.GetValue(resume));
+        if (begun is null == resumed is null) throw new UsageException("expected either --out DIR, to begin a run there, or --resume DIR, to go on with one");
+        RunConfig? settings = resumed is null ? runOptions.Config(result) : null;
+        using RunFolder folder = resumed is null ? RunFolder.Create(begun!) : RunFolder.Open(resumed);
+        RunConfig config = settings ?? runOptions.Config(result, folder);
+        using IDevice device = DeviceOptions.Open(config.Device, config.Precision, config.Threads);
+        using ImageSet set = UsageException.Guard(config.OpenImages);
+        var display = new TrainingDisplay(terminal);
+        string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
+        using TrainingRun run = resumed is null ? Begin(folder, config, device, set, commandLine, display) : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, display.Tell);
+
+        terminal.EndsInGoodOrder();
+        using CancellationTokenRegistration told = terminal.Cancellation.Register(() => display.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
+        display.Tell(string.Create(CultureInfo.InvariantCulture,
+            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, steps {run.Step + 1} to {config.Training.Steps} on {device.Description}, {run.MemoryBytes / 1048576.0:0} MiB"));
+        RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
+        if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
+        Report(result, folder, run, trained, device, config);
+        return trained.Finished ? ExitCode.Success : ExitCode.Interrupted;
+    }
+
+    private static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
+    {
+        using TensorFile? init = Init(config);
+        return TrainingRun.Begin(folder, config, device, set, init, commandLine, display.Tell);
+    }
+
+    private static TensorFile? Init(RunConfig config) => config.Init is { } path ? ModelOptions.OpenFile(path, WeightSelection.Auto) : null;
+
+    private void Report(ParseResult result, RunFolder folder, TrainingRun run, RunResult trained, IDevice device, RunConfig config)
+    {
+        double seconds = Math.Round(trained.Seconds, 3);
+        if (result.GetValue(json))
+        {
+            JsonReport.Write(terminal.Out, writer =>
+            {
+                writer.WriteString("run", folder.FullPath);
+                writer.WriteString("model", folder.Model);
+                writer.WriteString("checkpoint", folder.Checkpoint(trained.Step));
+                writer.WriteString("device", device.Description);
+                writer.WriteNumber("step", trained.Step);
+                writer.WriteNumber("steps", config.Training.Steps);
+                writer.WriteBoolean("finished", trained.Finished);
+                if (trained.Last is { } last)
+                {
+                    writer.WriteNumber("loss", last.Loss);
+                    writer.WriteNumber("gradient_norm", last.GradientNorm);
+                }
+                writer.WriteNumber("parameters", run.Network.ParameterCount);
+                writer.WriteNumber("seconds", seconds);
+                writer.WriteNumber("skipped_images", trained.Skipped);
+                writer.WriteNumber("peak_memory_bytes", ProcessMemory.Peak());
+            });
+            return;
+        }
+        if (!trained.Finished) return;
+        if (trained.Skipped > 0) terminal.Out.WriteLine($"{trained.Skipped} images could not be read and were skipped");
+        terminal.Out.WriteLine(folder.Model);
+        terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"trained {trained.Step} steps, those of this call in {seconds:0.0} s on {device.Description}"));
+    }
+}

@@ -1,0 +1,46 @@
+using System.Globalization;
+
+namespace RawDiffusion.Diffusion.Checkpoints;
+
+/// <summary>What safetensors files that this project writes carry beside their tensors.</summary>
+public static class ModelMetadata
+{
+    /// <summary>Whether the weights were trained: <c>true</c> or <c>false</c>.</summary>
+    public const string Trained = "rawdiffusion.trained";
+
+    /// <summary>Pixels a side.</summary>
+    public const string ImageSize = "rawdiffusion.image_size";
+
+    /// <summary>Attention heads of every block.</summary>
+    public const string NumHeads = "rawdiffusion.num_heads";
+
+    /// <summary>Channels of an attention head.</summary>
+    public const string NumHeadChannels = "rawdiffusion.num_head_channels";
+
+    /// <summary>Name of the noise schedule of training.</summary>
+    public const string Schedule = "rawdiffusion.schedule";
+
+    /// <summary>Steps of the diffusion process of training.</summary>
+    public const string DiffusionSteps = "rawdiffusion.diffusion_steps";
+
+    /// <summary>What the network was trained to predict: <c>xstart</c> or <c>eps</c>.</summary>
+    public const string Predict = "rawdiffusion.predict";
+
+    /// <summary>What shapes cannot tell about an architecture, to be found again when the file is opened.</summary>
+    public static Dictionary<string, string> Of(UNetConfig config)
+    {
+        Dictionary<string, string> metadata = new() { [ImageSize] = Text(config.ImageSize) };
+        if (config.NumHeads is int heads) metadata[NumHeads] = Text(heads);
+        if (config.NumHeadChannels is int channels) metadata[NumHeadChannels] = Text(channels);
+        return metadata;
+
+        static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Whether a file's weights were trained; files that do not say are taken to be.</summary>
+    public static bool IsTrained(IReadOnlyDictionary<string, string> metadata) => metadata.GetValueOrDefault(Trained) != "false";
+
+    /// <summary>A whole number of the metadata, or null.</summary>
+    public static int? Integer(IReadOnlyDictionary<string, string> metadata, string key) =>
+        int.TryParse(metadata.GetValueOrDefault(key), NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
+}

@@ -1,0 +1,77 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using RawDiffusion.Formats;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>
+/// A run's state as a safetensors file, with its SHA-256 beside it in the form that <c>sha256sum -c</c> reads. The checksum is there
+/// before the file gets its name, so that a file without one, or with another, is a damaged one.
+/// </summary>
+/// <param name="Step">Steps done.</param>
+/// <param name="Window">What the log has not told yet.</param>
+/// <param name="Images">Checksum of the images' identity.</param>
+public sealed record RunCheckpoint(long Step, LogWindow Window, string Images)
+{
+    private const string StepKey = "rawdiffusion.step", WindowKey = "rawdiffusion.log_window", ImagesKey = "rawdiffusion.images";
+
+    /// <summary>Writes the file: whole or not at all.</summary>
+    /// <exception cref="IOException">It cannot be written; what was there stays.</exception>
+    /// <exception cref="NonFiniteStateException">The state must not be saved.</exception>
+    public void Write(string path, Trainer trainer)
+    {
+        string next = path + ".new";
+        try
+        {
+            SafeTensors.Write(next, trainer.State(), new Dictionary<string, string>
+            {
+                [StepKey] = Step.ToString(CultureInfo.InvariantCulture),
+                [WindowKey] = Window.ToString(),
+                [ImagesKey] = Images,
+            });
+            string hash = HashOf(next);
+            AtomicFile.Write(SumOf(path), stream => stream.Write(System.Text.Encoding.UTF8.GetBytes($"{hash}  {Path.GetFileName(path)}\n")));
+            File.Move(next, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(next);
+            throw;
+        }
+    }
+
+    /// <summary>Reads a file into a trainer.</summary>
+    /// <exception cref="FileFormatException">The file is damaged, or another network's.</exception>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static RunCheckpoint Read(string path, Trainer trainer)
+    {
+        if (!File.Exists(SumOf(path))) throw new FileFormatException($"{path} has no checksum beside it");
+        string expected = File.ReadAllText(SumOf(path)).Split(' ')[0], found = HashOf(path);
+        if (expected != found) throw new FileFormatException($"{path} is damaged: its SHA-256 should begin with {expected[..Math.Min(12, expected.Length)]}, found {found[..12]}");
+        using TensorFile file = SafeTensors.Open(path);
+        foreach ((string name, Tensor tensor) in trainer.State())
+        {
+            if (!file.TryGet(name, out Tensor? saved) || !saved.Shape.SequenceEqual(tensor.Shape))
+                throw new FileFormatException($"{path} is not of the network that config.json describes: expected {name} [{string.Join(", ", tensor.Shape)}], found {(saved is null ? "none" : $"[{string.Join(", ", saved.Shape)}]")}");
+        }
+        if (!long.TryParse(file.Metadata.GetValueOrDefault(StepKey), NumberStyles.None, CultureInfo.InvariantCulture, out long step))
+            throw new FileFormatException($"{path}: expected a step in its metadata, found '{file.Metadata.GetValueOrDefault(StepKey)}'");
+        trainer.Restore(file, step);
+        return new RunCheckpoint(step, LogWindow.Parse(file.Metadata.GetValueOrDefault(WindowKey) ?? ""), file.Metadata.GetValueOrDefault(ImagesKey) ?? "");
+    }
+
+    /// <summary>Deletes a file and its checksum.</summary>
+    public static void Delete(string path)
+    {
+        File.Delete(path);
+        File.Delete(SumOf(path));
+    }
+
+    private static string SumOf(string path) => path + ".sha256";
+
+    private static string HashOf(string path)
+    {
+        using FileStream stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+}

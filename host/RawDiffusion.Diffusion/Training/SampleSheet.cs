@@ -1,0 +1,77 @@
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
+using RawDiffusion.Formats;
+using RawDiffusion.Formats.Images;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>What a network makes of the first images of a set: a row each of input, factors and reconstruction.</summary>
+internal static class SampleSheet
+{
+    private const int Images = 4, Steps = 20, Line = 2;
+
+    /// <summary>Samples and draws.</summary>
+    /// <param name="device">Device to sample on.</param>
+    /// <param name="config">The network.</param>
+    /// <param name="run">What it was trained to do.</param>
+    /// <param name="weights">Its tensors.</param>
+    /// <param name="set">The images; those that cannot be read are left out.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public static Image Draw(IDevice device, UNetConfig config, RunConfig run, TensorFile weights, ImageSet set, CancellationToken cancellation)
+    {
+        using var model = new DecompModel(weights, new ArchitectureOverrides(config.ImageSize, config.NumHeads, config.NumHeadChannels));
+        GaussianDiffusion process = run.Diffusion();
+        int steps = Enumerable.Range(1, Steps).Last(n => process.Timesteps % n == 0);
+        StepTable table = StepTable.Sampling(process.Respace(TimestepSpacing.Every(process.Timesteps, steps)), SamplerKind.Ddim,
+            run.Training.PredictXStart ? Prediction.XStart : Prediction.Epsilon);
+        var decomposer = new Decomposer(device, model, table, new SamplerOptions { Seed = run.Training.Seed });
+
+        float[][] inputs = [.. Readable(set).Take(Images)];
+        float[] latents = decomposer.Encode([.. inputs.SelectMany(i => i)], inputs.Length, cancellation);
+        var noise = new float[set.Length];
+        Philox.Normal(noise, 0, 0, run.Training.Seed, Sampler.InitialStream);
+        Decomposition sampled = decomposer.Sample(latents, inputs.Length, (_, _) => noise, null, cancellation);
+
+        int columns = config.NumComponents + 2, side = config.ImageSize + Line;
+        (int width, int height) = (columns * side - Line, inputs.Length * side - Line);
+        var planes = new float[3 * width * height];
+        planes.AsSpan().Fill(1);
+        for (int row = 0; row < inputs.Length; row++)
+        {
+            for (int column = 0; column < columns; column++)
+            {
+                ReadOnlySpan<float> tile = column == 0 ? inputs[row]
+                    : column < columns - 1 ? sampled.Factors.AsSpan((row * config.NumComponents + column - 1) * set.Length, set.Length)
+                    : sampled.Reconstructions.AsSpan(row * set.Length, set.Length);
+                for (int p = 0; p < config.ImageSize * config.ImageSize; p++)
+                {
+                    int at = (row * side + p / config.ImageSize) * width + column * side + p % config.ImageSize;
+                    for (int c = 0; c < 3; c++) planes[c * width * height + at] = tile[3 * p + c];
+                }
+            }
+        }
+        return ImageConvert.FromChw(planes, 3, height, width);
+    }
+
+    private static IEnumerable<float[]> Readable(ImageSet set)
+    {
+        for (int i = 0; i < set.Count; i++)
+        {
+            float[]? image = null;
+            try
+            {
+                image = set.Load(i);
+            }
+            catch (Exception e) when (e is FileFormatException or IOException or UnauthorizedAccessException)
+            {
+                continue; // the loader has told of it
+            }
+            yield return image;
+        }
+    }
+}

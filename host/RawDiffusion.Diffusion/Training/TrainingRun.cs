@@ -1,0 +1,307 @@
+using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Engine;
+using RawDiffusion.Formats;
+using RawDiffusion.Formats.Images;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>A step of a run, for whoever shows its progress.</summary>
+/// <param name="Step">What it found.</param>
+/// <param name="Steps">Steps of the whole run.</param>
+/// <param name="Seconds">What it took, with waiting for images.</param>
+/// <param name="Images">Images of it.</param>
+/// <param name="Logged">Whether the log has a line of it.</param>
+public readonly record struct RunProgress(StepResult Step, int Steps, double Seconds, int Images, bool Logged);
+
+/// <summary>How a run ended.</summary>
+/// <param name="Step">Steps done.</param>
+/// <param name="Last">What the last step found; null where there was nothing left to do.</param>
+/// <param name="Seconds">What the steps of this process took.</param>
+/// <param name="Skipped">Images that could not be read.</param>
+/// <param name="Finished">False where it was asked to stop.</param>
+public sealed record RunResult(long Step, StepResult? Last, double Seconds, int Skipped, bool Finished);
+
+/// <summary>
+/// A run: steps, log, samples, and checkpoints from which it continues bit for bit, whatever ended it. What a run computes is a
+/// function of its settings, its images and the device, not of where it was interrupted or of the number of threads.
+/// </summary>
+public sealed class TrainingRun : IDisposable
+{
+    private readonly RunFolder folder;
+    private readonly RunConfig config;
+    private readonly IDevice device;
+    private readonly ImageSet set;
+    private readonly Action<string> tell;
+    private readonly RunLog log;
+    private readonly string images;
+    private Trainer trainer;
+    private LogWindow window;
+    private long saved = -1;
+
+    private TrainingRun(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Action<string> tell)
+    {
+        (this.folder, this.config, this.device, this.set, this.tell) = (folder, config, device, set, tell);
+        Network = config.NetworkFor(set.Size);
+        log = new RunLog(folder.Log);
+        images = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(set.Identity)));
+        trainer = Compile(config.Guard);
+    }
+
+    /// <summary>The network.</summary>
+    public UNetConfig Network { get; }
+
+    /// <summary>Steps done.</summary>
+    public long Step => trainer.Step;
+
+    /// <summary>Bytes that the compiled step takes.</summary>
+    public long MemoryBytes => trainer.MemoryBytes;
+
+    /// <summary>Begins a run: settings and the checkpoint of step 0 are then in its folder.</summary>
+    /// <param name="folder">An empty folder; the caller disposes it after the run.</param>
+    /// <param name="config">The settings.</param>
+    /// <param name="device">Device to train on.</param>
+    /// <param name="set">The images; the caller disposes them after the run.</param>
+    /// <param name="init">Weights to begin with; random ones where null.</param>
+    /// <param name="commandLine">For the record.</param>
+    /// <param name="tell">Told what people should know, line by line, from any thread.</param>
+    /// <exception cref="CheckpointException">There is no such network, or the weights are another's.</exception>
+    /// <exception cref="TrainingException">The first checkpoint cannot be written.</exception>
+    public static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, TensorFile? init, string commandLine, Action<string> tell)
+    {
+        UNetConfig network = config.NetworkFor(set.Size);
+        if (init is not null) StateDictCheck.Require(network, init.Names.ToDictionary(n => n, n => init[n].Shape));
+        return Ready(new TrainingRun(folder, config, device, set, tell), run =>
+        {
+            RunConfigFile.Write(folder.Config, config with { ImageSize = network.ImageSize });
+            RunEnvironment.Append(folder.Environment, device, 0, commandLine);
+            run.Start(init);
+        });
+    }
+
+    /// <summary>Goes on with a run from its newest checkpoint that is whole.</summary>
+    /// <param name="folder">Its folder; the caller disposes it after the run.</param>
+    /// <param name="config">Its settings.</param>
+    /// <param name="device">Device to train on.</param>
+    /// <param name="set">The images; the caller disposes them after the run.</param>
+    /// <param name="openInit">Opens the weights that it began with, for a run that was ended before its first checkpoint.</param>
+    /// <param name="commandLine">For the record.</param>
+    /// <param name="tell">Told what people should know, line by line, from any thread.</param>
+    /// <exception cref="TrainingException">There are checkpoints, but none is whole.</exception>
+    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine, Action<string> tell) =>
+        Ready(new TrainingRun(folder, config, device, set, tell), run =>
+        {
+            run.RestoreNewest(openInit);
+            run.log.Truncate(run.Step);
+            RunEnvironment.Append(folder.Environment, device, run.Step, commandLine);
+            RunConfigFile.Write(folder.Config, config);
+        });
+
+    /// <summary>Trains to the end, or until asked to stop: then the step at hand is finished and saved.</summary>
+    /// <param name="progress">Called after each step.</param>
+    /// <param name="stop">Asks to stop.</param>
+    /// <exception cref="TrainingException">The loss is not finite, an image cannot be read in a strict run, or the disk is full.</exception>
+    public RunResult Run(Action<RunProgress>? progress = null, CancellationToken stop = default)
+    {
+        var watch = Stopwatch.StartNew();
+        using ImageLoader loader = Load(trainer.Step);
+        var batch = new float[loader.Length];
+        (double lineStart, double lineWaited) = (0, 0);
+        StepResult? last = null;
+        DrawIfDue(stop);
+        while (trainer.Step < config.Training.Steps && !stop.IsCancellationRequested)
+        {
+            double start = watch.Elapsed.TotalSeconds;
+            if (!Next(loader, batch, stop)) break;
+            StepResult step = Do(batch);
+            last = step;
+            window = window.With(step);
+            bool logs = step.Step % config.LogEvery == 0 || step.Step == config.Training.Steps;
+            if (logs)
+            {
+                double now = watch.Elapsed.TotalSeconds;
+                Keep(folder.Log, () => log.Append(step, window, now - lineStart, window.Steps * config.Training.BatchSize, loader.WaitedSeconds - lineWaited, loader.Skipped));
+                (lineStart, lineWaited, window) = (now, loader.WaitedSeconds, default);
+            }
+            progress?.Invoke(new RunProgress(step, config.Training.Steps, watch.Elapsed.TotalSeconds - start, config.Training.BatchSize, logs));
+            if (step.Step % config.SaveEvery == 0) Save();
+            DrawIfDue(stop);
+        }
+        Save();
+        return new RunResult(trainer.Step, last, watch.Elapsed.TotalSeconds, loader.Skipped, trainer.Step >= config.Training.Steps);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => trainer.Dispose();
+
+    private static TrainingRun Ready(TrainingRun run, Action<TrainingRun> prepare)
+    {
+        try
+        {
+            prepare(run);
+            return run;
+        }
+        catch
+        {
+            run.Dispose();
+            throw;
+        }
+    }
+
+    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), config.Training, new CompileOptions { Guard = guard });
+
+    private ImageLoader Load(long step) => new(set, new LoaderOptions(config.Training.BatchSize)
+    {
+        Seed = config.Training.Seed,
+        Strict = config.Strict,
+        Warn = tell,
+    }, step);
+
+    private void Start(TensorFile? init)
+    {
+        trainer.Start(init ?? RandomWeights.Of(Network, config.Training.Seed));
+        window = default;
+        Save();
+    }
+
+    private void RestoreNewest(Func<TensorFile?> openInit)
+    {
+        long[] steps = [.. folder.Steps().Reverse()];
+        foreach (long step in steps)
+        {
+            try
+            {
+                RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer);
+                (window, saved) = (found.Window, found.Step);
+                if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
+                if (!File.Exists(folder.Model)) WriteModel();
+                return;
+            }
+            catch (Exception e) when (e is FileFormatException or IOException or UnauthorizedAccessException)
+            {
+                tell($"{e.Message}: the checkpoint before it is used");
+            }
+        }
+        if (steps.Length > 0) throw new TrainingException($"expected a checkpoint that is whole in {folder.FullPath}, found {steps.Length} that are not: begin the run anew in another folder");
+        using TensorFile? init = openInit();
+        Start(init);
+    }
+
+    private bool Next(ImageLoader loader, float[] batch, CancellationToken stop)
+    {
+        try
+        {
+            loader.Next(batch, stop);
+            return true;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return false;
+        }
+        catch (FileFormatException e)
+        {
+            Save();
+            throw new TrainingException($"{e.Message}; the run is saved at step {trainer.Step}", e);
+        }
+    }
+
+    private StepResult Do(float[] batch)
+    {
+        try
+        {
+            StepResult step = trainer.Run(batch);
+            if (!float.IsFinite(step.Loss) || !float.IsFinite(step.GradientNorm))
+                throw Diagnose(step.Step, $"the loss is {step.Loss} and the norm of the gradients {step.GradientNorm}");
+            return step;
+        }
+        catch (NonFiniteException e)
+        {
+            throw new TrainingException($"step {trainer.Step + 1}: {e.Message}; {LastGood}", e);
+        }
+    }
+
+    private string LastGood => $"the checkpoint of step {saved} is the last good one: go on from it with a smaller --lr or with --clip-norm";
+
+    // Steps are the same when they are done again, so that the operator is found that a run without a guard did not look at.
+    private TrainingException Diagnose(long failed, string what)
+    {
+        tell($"step {failed}: {what}; steps {saved + 1} to {failed} are done again to find out where it comes from");
+        trainer.Dispose();
+        trainer = Compile(guard: true);
+        try
+        {
+            RunCheckpoint.Read(folder.Checkpoint(saved), trainer);
+            using ImageLoader loader = Load(saved);
+            var batch = new float[loader.Length];
+            while (trainer.Step < failed)
+            {
+                loader.Next(batch);
+                trainer.Run(batch);
+            }
+            return new TrainingException($"step {failed}: {what}, but not when it was done again: the device may be faulty; {LastGood}");
+        }
+        catch (NonFiniteException e)
+        {
+            return new TrainingException($"step {trainer.Step + 1}: {e.Message}; {LastGood}", e);
+        }
+    }
+
+    // A checkpoint, then the model as of it.
+    private void Save()
+    {
+        if (saved == trainer.Step) return;
+        string path = folder.Checkpoint(trainer.Step);
+        try
+        {
+            Keep(path, () => new RunCheckpoint(trainer.Step, window, images).Write(path, trainer));
+        }
+        catch (NonFiniteStateException e)
+        {
+            throw Diagnose(trainer.Step, e.Message);
+        }
+        saved = trainer.Step;
+        WriteModel();
+        folder.Prune(saved, config.Keep);
+    }
+
+    private void WriteModel()
+    {
+        Dictionary<string, string> metadata = ModelMetadata.Of(Network);
+        metadata[ModelMetadata.Trained] = "true";
+        metadata[ModelMetadata.Schedule] = config.Schedule;
+        metadata[ModelMetadata.DiffusionSteps] = config.DiffusionSteps.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        metadata[ModelMetadata.Predict] = config.Training.PredictXStart ? "xstart" : "eps";
+        Keep(folder.Model, () => SafeTensors.Write(folder.Model, trainer.Tensors(average: true), metadata));
+    }
+
+    private void DrawIfDue(CancellationToken stop)
+    {
+        if (config.SampleEvery == 0 || trainer.Step == 0 || trainer.Step % config.SampleEvery != 0 || File.Exists(folder.Sample(trainer.Step))) return;
+        try
+        {
+            Image sheet = SampleSheet.Draw(device, Network, config, new TensorFile(trainer.Tensors(average: true)), set, stop);
+            Keep(folder.Sample(trainer.Step), () => ImageFile.WritePng(folder.Sample(trainer.Step), sheet));
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // It is drawn when the run goes on.
+        }
+    }
+
+    private void Keep(string path, Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            string state = saved < 0 ? "nothing is saved yet" : $"the run is saved at step {saved}";
+            throw new TrainingException($"cannot write {path}: {e.Message}; {state}: make room and go on with rawdiffusion train --resume {folder.FullPath}", e);
+        }
+    }
+}
