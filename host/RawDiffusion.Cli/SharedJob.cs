@@ -30,7 +30,7 @@ internal static class SharedJob
         int exitCode;
         try
         {
-            exitCode = CommandLine.Run(args, TerminalOf(ranks, said, interruption.Token));
+            exitCode = CommandLine.Run(args, TerminalOf(ranks, said, interruption.Token) with { EndsInGoodOrder = interruption.BePatient });
         }
         catch (Exception e)
         {
