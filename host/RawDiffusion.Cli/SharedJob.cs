@@ -54,16 +54,18 @@ internal static class SharedJob
         return exitCode;
     }
 
-    // mpirun's processes write to a terminal that is none: a console would send it control sequences.
     private static Terminal TerminalOf(MpiCommunicator ranks, StringWriter said, CancellationToken cancellation) => ranks.Rank > 0
         ? new Terminal(TextWriter.Null, TextWriter.Synchronized(said), DrawsProgress: false, cancellation, ranks)
-        : new Terminal(new StreamWriter(Console.OpenStandardOutput()) { AutoFlush = true }, Console.Error, DrawsProgress: !Console.IsErrorRedirected, cancellation, ranks);
+        : new Terminal(WriterOf(Console.OpenStandardOutput()), WriterOf(Console.OpenStandardError()), DrawsProgress: !Console.IsErrorRedirected, cancellation, ranks);
+
+    // mpirun's processes write to a terminal that is none: Console.Out and Console.Error would send it control sequences.
+    private static TextWriter WriterOf(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream) { AutoFlush = true });
 
     private static void Tell(StringWriter said, MpiLaunch launch)
     {
         Thread.Sleep(launch.Rank * Precedence);
         string text = said.ToString();
         int error = text.LastIndexOf("error: ", StringComparison.Ordinal);
-        if (error >= 0) Console.Error.WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
+        if (error >= 0) WriterOf(Console.OpenStandardError()).WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
     }
 }

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using RawDiffusion.Formats;
 using RawDiffusion.Testing;
 
 namespace RawDiffusion.Mpi.Tests;
