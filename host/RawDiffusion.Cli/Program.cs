@@ -8,7 +8,8 @@ internal static class Program
     {
         bool onTerminal = !Console.IsErrorRedirected;
         using var interruption = new Interruption(onTerminal);
-        var terminal = new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token) { EndsInGoodOrder = interruption.BePatient };
-        return MpiLaunch.Current is { } launch ? SharedJob.Run(launch, args, terminal, interruption) : CommandLine.Run(args, terminal);
+        return MpiLaunch.Current is { } launch
+            ? SharedJob.Run(launch, args, interruption)
+            : CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token) { EndsInGoodOrder = interruption.BePatient });
     }
 }

@@ -11,7 +11,7 @@ internal static class SharedJob
     // What fails in all processes for the same reason is told by the first that ends the job; the others wait so much longer.
     private static readonly TimeSpan Precedence = TimeSpan.FromMilliseconds(500);
 
-    public static int Run(MpiLaunch launch, string[] args, Terminal terminal, Interruption interruption)
+    public static int Run(MpiLaunch launch, string[] args, Interruption interruption)
     {
         interruption.IsSilent = launch.Rank > 0;
         // What the others say is kept, for the case that one of them fails.
@@ -24,15 +24,13 @@ internal static class SharedJob
         catch (IOException e)
         {
             said.WriteLine($"error: {Terminal.OneLine(e.Message)}");
-            Tell(said, launch, terminal);
+            Tell(said, launch);
             return ExitCode.Failure;
         }
-        terminal = terminal with { Ranks = ranks };
-        if (launch.Rank > 0) terminal = terminal with { Out = TextWriter.Null, Error = TextWriter.Synchronized(said), DrawsProgress = false };
         int exitCode;
         try
         {
-            exitCode = CommandLine.Run(args, terminal);
+            exitCode = CommandLine.Run(args, TerminalOf(ranks, said, interruption.Token) with { EndsInGoodOrder = interruption.BePatient });
         }
         catch (Exception e)
         {
@@ -40,22 +38,34 @@ internal static class SharedJob
             said.WriteLine($"error: {e}");
             exitCode = ExitCode.Failure;
         }
-        if (exitCode == ExitCode.Success)
+        switch (exitCode)
         {
-            ranks.Dispose();
-            return exitCode;
+            case ExitCode.Success:
+                ranks.Dispose();
+                break;
+            case ExitCode.Interrupted:
+                // Whoever interrupts one process interrupts all, and mpirun ends those that are left.
+                break;
+            default:
+                Tell(said, launch);
+                ranks.Abort(exitCode);
+                break;
         }
-        if (exitCode != ExitCode.Interrupted) Tell(said, launch, terminal with { Error = Console.Error });
-        ranks.Abort(exitCode);
         return exitCode;
     }
 
-    private static void Tell(StringWriter said, MpiLaunch launch, Terminal terminal)
+    private static Terminal TerminalOf(MpiCommunicator ranks, StringWriter said, CancellationToken cancellation) => ranks.Rank > 0
+        ? new Terminal(TextWriter.Null, TextWriter.Synchronized(said), DrawsProgress: false, cancellation, ranks)
+        : new Terminal(WriterOf(Console.OpenStandardOutput()), WriterOf(Console.OpenStandardError()), DrawsProgress: !Console.IsErrorRedirected, cancellation, ranks);
+
+    // mpirun's processes write to a terminal that is none: Console.Out and Console.Error would send it control sequences.
+    private static TextWriter WriterOf(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream) { AutoFlush = true });
+
+    private static void Tell(StringWriter said, MpiLaunch launch)
     {
         Thread.Sleep(launch.Rank * Precedence);
         string text = said.ToString();
         int error = text.LastIndexOf("error: ", StringComparison.Ordinal);
-        if (error >= 0) terminal.Error.WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
-        terminal.Error.Flush();
+        if (error >= 0) WriterOf(Console.OpenStandardError()).WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
     }
 }

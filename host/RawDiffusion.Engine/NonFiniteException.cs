@@ -28,7 +28,7 @@ public sealed class NonFiniteException(Node node, long index, float value)
     private static ParameterLayout? PlacesOf(Node node) => node.Operator switch
     {
         Pack pack => pack.Layout,
-        Add when node.Input(0).Producer is { } producer => PlacesOf(producer),
+        Add or AllReduce or AllReduceWait when node.Input(0).Producer is { } producer => PlacesOf(producer),
         _ => null,
     };
 }

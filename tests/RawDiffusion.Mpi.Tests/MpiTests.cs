@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using RawDiffusion.Formats;
 using RawDiffusion.Testing;
 
 namespace RawDiffusion.Mpi.Tests;
@@ -48,7 +47,7 @@ public sealed class MpiTests
     public void Two_processes_train_as_one()
     {
         MpiJob.Run(MpiJob.Processes(2, Worker, "train", folder, "2", "3")).Succeeded();
-        TrainingRun one = TrainingRun.Of(null, 4, 3);
+        ShortRun one = ShortRun.Of(null, 4, 3);
         float[] state = Read("state0");
         Assert.That(Read("state1").AsSpan().SequenceEqual(state), "both have the same bits");
         Comparer.RequireClose("losses", [.. one.Losses.Select(x => (double)x)], [.. Read("losses0").Select(x => (double)x)], Tolerance.Relative(2e-5));

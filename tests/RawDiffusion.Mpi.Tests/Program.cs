@@ -18,9 +18,12 @@ internal static class Program
                 Collectives(ranks, numbers[0], folder);
                 break;
             case "train":
-                TrainingRun run = TrainingRun.Of(ranks, numbers[0], numbers[1], stepDone: () => File.WriteAllText(Path.Combine(folder, $"stepped{ranks.Rank}"), ""));
+                ShortRun run = ShortRun.Of(ranks, numbers[0], numbers[1], stepDone: () => File.WriteAllText(Path.Combine(folder, $"stepped{ranks.Rank}"), ""));
                 Write(folder, $"state{ranks.Rank}", run.State);
                 Write(folder, $"losses{ranks.Rank}", run.Losses);
+                break;
+            case "time":
+                OverlapTiming.Run(ranks, numbers[0], numbers[1]);
                 break;
             default:
                 return 2;

@@ -12,19 +12,19 @@ public sealed class TrainingRanksTests
 {
     private static IEnumerable<TestCaseData> Variants()
     {
-        yield return new TestCaseData(2, TrainingRun.Options).SetArgDisplayNames("two");
-        yield return new TestCaseData(3, TrainingRun.Options).SetArgDisplayNames("three");
-        yield return new TestCaseData(2, TrainingRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
+        yield return new TestCaseData(2, ShortRun.Options).SetArgDisplayNames("two");
+        yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
+        yield return new TestCaseData(2, ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
             .SetArgDisplayNames("two, everything else");
     }
 
     [TestCaseSource(nameof(Variants))]
     public void Many_processes_train_as_one(int size, TrainingOptions options)
     {
-        TrainingRun[] many = ThreadRanks.Run(size, ranks => TrainingRun.Of(ranks, 2, 3, options));
-        TrainingRun one = TrainingRun.Of(null, 2 * size, 3, options);
+        ShortRun[] many = ThreadRanks.Run(size, ranks => ShortRun.Of(ranks, 2, 3, options));
+        ShortRun one = ShortRun.Of(null, 2 * size, 3, options);
         RequireAlike(one, many[0]);
-        foreach (TrainingRun other in many.Skip(1))
+        foreach (ShortRun other in many.Skip(1))
         {
             Assert.That(other.State, Is.EqualTo(many[0].State), "all processes have the same bits");
             Assert.That(other.Losses, Is.EqualTo(many[0].Losses));
@@ -34,9 +34,9 @@ public sealed class TrainingRanksTests
     [Test]
     public void A_run_goes_on_with_another_number_of_processes()
     {
-        TrainingRun whole = TrainingRun.Of(null, 4, 3);
-        TrainingRun first = ThreadRanks.Run(2, ranks => TrainingRun.Of(ranks, 2, 1))[0];
-        TrainingRun rest = TrainingRun.Of(null, 4, 2, from: first.Saved);
+        ShortRun whole = ShortRun.Of(null, 4, 3);
+        ShortRun first = ThreadRanks.Run(2, ranks => ShortRun.Of(ranks, 2, 1))[0];
+        ShortRun rest = ShortRun.Of(null, 4, 2, from: first);
         RequireAlike(whole, rest with { Losses = [.. first.Losses, .. rest.Losses], Norms = [.. first.Norms, .. rest.Norms] });
     }
 
@@ -44,7 +44,7 @@ public sealed class TrainingRanksTests
     [Test]
     public void Parts_of_batches_are_accumulated_before_they_are_summed()
     {
-        Graph graph = GraphOf(TrainingRun.Options with { BatchSize = 4, Accumulate = 2, World = 2 });
+        Graph graph = GraphOf(ShortRun.Options with { BatchSize = 4, Accumulate = 2, World = 2 });
         int[] sums = [.. graph.Nodes.Where(n => n.Operator is AllReduce).Select(n => (int)n.Output.Shape.Count).Where(count => count > 4096)];
         Assert.That(sums.Sum(), Is.EqualTo(new TrainableWeights(ConfigOf()).Layout.Count));
     }
@@ -52,7 +52,7 @@ public sealed class TrainingRanksTests
     [Test]
     public void Sums_of_late_layers_start_while_early_layers_are_computed()
     {
-        IReadOnlyList<Node> nodes = GraphOf(TrainingRun.Options with { BatchSize = 2, World = 2 }).Nodes;
+        IReadOnlyList<Node> nodes = GraphOf(ShortRun.Options with { BatchSize = 2, World = 2 }).Nodes;
         int[] starts = [.. Places(n => n.Operator is AllReduce && n.Name.StartsWith("gradient.", StringComparison.Ordinal))];
         int[] weights = [.. Places(n => n.Operator is Conv2dGradWeight)], waits = [.. Places(n => n.Operator is AllReduceWait && n.Name.StartsWith("gradient.", StringComparison.Ordinal))];
         Assert.That(starts, Has.Length.InRange(4, 8));
@@ -67,7 +67,7 @@ public sealed class TrainingRanksTests
     public void A_graph_for_several_processes_needs_as_many()
     {
         using var device = new Cpu.CpuDevice(1);
-        GraphException? error = Assert.Throws<GraphException>(() => device.Compile(GraphOf(TrainingRun.Options with { BatchSize = 2, World = 2 })));
+        GraphException? error = Assert.Throws<GraphException>(() => device.Compile(GraphOf(ShortRun.Options with { BatchSize = 2, World = 2 })));
         Assert.That(error!.Message, Does.Contain("2 processes").And.Contain("knows of 1"));
     }
 
@@ -92,9 +92,9 @@ public sealed class TrainingRanksTests
     [TestCase(-1, 2)]
     [TestCase(0, 0)]
     public void A_process_that_is_not_among_all_is_refused(int rank, int world) =>
-        Assert.Throws<GraphException>(() => GraphOf(TrainingRun.Options with { Rank = rank, World = world }));
+        Assert.Throws<GraphException>(() => GraphOf(ShortRun.Options with { Rank = rank, World = world }));
 
-    internal static void RequireAlike(TrainingRun expected, TrainingRun found)
+    internal static void RequireAlike(ShortRun expected, ShortRun found)
     {
         Comparer.RequireClose("losses", [.. expected.Losses.Select(x => (double)x)], [.. found.Losses.Select(x => (double)x)], Tolerance.Relative(2e-5));
         Comparer.RequireClose("norms", [.. expected.Norms.Select(x => (double)x)], [.. found.Norms.Select(x => (double)x)], Tolerance.Relative(1e-3));

@@ -40,10 +40,8 @@ internal sealed class DeviceOptions
     /// <summary>Makes the device that the options name.</summary>
     /// <param name="result">The arguments.</param>
     /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
-    /// <param name="together">Whether they run one graph together, as those that train do.</param>
-    /// <exception cref="CommandException">There is no such device here, or it does not work together with others.</exception>
-    public IDevice Open(ParseResult result, ICommunicator? ranks = null, bool together = false) =>
-        Open(result.GetValue(device)!, result.GetValue(precision)!, result.GetValue(threads), ranks, together);
+    /// <exception cref="CommandException">There is no such device here.</exception>
+    public IDevice Open(ParseResult result, ICommunicator? ranks = null) => Open(result.GetValue(device)!, result.GetValue(precision)!, result.GetValue(threads), ranks);
 
     /// <summary>Makes a device: the one place where devices are chosen.</summary>
     /// <param name="device">A value of --device.</param>

@@ -22,7 +22,7 @@ internal sealed class Train(Terminal terminal)
         var verb = new Train(terminal);
         var command = new VerbCommand("train",
             "Trains a model on images. A run can be ended at any moment; --resume goes on as if it had not been.",
-            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --batch 8 --steps 20000 --out runs/tetris");
+            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --batch 8 --steps 20000 --out runs/tetris") { IsShared = true };
         command.Options.Add(verb.output);
         command.Options.Add(verb.resume);
         verb.runOptions.AddTo(command);
@@ -35,29 +35,44 @@ internal sealed class Train(Terminal terminal)
     {
         (string? begun, string? resumed) = (result.GetValue(output), result.GetValue(resume));
         if (begun is null == resumed is null) throw new UsageException("expected either --out DIR, to begin a run there, or --resume DIR, to go on with one");
+        if (terminal.Ranks is { Rank: > 0 } leader) return Follow(leader);
         RunConfig? settings = resumed is null ? runOptions.Config(result) : null;
         using RunFolder folder = resumed is null ? RunFolder.Create(begun!) : RunFolder.Open(resumed);
         RunConfig config = settings ?? runOptions.Config(result, folder);
-        using IDevice device = DeviceOptions.Open(config.Device, config.Precision, config.Threads);
+        if (terminal.Ranks is { } ranks) TrainingRanks.Share(ranks, config);
+        using IDevice device = Open(config);
         using ImageSet set = UsageException.Guard(config.OpenImages);
         var display = new TrainingDisplay(terminal);
         string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
-        using TrainingRun run = resumed is null ? Begin(folder, config, device, set, commandLine, display) : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, display.Tell);
+        using TrainingRun run = resumed is null ? Begin(folder, config, device, set, commandLine, display) : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, display.Tell, terminal.Ranks);
 
         terminal.EndsInGoodOrder();
         using CancellationTokenRegistration told = terminal.Cancellation.Register(() => display.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
         display.Tell(string.Create(CultureInfo.InvariantCulture,
-            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, steps {run.Step + 1} to {config.Training.Steps} on {device.Description}, {run.MemoryBytes / 1048576.0:0} MiB"));
+            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, steps {run.Step + 1} to {config.Training.Steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
         if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
         Report(result, folder, run, trained, device, config);
         return trained.Finished ? ExitCode.Success : ExitCode.Interrupted;
     }
 
-    private static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
+    // Nothing of this process's own decides anything: the first's settings and signals do.
+    private int Follow(ICommunicator ranks)
+    {
+        RunConfig config = TrainingRanks.Share(ranks, null);
+        using IDevice device = Open(config);
+        using ImageSet set = UsageException.Guard(config.OpenImages);
+        terminal.EndsInGoodOrder();
+        TrainingRanks.Follow(config, device, set, ranks);
+        return ExitCode.Success;
+    }
+
+    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true);
+
+    private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
     {
         using TensorFile? init = Init(config);
-        return TrainingRun.Begin(folder, config, device, set, init, commandLine, display.Tell);
+        return TrainingRun.Begin(folder, config, device, set, init, commandLine, display.Tell, terminal.Ranks);
     }
 
     private static TensorFile? Init(RunConfig config) => config.Init is { } path ? ModelOptions.OpenFile(path, WeightSelection.Auto) : null;

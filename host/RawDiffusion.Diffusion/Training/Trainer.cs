@@ -23,6 +23,9 @@ public sealed class Trainer : IDisposable
     // The names of the ema_pytorch package, whose files every reader of checkpoints knows; then our own.
     private const string OnlinePrefix = "online_model.", AveragePrefix = "ema_model.", FirstPrefix = "adam.first.", SecondPrefix = "adam.second.";
 
+    // Numbers of the state that are in memory a second time while it is shared.
+    private const int SharedAtOnce = 1 << 20;
+
     private readonly TrainingOptions options;
     private readonly TrainingGraph training;
     private readonly GaussianDiffusion diffusion;
@@ -104,6 +107,26 @@ public sealed class Trainer : IDisposable
     /// <summary>The network as a checkpoint, as tensors that are read from the device when they are asked for.</summary>
     /// <param name="average">Whether to take the moving average of the parameters instead of the parameters.</param>
     public IReadOnlyList<KeyValuePair<string, Tensor>> Tensors(bool average) => [.. Row(average ? Adam.Average : Adam.Parameters, "", buffers: true)];
+
+    /// <summary>Gives all processes that train together the state of the first.</summary>
+    /// <exception cref="IOException">They can no longer reach each other.</exception>
+    public void Share(ICommunicator ranks)
+    {
+        var step = new long[] { Step };
+        ranks.Broadcast(MemoryMarshal.AsBytes(step.AsSpan()), 0);
+        SetStep(step[0]);
+        var part = new float[SharedAtOnce];
+        for (long first = 0; first < Adam.Rows * RowLength; first += SharedAtOnce)
+            ShareState(TrainableWeights.StateName, first, part.AsSpan(0, (int)Math.Min(SharedAtOnce, Adam.Rows * RowLength - first)));
+        foreach (StateDictEntry entry in training.Weights.Statistics) ShareState(entry.Name, 0, new float[entry.Count]);
+
+        void ShareState(string name, long first, Span<float> values)
+        {
+            if (ranks.Rank == 0) executable.ReadPart(name, first, values);
+            ranks.Broadcast(MemoryMarshal.AsBytes(values), 0);
+            if (ranks.Rank > 0) executable.WritePart(name, first, values);
+        }
+    }
 
     /// <summary>Does one step.</summary>
     /// <param name="images">[B, S, S, C], values as the model sees them.</param>

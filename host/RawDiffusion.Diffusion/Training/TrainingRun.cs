@@ -37,15 +37,16 @@ public sealed class TrainingRun : IDisposable
     private readonly IDevice device;
     private readonly ImageSet set;
     private readonly Action<string> tell;
+    private readonly ICommunicator? ranks;
     private readonly RunLog log;
     private readonly string images;
     private Trainer trainer;
     private LogWindow window;
     private long saved = -1;
 
-    private TrainingRun(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Action<string> tell)
+    private TrainingRun(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Action<string> tell, ICommunicator? ranks)
     {
-        (this.folder, this.config, this.device, this.set, this.tell) = (folder, config, device, set, tell);
+        (this.folder, this.config, this.device, this.set, this.tell, this.ranks) = (folder, config, device, set, tell, ranks);
         Network = config.NetworkFor(set.Size);
         log = new RunLog(folder.Log);
         images = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(set.Identity)));
@@ -69,13 +70,14 @@ public sealed class TrainingRun : IDisposable
     /// <param name="init">Weights to begin with; random ones where null.</param>
     /// <param name="commandLine">For the record.</param>
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
+    /// <param name="ranks">The processes that train together, of which this is the first (<see cref="TrainingRanks"/>); null where it is alone.</param>
     /// <exception cref="CheckpointException">There is no such network, or the weights are another's.</exception>
     /// <exception cref="TrainingException">The first checkpoint cannot be written.</exception>
-    public static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, TensorFile? init, string commandLine, Action<string> tell)
+    public static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, TensorFile? init, string commandLine, Action<string> tell, ICommunicator? ranks = null)
     {
         UNetConfig network = config.NetworkFor(set.Size);
         if (init is not null) StateDictCheck.Require(network, init.Names.ToDictionary(n => n, n => init[n].Shape));
-        return Ready(new TrainingRun(folder, config, device, set, tell), run =>
+        return Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
         {
             RunConfigFile.Write(folder.Config, config with { ImageSize = network.ImageSize });
             RunEnvironment.Append(folder.Environment, device, 0, commandLine);
@@ -91,9 +93,10 @@ public sealed class TrainingRun : IDisposable
     /// <param name="openInit">Opens the weights that it began with, for a run that was ended before its first checkpoint.</param>
     /// <param name="commandLine">For the record.</param>
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
+    /// <param name="ranks">The processes that train together, of which this is the first; null where it is alone.</param>
     /// <exception cref="TrainingException">There are checkpoints, but none is whole.</exception>
-    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine, Action<string> tell) =>
-        Ready(new TrainingRun(folder, config, device, set, tell), run =>
+    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine, Action<string> tell, ICommunicator? ranks = null) =>
+        Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
         {
             run.RestoreNewest(openInit);
             run.log.Truncate(run.Step);
@@ -112,11 +115,13 @@ public sealed class TrainingRun : IDisposable
         var batch = new float[loader.Length];
         (double lineStart, double lineWaited) = (0, 0);
         StepResult? last = null;
+        if (ranks is not null) TrainingRanks.Meet(ranks, trainer, set);
         DrawIfDue(stop);
         while (trainer.Step < config.Training.Steps && !stop.IsCancellationRequested)
         {
             double start = watch.Elapsed.TotalSeconds;
             if (!Next(loader, batch, stop)) break;
+            if (ranks is not null) TrainingRanks.GoesOn(ranks, true);
             StepResult step = Do(batch);
             last = step;
             window = window.With(step);
@@ -124,13 +129,14 @@ public sealed class TrainingRun : IDisposable
             if (logs)
             {
                 double now = watch.Elapsed.TotalSeconds;
-                Keep(folder.Log, () => log.Append(step, window, now - lineStart, window.Steps * config.Training.BatchSize, loader.WaitedSeconds - lineWaited, loader.Skipped));
+                Keep(folder.Log, () => log.Append(step, window, now - lineStart, window.Steps * ImagesOfStep, loader.WaitedSeconds - lineWaited, loader.Skipped));
                 (lineStart, lineWaited, window) = (now, loader.WaitedSeconds, default);
             }
-            progress?.Invoke(new RunProgress(step, config.Training.Steps, watch.Elapsed.TotalSeconds - start, config.Training.BatchSize, logs));
+            progress?.Invoke(new RunProgress(step, config.Training.Steps, watch.Elapsed.TotalSeconds - start, ImagesOfStep, logs));
             if (step.Step % config.SaveEvery == 0) Save();
             DrawIfDue(stop);
         }
+        if (ranks is not null) TrainingRanks.GoesOn(ranks, false);
         Save();
         return new RunResult(trainer.Step, last, watch.Elapsed.TotalSeconds, loader.Skipped, trainer.Step >= config.Training.Steps);
     }
@@ -152,14 +158,9 @@ public sealed class TrainingRun : IDisposable
         }
     }
 
-    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), config.Training, new CompileOptions { Guard = guard });
+    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), TrainingRanks.OptionsOf(config, ranks), new CompileOptions { Guard = guard });
 
-    private ImageLoader Load(long step) => new(set, new LoaderOptions(config.Training.BatchSize)
-    {
-        Seed = config.Training.Seed,
-        Strict = config.Strict,
-        Warn = tell,
-    }, step);
+    private ImageLoader Load(long step) => TrainingRanks.LoaderOf(config, set, ranks, step, tell);
 
     private void Start(TensorFile? init)
     {
@@ -224,11 +225,14 @@ public sealed class TrainingRun : IDisposable
         }
     }
 
+    private int ImagesOfStep => config.Training.BatchSize * (ranks?.Size ?? 1);
+
     private string LastGood => $"the checkpoint of step {saved} is the last good one: go on from it with a smaller --lr or with --clip-norm";
 
     // Steps are the same when they are done again, so that the operator is found that a run without a guard did not look at.
     private TrainingException Diagnose(long failed, string what)
     {
+        if (ranks is not null) return new TrainingException($"step {failed}: {what}; --guard finds out where it comes from; {LastGood}");
         tell($"step {failed}: {what}; steps {saved + 1} to {failed} are done again to find out where it comes from");
         trainer.Dispose();
         trainer = Compile(guard: true);

@@ -1,0 +1,80 @@
+using System.Text;
+using System.Text.Json;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Engine;
+
+namespace RawDiffusion.Diffusion.Training;
+
+/// <summary>
+/// A run of several processes. The first leads: it has the run's folder, and tells the others the settings, the state, and before
+/// each step that there is one. The others compute their parts of steps, and write nothing.
+/// </summary>
+public static class TrainingRanks
+{
+    /// <summary>Gives all processes the settings of the first.</summary>
+    /// <param name="ranks">The processes.</param>
+    /// <param name="own">The settings, in the first process.</param>
+    /// <exception cref="IOException">The processes can no longer reach each other.</exception>
+    public static RunConfig Share(ICommunicator ranks, RunConfig? own)
+    {
+        byte[] text = own is null ? [] : JsonSerializer.SerializeToUtf8Bytes(
+            RunSettings.All.Select(s => KeyValuePair.Create(s.Name, s.Get(own))).Where(s => s.Value is not null).ToDictionary());
+        byte[] length = BitConverter.GetBytes(text.Length);
+        ranks.Broadcast(length, 0);
+        if (own is null) text = new byte[BitConverter.ToInt32(length)];
+        ranks.Broadcast(text, 0);
+        return own ?? JsonSerializer.Deserialize<Dictionary<string, string>>(text)!
+            .Aggregate(new RunConfig(), (config, setting) => RunSettings.Named(setting.Key).Set(config, setting.Value));
+    }
+
+    /// <summary>Computes this process's parts of all steps, until the first process ends the run.</summary>
+    /// <param name="config">The settings.</param>
+    /// <param name="device">Device that knows of the processes.</param>
+    /// <param name="set">The images.</param>
+    /// <param name="ranks">The processes, of which this one is not the first.</param>
+    /// <exception cref="TrainingException">The images are not those of the first process.</exception>
+    /// <exception cref="Formats.FileFormatException">An image cannot be read in a strict run.</exception>
+    public static void Follow(RunConfig config, IDevice device, ImageSet set, ICommunicator ranks)
+    {
+        using var trainer = new Trainer(device, config.NetworkFor(set.Size), config.Diffusion(), OptionsOf(config, ranks), new CompileOptions { Guard = config.Guard });
+        Meet(ranks, trainer, set);
+        using ImageLoader loader = LoaderOf(config, set, ranks, trainer.Step, null);
+        var batch = new float[loader.Length];
+        while (GoesOn(ranks, true))
+        {
+            loader.Next(batch);
+            trainer.Run(batch);
+        }
+    }
+
+    /// <summary>The options of this process's steps.</summary>
+    internal static TrainingOptions OptionsOf(RunConfig config, ICommunicator? ranks) =>
+        config.Training with { Rank = ranks?.Rank ?? 0, World = ranks?.Size ?? 1 };
+
+    /// <summary>Loads this process's images.</summary>
+    internal static ImageLoader LoaderOf(RunConfig config, ImageSet set, ICommunicator? ranks, long step, Action<string>? warn) => new(set, new LoaderOptions(config.Training.BatchSize)
+    {
+        Seed = config.Training.Seed,
+        Strict = config.Strict,
+        Rank = ranks?.Rank ?? 0,
+        World = ranks?.Size ?? 1,
+        Warn = warn,
+    }, step);
+
+    /// <summary>Before the first step: the same images, then the same state.</summary>
+    internal static void Meet(ICommunicator ranks, Trainer trainer, ImageSet set)
+    {
+        byte[] own = System.Security.Cryptography.SHA256.HashData(Encoding.UTF8.GetBytes(set.Identity)), first = [.. own];
+        ranks.Broadcast(first, 0);
+        if (!own.SequenceEqual(first)) throw new TrainingException($"expected the images of the first process, found others in {set.Name}: all processes must see the same files");
+        trainer.Share(ranks);
+    }
+
+    /// <summary>Whether there is another step, as the first process says.</summary>
+    internal static bool GoesOn(ICommunicator ranks, bool goes)
+    {
+        Span<byte> word = [goes ? (byte)1 : (byte)0];
+        ranks.Broadcast(word, 0);
+        return word[0] != 0;
+    }
+}
