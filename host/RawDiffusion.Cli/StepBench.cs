@@ -6,8 +6,30 @@ using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli;
 
+/// <summary>A step to be measured.</summary>
+internal interface IStepBench : IDisposable
+{
+    /// <summary>Arithmetic of one step.</summary>
+    Cost Cost { get; }
+
+    /// <summary>Bytes that the executable takes.</summary>
+    long MemoryBytes { get; }
+
+    /// <summary>The compiled step.</summary>
+    IExecutable Executable { get; }
+
+    /// <summary>What comes before a step and is not part of what is measured.</summary>
+    void Prepare();
+
+    /// <summary>Runs a step and waits for its end.</summary>
+    void Step(CancellationToken cancellation);
+
+    /// <summary>Runs a step and times its kernels.</summary>
+    IReadOnlyList<KernelTime> Profile(CancellationToken cancellation);
+}
+
 /// <summary>A sampling step to be measured: the published 50-step DDIM chain, started again when it ends.</summary>
-internal sealed class StepBench : IDisposable
+internal sealed class StepBench : IStepBench
 {
     private const int Steps = 50;
 
@@ -38,31 +60,33 @@ internal sealed class StepBench : IDisposable
         Restart();
     }
 
-    /// <summary>Arithmetic of one step.</summary>
+    /// <inheritdoc/>
     public Cost Cost => sampler.StepCost;
 
-    /// <summary>Bytes that the executable takes.</summary>
+    /// <inheritdoc/>
     public long MemoryBytes => sampler.MemoryBytes;
 
-    /// <summary>The compiled step.</summary>
+    /// <inheritdoc/>
     public IExecutable Executable => sampler.Executable;
 
-    /// <summary>Goes back to the start of the chain if it is at its end; not part of what is measured.</summary>
+    /// <summary>Goes back to the start of the chain if it is at its end.</summary>
     public void Prepare()
     {
         if (step == Steps) Restart();
         step++;
     }
 
-    /// <summary>Runs a step and waits for its end.</summary>
+    /// <inheritdoc/>
     public void Step(CancellationToken cancellation)
     {
         sampler.Step(cancellation);
         sampler.Synchronize();
     }
 
+    /// <inheritdoc/>
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation) => sampler.Profile(cancellation);
 
+    /// <inheritdoc/>
     public void Dispose() => sampler.Dispose();
 
     private void Restart()

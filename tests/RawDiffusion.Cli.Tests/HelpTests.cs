@@ -4,7 +4,7 @@ namespace RawDiffusion.Cli.Tests;
 
 public sealed class HelpTests
 {
-    private static readonly string[] Verbs = ["decompose", "recombine", "import", "evaluate", "bench", "profile", "doctor"];
+    private static readonly string[] Verbs = ["decompose", "recombine", "train", "import", "evaluate", "bench", "profile", "doctor"];
 
     [TestCaseSource(nameof(Verbs))]
     public void Each_verb_shows_an_example(string verb)

@@ -28,6 +28,19 @@ public sealed class MeasureTests
     }
 
     [Test]
+    public void Bench_and_profile_measure_training_steps()
+    {
+        string[] options = ["--checkpoint", Goldens.PathOf("A.pt"), "--what", "train", "--threads", "1", "--repeat", "2", "--json"];
+        JsonElement bench = Rawdiffusion.Run(["bench", "--batch", "2", .. options]).Succeeded().Json, sampling = Rawdiffusion.Run("bench", "--checkpoint", Goldens.PathOf("A.pt"), "--batch", "2", "--threads", "1", "--repeat", "2", "--json").Succeeded().Json;
+        // Forward, and twice as much backward.
+        Assert.That(bench.GetProperty("gflop_per_step").GetDouble(), Is.GreaterThan(2.5 * sampling.GetProperty("gflop_per_step").GetDouble()));
+        JsonElement profile = Rawdiffusion.Run(["profile", .. options]).Succeeded().Json;
+        Assert.That(profile.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("kernel").GetString()), Does.Contain("adam"));
+        Assert.That(profile.GetProperty("seconds_waited_for_images").GetDouble(), Is.GreaterThanOrEqualTo(0));
+        Rawdiffusion.Run("profile", "--preset", "tetris", "--data", "tetris").Failed(2, "--data goes with --what train");
+    }
+
+    [Test]
     public void Bench_measures_presets_and_more_steps_than_the_chain_has()
     {
         Rawdiffusion.Run("bench", "--preset", "tetris", "--threads", "1", "--repeat", "1").Succeeded();

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
@@ -15,8 +16,8 @@ internal sealed class SamplingOptions
     private readonly Option<double?> eta = OptionOf.Number("--eta", "Noise that ddim adds at each step, 0 to 1 [default: 0]");
     private readonly Option<double?> guidance = OptionOf.Number("--guidance", "Scale s of classifier-free guidance, u + s (c - u) [default: 1, none]");
     private readonly Option<bool> noClip = OptionOf.Flag("--no-clip", "Do not clip predicted images to [-1, 1]");
-    private readonly Option<string> predict = OptionOf.Choice("--predict", "What the network was trained to predict", "xstart", "eps");
-    private readonly Option<string> schedule = OptionOf.Choice("--schedule", "Noise schedule of training", "squaredcos", "linear");
+    private readonly Option<string> predict = OptionOf.Choice("--predict", "What the network was trained to predict; models that were trained here know it", "xstart", "eps");
+    private readonly Option<string> schedule = OptionOf.Choice("--schedule", "Noise schedule of training; models that were trained here know it", "squaredcos", "linear");
     private readonly Option<int?> diffusionSteps = OptionOf.Integer("--diffusion-steps", "Steps of the training process [default: 1000]", 1, 1_000_000);
 
     private readonly Option<bool> guard = OptionOf.Flag("--guard", "Stop at the first NaN or infinity, and name the operator that produced it");
@@ -44,18 +45,23 @@ internal sealed class SamplingOptions
     };
 
     /// <summary>All steps.</summary>
+    /// <param name="result">The arguments.</param>
+    /// <param name="metadata">The model's: what it says of its training counts where the arguments do not.</param>
     /// <exception cref="UsageException">Values that do not go together.</exception>
-    public StepTable Table(ParseResult result)
+    public StepTable Table(ParseResult result, IReadOnlyDictionary<string, string> metadata)
     {
-        int timesteps = result.GetValue(diffusionSteps) ?? 1000;
+        int timesteps = result.GetValue(diffusionSteps) ?? ModelMetadata.Integer(metadata, ModelMetadata.DiffusionSteps) ?? 1000;
         SamplerKind kind = result.GetValue(sampler) == "ddpm" ? SamplerKind.Ddpm : SamplerKind.Ddim;
-        Prediction prediction = result.GetValue(predict) == "eps" ? Prediction.Epsilon : Prediction.XStart;
+        Prediction prediction = Trained(result, predict, metadata, ModelMetadata.Predict) == "eps" ? Prediction.Epsilon : Prediction.XStart;
         int? count = result.GetValue(steps) ?? (kind == SamplerKind.Ddim ? Math.Min(UsualDdimSteps, timesteps) : null);
         return UsageException.Guard(() =>
         {
-            var process = new GaussianDiffusion(BetaSchedule.Named(result.GetValue(schedule)!, timesteps));
+            var process = new GaussianDiffusion(BetaSchedule.Named(Trained(result, schedule, metadata, ModelMetadata.Schedule), timesteps));
             if (count is int retained) process = process.Respace(TimestepSpacing.Every(timesteps, retained));
             return StepTable.Sampling(process, kind, prediction, result.GetValue(eta) ?? 0);
         });
     }
+
+    private static string Trained(ParseResult result, Option<string> option, IReadOnlyDictionary<string, string> metadata, string key) =>
+        result.GetResult(option) is { Implicit: false } ? result.GetValue(option)! : metadata.GetValueOrDefault(key) ?? result.GetValue(option)!;
 }

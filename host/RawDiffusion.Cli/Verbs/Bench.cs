@@ -20,7 +20,7 @@ internal sealed class Bench(Terminal terminal)
     {
         var verb = new Bench(terminal);
         var command = new VerbCommand("bench",
-            "Measures seconds per sampling step, arithmetic rate and memory.",
+            "Measures seconds per sampling or training step, arithmetic rate and memory.",
             "rawdiffusion bench --preset clevr --batch 4");
         verb.networkOptions.AddTo(command);
         command.Options.Add(verb.what);
@@ -31,13 +31,14 @@ internal sealed class Bench(Terminal terminal)
 
     private int Run(ParseResult result)
     {
-        if (result.GetValue(what) == "train") throw new CommandException("--what train needs the training engine, which this version does not have: use step or decompose");
         uint seed = deviceOptions.Seed(result);
         (int batch, int repeat) = (networkOptions.Batch(result), networkOptions.Repeat(result));
         using IDevice device = deviceOptions.Open(result);
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
         long start = Stopwatch.GetTimestamp();
-        using var bench = new StepBench(device, model.Network, batch, withFactors: result.GetValue(what) == "decompose", seed);
+        using IStepBench bench = result.GetValue(what) == "train"
+            ? new TrainBench(device, model.Network.Config, batch, seed)
+            : new StepBench(device, model.Network, batch, withFactors: result.GetValue(what) == "decompose", seed);
         double compileSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         model.WarnNonFinite(terminal);
         double[] seconds = ProgressDisplay.Run(terminal, "measuring", WarmUpSteps + repeat, stepDone => Measure(bench, repeat, stepDone));
@@ -79,7 +80,7 @@ internal sealed class Bench(Terminal terminal)
         return ExitCode.Success;
     }
 
-    private double[] Measure(StepBench bench, int repeat, Action stepDone)
+    private double[] Measure(IStepBench bench, int repeat, Action stepDone)
     {
         var seconds = new double[repeat];
         for (int i = -WarmUpSteps; i < repeat; i++)

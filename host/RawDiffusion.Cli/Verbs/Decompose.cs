@@ -36,11 +36,11 @@ internal sealed class Decompose(Terminal terminal)
 
     private int Run(ParseResult result)
     {
-        StepTable table = samplingOptions.Table(result);
         CropBox? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal.Ranks);
         using LoadedModel model = modelOptions.Open(result, terminal);
+        StepTable table = samplingOptions.Table(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;
         ResultWriter.RequirePicture(config);
         IReadOnlyList<string> files = imageOptions.ImageFiles(result);

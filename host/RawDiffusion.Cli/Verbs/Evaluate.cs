@@ -73,10 +73,10 @@ internal sealed class Evaluate(Terminal terminal)
         string source = result.GetValue(data) ?? throw new UsageException($"evaluate needs --data: a {DataOptions.Sources[..1].ToLowerInvariant()}{DataOptions.Sources[1..]}");
         double limit = result.GetValue(threshold) ?? FactorMasks.DefaultThreshold;
         if (limit < 0) throw new UsageException($"--mask-threshold takes a number of at least 0, found {limit}");
-        StepTable table = samplingOptions.Table(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result);
         using LoadedModel model = modelOptions.Open(result, terminal);
+        StepTable table = samplingOptions.Table(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;
         if (config.ImageChannels != 3) throw new CommandException($"expected a model of pictures with 3 channels, found one with {config.ImageChannels}");
         using Lpips? perceptual = OpenLpips(result, config.ImageSize);

@@ -6,16 +6,21 @@ using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Vendor;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli.Verbs;
 
-/// <summary>Times of the kernels of a sampling step.</summary>
+/// <summary>Times of the kernels of a sampling or training step.</summary>
 internal sealed class Profile(Terminal terminal)
 {
+    private const string DefaultSet = "clevr-toy";
+
     private readonly NetworkOptions networkOptions = new();
     private readonly DeviceOptions deviceOptions = new();
-    private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, or a step of decompose", "step", "decompose");
+    private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, a step of decompose, or a training step", "step", "decompose", "train");
+
+    private readonly Option<string?> data = OptionOf.Text("--data", "SET", $"With --what train: images whose loading is measured: {DataOptions.Sources} [default: {DefaultSet}]");
 
     private readonly Option<string?> trace = OptionOf.Text("--trace", "FILE", "Also write a timeline that chrome://tracing and Perfetto open");
 
@@ -25,10 +30,11 @@ internal sealed class Profile(Terminal terminal)
     {
         var verb = new Profile(terminal);
         var command = new VerbCommand("profile",
-            "Times each kernel of a sampling step.",
+            "Times each kernel of a sampling or training step.",
             "rawdiffusion profile --preset clevr");
         verb.networkOptions.AddTo(command);
         command.Options.Add(verb.what);
+        command.Options.Add(verb.data);
         command.Options.Add(verb.trace);
         command.Options.Add(verb.compare);
         verb.deviceOptions.AddTo(command);
@@ -43,10 +49,15 @@ internal sealed class Profile(Terminal terminal)
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result);
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
-        using var bench = new StepBench(device, model.Network, networkOptions.Batch(result), withFactors: result.GetValue(what) == "decompose", seed);
+        bool trains = result.GetValue(what) == "train";
+        if (!trains && result.GetValue(data) is not null) throw new UsageException($"{data.Name} goes with --what train, found --what {result.GetValue(what)}");
+        using IStepBench bench = trains
+            ? new TrainBench(device, model.Network.Config, networkOptions.Batch(result), seed)
+            : new StepBench(device, model.Network, networkOptions.Batch(result), withFactors: result.GetValue(what) == "decompose", seed);
         int repeat = networkOptions.Repeat(result);
         Line[] nodes = ProgressDisplay.Run(terminal, "measuring", 1 + repeat, stepDone => Measure(bench, repeat, stepDone));
         double? whole = device.TimesAreBounds ? null : Spread.Of(Enumerable.Range(0, repeat).Select(_ => Replay(bench))).Median;
+        double? waited = bench is TrainBench training ? WaitOf(result, training, model.Network.Config.ImageSize, repeat) : null;
         Comparison[] comparisons = compares ? Compare((CudaDevice)device, bench, nodes, repeat) : [];
         if (result.GetValue(trace) is { } file)
             ChromeTrace.Write(file, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost)));
@@ -59,6 +70,7 @@ internal sealed class Profile(Terminal terminal)
                 json.WriteString("device", device.Description);
                 json.WriteNumber("seconds", nodes.Sum(n => n.Seconds));
                 if (whole is { } step) json.WriteNumber("seconds_of_whole_step", step);
+                if (waited is { } wait) json.WriteNumber("seconds_waited_for_images", wait);
                 json.WriteBoolean("times_are_bounds", device.TimesAreBounds);
                 if (device.Peak is { } peak)
                 {
@@ -82,6 +94,8 @@ internal sealed class Profile(Terminal terminal)
         terminal.Out.WriteLine();
         if (whole is { } seconds)
             terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"a whole step, not timed kernel by kernel: {1e3 * seconds:0.000} ms"));
+        if (waited is { } waits)
+            terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"waiting for images of {result.GetValue(data) ?? DefaultSet}: {1e3 * waits:0.000} ms a step"));
         if (device.Peak is { } rates)
         {
             terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
@@ -97,7 +111,7 @@ internal sealed class Profile(Terminal terminal)
         if (VendorBaseline.Missing is { } missing) throw new CommandException($"{compare.Name} times cuDNN and cuBLAS; {missing}");
     }
 
-    private Comparison[] Compare(CudaDevice device, StepBench bench, Line[] nodes, int repeat)
+    private Comparison[] Compare(CudaDevice device, IStepBench bench, Line[] nodes, int repeat)
     {
         IReadOnlyList<VendorTime?> vendor = VendorBaseline.Measure(device, bench.Executable, repeat, terminal.Cancellation);
         return [.. nodes.Zip(vendor).Where(pair => pair.Second is not null).Select(pair => new Comparison(pair.First, pair.Second!))];
@@ -110,8 +124,14 @@ internal sealed class Profile(Terminal terminal)
         TextTable.Write(terminal.Out, ["node", "ours ms", "theirs ms", "ratio", "their calls"], 1, [.. comparisons.Select(c => c.Cells)], textAtEnd: true);
     }
 
+    private double WaitOf(ParseResult result, TrainBench bench, int size, int repeat)
+    {
+        using ImageSet set = ImageSets.Open(result.GetValue(data) ?? DefaultSet, new ImageSetOptions { Size = size });
+        return bench.WaitOf(set, repeat, terminal.Cancellation);
+    }
+
     // On a GPU one launch of the captured graph.
-    private double Replay(StepBench bench)
+    private double Replay(IStepBench bench)
     {
         bench.Prepare();
         long start = Stopwatch.GetTimestamp();
@@ -119,7 +139,7 @@ internal sealed class Profile(Terminal terminal)
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    private Line[] Measure(StepBench bench, int repeat, Action stepDone)
+    private Line[] Measure(IStepBench bench, int repeat, Action stepDone)
     {
         var runs = new List<IReadOnlyList<KernelTime>>();
         for (int i = -1; i < repeat; i++)

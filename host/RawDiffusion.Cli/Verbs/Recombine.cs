@@ -57,11 +57,11 @@ internal sealed class Recombine
     private int Run(ParseResult result)
     {
         if (result.GetValue(average) && result.GetValue(pick) is not null) throw new UsageException("give either --pick or --average, not both");
-        StepTable table = samplingOptions.Table(result);
         CropBox? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result);
         using LoadedModel first = modelOptions.Open(result, terminal);
+        StepTable table = samplingOptions.Table(result, first.Network.Metadata);
         using LoadedModel? second = result.GetValue(secondOptions.Checkpoint) is { } path2 ? secondOptions.Open(result, path2, terminal) : null;
         UNetConfig config = first.Network.Config;
         ResultWriter.RequirePicture(config);

@@ -36,15 +36,20 @@ internal sealed class Train(Terminal terminal)
         (string? begun, string? resumed) = (result.GetValue(output), result.GetValue(resume));
         if (begun is null == resumed is null) throw new UsageException("expected either --out DIR, to begin a run there, or --resume DIR, to go on with one");
         if (terminal.Ranks is { Rank: > 0 } leader) return Follow(leader);
-        RunConfig? settings = resumed is null ? runOptions.Config(result) : null;
-        using RunFolder folder = resumed is null ? RunFolder.Create(begun!) : RunFolder.Open(resumed);
-        RunConfig config = settings ?? runOptions.Config(result, folder);
+        using RunFolder? old = resumed is null ? null : RunFolder.Open(resumed);
+        RunConfig config = old is null ? runOptions.Config(result) : runOptions.Config(result, old);
         if (terminal.Ranks is { } ranks) TrainingRanks.Share(ranks, config);
         using IDevice device = Open(config);
         using ImageSet set = UsageException.Guard(config.OpenImages);
+        config.NetworkFor(set.Size);
+        // What cannot begin leaves no folder.
+        using RunFolder? made = old is null ? RunFolder.Create(begun!) : null;
+        RunFolder folder = old ?? made!;
         var display = new TrainingDisplay(terminal);
         string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
-        using TrainingRun run = resumed is null ? Begin(folder, config, device, set, commandLine, display) : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, display.Tell, terminal.Ranks);
+        using TrainingRun run = old is null
+            ? Begin(folder, config, device, set, commandLine, display)
+            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, display.Tell, terminal.Ranks);
 
         terminal.EndsInGoodOrder();
         using CancellationTokenRegistration told = terminal.Cancellation.Register(() => display.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));

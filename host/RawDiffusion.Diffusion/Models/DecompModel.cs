@@ -45,6 +45,9 @@ public sealed class DecompModel : IDisposable
     /// <summary>What was done to find the weights in the file.</summary>
     public IReadOnlyList<string> Notes => file.Notes;
 
+    /// <summary>Free text that the file carries.</summary>
+    public IReadOnlyDictionary<string, string> Metadata => file.Metadata;
+
     /// <summary>Latents of images.</summary>
     /// <param name="device">Device to run on.</param>
     /// <param name="images">[B, S, S, C], values as the model sees them.</param>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Training;
@@ -16,21 +17,24 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images)
     private const string StepKey = "rawdiffusion.step", WindowKey = "rawdiffusion.log_window", ImagesKey = "rawdiffusion.images";
 
     /// <summary>Writes the file: whole or not at all.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="trainer">Its state is written.</param>
+    /// <param name="metadata">What the file is to say of the network besides.</param>
     /// <exception cref="IOException">It cannot be written; what was there stays.</exception>
     /// <exception cref="NonFiniteStateException">The state must not be saved.</exception>
-    public void Write(string path, Trainer trainer)
+    public void Write(string path, Trainer trainer, IReadOnlyDictionary<string, string> metadata)
     {
         string next = path + ".new";
         try
         {
-            SafeTensors.Write(next, trainer.State(), new Dictionary<string, string>
+            SafeTensors.Write(next, trainer.State(), new Dictionary<string, string>(metadata)
             {
                 [StepKey] = Step.ToString(CultureInfo.InvariantCulture),
                 [WindowKey] = Window.ToString(),
                 [ImagesKey] = Images,
             });
             string hash = HashOf(next);
-            AtomicFile.Write(SumOf(path), stream => stream.Write(System.Text.Encoding.UTF8.GetBytes($"{hash}  {Path.GetFileName(path)}\n")));
+            AtomicFile.Write(SumOf(path), stream => stream.Write(Encoding.UTF8.GetBytes($"{hash}  {Path.GetFileName(path)}\n")));
             File.Move(next, path, overwrite: true);
         }
         catch

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using RawDiffusion.Diffusion.Checkpoints;
@@ -43,6 +44,7 @@ public sealed class TrainingRun : IDisposable
     private Trainer trainer;
     private LogWindow window;
     private long saved = -1;
+    private CancellationToken stopped;
 
     private TrainingRun(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Action<string> tell, ICommunicator? ranks)
     {
@@ -110,17 +112,18 @@ public sealed class TrainingRun : IDisposable
     /// <exception cref="TrainingException">The loss is not finite, an image cannot be read in a strict run, or the disk is full.</exception>
     public RunResult Run(Action<RunProgress>? progress = null, CancellationToken stop = default)
     {
+        stopped = stop;
         var watch = Stopwatch.StartNew();
         using ImageLoader loader = Load(trainer.Step);
         var batch = new float[loader.Length];
         (double lineStart, double lineWaited) = (0, 0);
         StepResult? last = null;
         if (ranks is not null) TrainingRanks.Meet(ranks, trainer, set);
-        DrawIfDue(stop);
+        DrawIfDue();
         while (trainer.Step < config.Training.Steps && !stop.IsCancellationRequested)
         {
             double start = watch.Elapsed.TotalSeconds;
-            if (!Next(loader, batch, stop)) break;
+            if (!Next(loader, batch)) break;
             if (ranks is not null) TrainingRanks.GoesOn(ranks, true);
             StepResult step = Do(batch);
             last = step;
@@ -134,7 +137,7 @@ public sealed class TrainingRun : IDisposable
             }
             progress?.Invoke(new RunProgress(step, config.Training.Steps, watch.Elapsed.TotalSeconds - start, ImagesOfStep, logs));
             if (step.Step % config.SaveEvery == 0) Save();
-            DrawIfDue(stop);
+            DrawIfDue();
         }
         if (ranks is not null) TrainingRanks.GoesOn(ranks, false);
         Save();
@@ -192,14 +195,14 @@ public sealed class TrainingRun : IDisposable
         Start(init);
     }
 
-    private bool Next(ImageLoader loader, float[] batch, CancellationToken stop)
+    private bool Next(ImageLoader loader, float[] batch)
     {
         try
         {
-            loader.Next(batch, stop);
+            loader.Next(batch, stopped);
             return true;
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (stopped.IsCancellationRequested)
         {
             return false;
         }
@@ -243,14 +246,18 @@ public sealed class TrainingRun : IDisposable
             var batch = new float[loader.Length];
             while (trainer.Step < failed)
             {
-                loader.Next(batch);
-                trainer.Run(batch);
+                loader.Next(batch, stopped);
+                trainer.Run(batch, stopped);
             }
             return new TrainingException($"step {failed}: {what}, but not when it was done again: the device may be faulty; {LastGood}");
         }
         catch (NonFiniteException e)
         {
             return new TrainingException($"step {trainer.Step + 1}: {e.Message}; {LastGood}", e);
+        }
+        catch (OperationCanceledException) when (stopped.IsCancellationRequested)
+        {
+            return new TrainingException($"step {failed}: {what}; {LastGood}");
         }
     }
 
@@ -261,7 +268,7 @@ public sealed class TrainingRun : IDisposable
         string path = folder.Checkpoint(trainer.Step);
         try
         {
-            Keep(path, () => new RunCheckpoint(trainer.Step, window, images).Write(path, trainer));
+            Keep(path, () => new RunCheckpoint(trainer.Step, window, images).Write(path, trainer, Metadata()));
         }
         catch (NonFiniteStateException e)
         {
@@ -272,25 +279,28 @@ public sealed class TrainingRun : IDisposable
         folder.Prune(saved, config.Keep);
     }
 
-    private void WriteModel()
+    // What the tensors do not tell.
+    private Dictionary<string, string> Metadata()
     {
         Dictionary<string, string> metadata = ModelMetadata.Of(Network);
         metadata[ModelMetadata.Trained] = "true";
         metadata[ModelMetadata.Schedule] = config.Schedule;
-        metadata[ModelMetadata.DiffusionSteps] = config.DiffusionSteps.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        metadata[ModelMetadata.DiffusionSteps] = config.DiffusionSteps.ToString(CultureInfo.InvariantCulture);
         metadata[ModelMetadata.Predict] = config.Training.PredictXStart ? "xstart" : "eps";
-        Keep(folder.Model, () => SafeTensors.Write(folder.Model, trainer.Tensors(average: true), metadata));
+        return metadata;
     }
 
-    private void DrawIfDue(CancellationToken stop)
+    private void WriteModel() => Keep(folder.Model, () => SafeTensors.Write(folder.Model, trainer.Tensors(average: true), Metadata()));
+
+    private void DrawIfDue()
     {
         if (config.SampleEvery == 0 || trainer.Step == 0 || trainer.Step % config.SampleEvery != 0 || File.Exists(folder.Sample(trainer.Step))) return;
         try
         {
-            Image sheet = SampleSheet.Draw(device, Network, config, new TensorFile(trainer.Tensors(average: true)), set, stop);
+            Image sheet = SampleSheet.Draw(device, Network, config, new TensorFile(trainer.Tensors(average: true)), set, stopped);
             Keep(folder.Sample(trainer.Step), () => ImageFile.WritePng(folder.Sample(trainer.Step), sheet));
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (stopped.IsCancellationRequested)
         {
             // It is drawn when the run goes on.
         }
