@@ -1,15 +1,15 @@
 #include "multi_tensor.cuh"
 
 #ifdef GRADIENT_NORM
-// gradient_norm   norm = sqrt(sum of squares of all elements of all tensors).
-// tensors: addresses of float32 tensors on 16-byte boundaries; pieces [gridDim.x]; norm [1]; partials [gridDim.x] scratch; counter [1] zero,
-// and zero again afterwards.  grid pieces, block 256; the last block adds up.  Shared memory 36 bytes.  norm '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* const* __restrict__ tensors, const Piece* __restrict__ pieces,
+// gradient_norm   norm = sqrt(sum of squares of the elements of all pieces).
+// gradient [P]; pieces [gridDim.x]; partials [gridDim.x] scratch; counter [1] zero, and zero again afterwards; norm [1].
+// grid pieces, block 256; the last block adds up.  Shared memory 36 bytes.  norm '='.  Deterministic.
+extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* __restrict__ gradient, const Piece* __restrict__ pieces,
     float* partials, u32* counter, float* norm) {
     __shared__ float shared[8];
     __shared__ int flag;
     Piece piece = pieces[blockIdx.x];
-    const float* x = tensors[piece.tensor] + piece.first;
+    const float* x = gradient + piece.first;
     float sum = 0.f;
 #pragma unroll
     for (int j = 0; j < piece_elements / 1024; j++) {

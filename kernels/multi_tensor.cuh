@@ -1,10 +1,11 @@
-// Kernels that go over many tensors in one launch: a table of tensors and a table of pieces of them, one for each block.
+// Kernels that go over all parameters in one launch, with a table of pieces of them, one for each block.
 #pragma once
 #include "common.cuh"
 
-// Elements `first` to `first + count - 1` of a tensor, count <= piece_elements; `first` is a multiple of it.
+// Elements `first` to `first + count - 1` of the array that all parameters lie in; `first` is a multiple of 64, and
+// count <= piece_elements.
 struct Piece {
-    int tensor, first, count;
+    int first, count;
 };
 
 constexpr int piece_elements = 4096;

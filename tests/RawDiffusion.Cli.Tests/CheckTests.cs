@@ -34,6 +34,16 @@ public sealed class CheckTests
     }
 
     [Test]
+    public void Kernels_can_be_compiled_for_the_shapes_at_hand()
+    {
+        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: kernels cannot be compiled for the shapes at hand");
+        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "ScaleRows", "--precision", "bf16", "--specialize", "--no-resources", "--json").Succeeded().Json;
+        Assert.That(json.GetProperty("faults").GetArrayLength(), Is.Zero);
+        string[] variants = [.. json.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("variant").GetString()!)];
+        Assert.That(variants, Is.Not.Empty.And.All.Contain("SIZE=").And.None.Contain("SIZE=size_arg"));
+    }
+
+    [Test]
     public void Bad_usage_is_refused()
     {
         Rawdiffusion.Run("check", "--operator", "Sort").Failed(2, "'Sort'", "GroupNorm");

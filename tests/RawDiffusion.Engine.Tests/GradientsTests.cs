@@ -1,5 +1,4 @@
 using RawDiffusion.Engine.Operators;
-using RawDiffusion.Engine.Reference;
 using RawDiffusion.Engine.Tests.Contract;
 using RawDiffusion.Testing;
 

@@ -6,7 +6,7 @@ namespace RawDiffusion.Cuda.Checks;
 /// <summary>Cases of the operators that training needs: gradients with random cotangents, losses, batch statistics.</summary>
 internal static class TrainingCases
 {
-    public static IEnumerable<KernelCase> All() => [.. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Losses()];
+    public static IEnumerable<KernelCase> All() => [.. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Losses(), .. Optimizer()];
 
     private static IEnumerable<KernelCase> Convolutions()
     {
@@ -108,5 +108,35 @@ internal static class TrainingCases
         yield return new KernelCase(new MseLoss(), [x, x, weights]);
         yield return new KernelCase(new MseLossGradPrediction(), [x, x, weights, dloss]);
         yield return new KernelCase(new MseLossGradPrediction(), [x, x, null, dloss]);
+    }
+
+    // One element, ragged ends, several pieces; elements between parameters mean nothing and are not compared.
+    private static IEnumerable<KernelCase> Optimizer()
+    {
+        var layout = new ParameterLayout([("a", [1]), ("b", [7, 3]), ("c", [4099]), ("d", [3, 3, 64])]);
+        int count = layout.Shape[0];
+        Value[] Rows(Graph g, Value all, int rows) =>
+            [.. Enumerable.Range(0, rows).SelectMany(r => layout.Parameters.Select(p => g.View(all, p.Shape, r * (long)count + p.Offset)))];
+        CaseInput[] gradients = [.. layout.Parameters.Select(p => new CaseInput(p.Shape))];
+        yield return new KernelCase("Pack", gradients, (g, v) => Rows(g, g.Pack(layout, [.. v.Select(x => x!)]), 1));
+        // Half of them are computed in their places where memory is shared, one in another pack's.
+        yield return new KernelCase("Pack", gradients, (g, v) =>
+        {
+            Value[] values = [.. v.Select((x, i) => i % 2 == 0 ? g.Silu(x!) : x!)];
+            return [.. Rows(g, g.Pack(layout, values), 1), .. Rows(g, g.Pack(layout, values), 1)];
+        });
+        yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count])]);
+        CaseInput[] inputs = [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], 2, 0.1), new CaseInput([2], 0.02, 0.001), CaseInput.Counter(4)];
+        foreach (AdamOptions options in (AdamOptions[])[new(), new() { WeightDecay = 0.1 }, new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }])
+            yield return new KernelCase("Adam", inputs, (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
+        // A part that begins between two boundaries of vectors.
+        yield return new KernelCase("View", [new CaseInput([37])], (g, v) => [g.Silu(g.View(v[0]!, [2, 12], 5))]);
+        foreach (Shape shape in (Shape[])[[3, 5, 7, 3], [2, 6, 10, 64], [4, 40], [0, 3]])
+            yield return new KernelCase(new ScaleRows(), [new CaseInput(shape), new CaseInput([shape[0]])]);
+        foreach ((int images, int factors, int width) in ((int, int, int)[])[(1, 1, 1), (3, 4, 33), (2, 9, 64), (5, 2, 300)])
+        {
+            yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1)]);
+            yield return new KernelCase(new LatentOrthogonalityGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
+        }
     }
 }

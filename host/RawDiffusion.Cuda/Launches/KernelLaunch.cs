@@ -76,7 +76,7 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>A pointer to memory that the kernel reads; null for an absent value.</summary>
-    public LaunchBuilder Read(Value? value) => Read(value is null ? default : context.Memory(value));
+    public LaunchBuilder Read(Value? value) => Read(value is null ? default : context.Aligned(value));
 
     /// <inheritdoc cref="Read(Value)"/>
     public LaunchBuilder Read(DeviceRange range)
@@ -95,6 +95,13 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
         return Pointer(range.Address);
     }
 
+    /// <summary>Memory that the kernel reads through addresses that it reads.</summary>
+    public LaunchBuilder AlsoReads(DeviceRange range)
+    {
+        if (range.Bytes > 0) reads.Add(range);
+        return this;
+    }
+
     /// <summary>Memory that the kernel assigns through addresses that it reads.</summary>
     public LaunchBuilder AlsoWrites(DeviceRange range)
     {
@@ -107,15 +114,6 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     {
         if (range.Bytes > 0) reads.Add(range);
         return Write(range);
-    }
-
-    /// <summary>Memory that the kernel reads, and writes too where stated, through a table of addresses: no parameter.</summary>
-    public LaunchBuilder Reach(DeviceRange range, bool writes)
-    {
-        if (range.Bytes == 0) return this;
-        reads.Add(range);
-        if (writes) this.writes.Add(range);
-        return this;
     }
 
     /// <summary>An <c>int</c> parameter.</summary>

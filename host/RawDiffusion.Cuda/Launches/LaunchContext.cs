@@ -8,7 +8,11 @@ namespace RawDiffusion.Cuda.Launches;
 /// <summary>What an operator needs to make its launches: where values lie, how they are stored, memory of its own.</summary>
 internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize)
 {
-    private readonly Dictionary<(Value, string), DeviceRange> constants = [];
+    // The widest load.
+    private const int VectorBytes = 16;
+
+    private readonly Dictionary<(Value Root, long First, Shape Shape, string Layout), DeviceRange> constants = [];
+    private readonly Dictionary<Value, DeviceRange> aligned = [];
     private readonly Dictionary<long, DeviceRange> arenas = [];
     private DeviceRange? arena;
     private List<KernelLaunch> launches = [];
@@ -35,20 +39,35 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     public Storage StorageOf(Value value) => storage.Of(value);
 
     /// <summary>Whether a value is fixed, so that it can be repacked once, when the graph is compiled.</summary>
-    public static bool IsConstant(Value value) => StoragePolicy.Viewed(value).Kind == ValueKind.Constant;
+    public static bool IsConstant(Value value) => StoragePolicy.Viewed(value).Root.Kind == ValueKind.Constant;
 
     /// <summary>Where a value lies; a constant is uploaded as float32 when it is first asked for.</summary>
     public DeviceRange Memory(Value value)
     {
-        Value root = StoragePolicy.Viewed(value);
-        if (root.Kind == ValueKind.Constant) return Constant(root, "float32", static data => MemoryMarshal.AsBytes(data.AsSpan()).ToArray());
-        long bytes = storage.ElementBytes(root) * root.Shape.Count;
+        (Value root, long first) = StoragePolicy.Viewed(value);
+        if (root.Kind == ValueKind.Constant) return Constant(root, "float32", static data => MemoryMarshal.AsBytes(data.AsSpan()).ToArray()).Slice(4 * first, 4 * value.Shape.Count);
+        int element = storage.ElementBytes(root);
+        long bytes = element * value.Shape.Count;
         if (bytes == 0) return default;
         if (plan.IsArena) return (arena ??= memory.Allocate(plan.ArenaBytes)).Slice(plan.Offset(value), bytes);
         // Without reuse each value has an allocation of its own, so that an access past its end is an error.
-        long offset = plan.Offset(value);
-        if (!arenas.TryGetValue(offset, out DeviceRange own)) arenas.Add(offset, own = memory.Allocate(bytes));
-        return own;
+        long offset = plan.Offset(root);
+        if (!arenas.TryGetValue(offset, out DeviceRange own)) arenas.Add(offset, own = memory.Allocate(element * root.Shape.Count));
+        return own.Slice(element * first, bytes);
+    }
+
+    /// <summary>
+    /// Where a kernel reads a value. One that does not lie on a boundary of 16 bytes, a view of a part of another, is copied
+    /// to one before its first reader: kernels read vectors.
+    /// </summary>
+    public DeviceRange Aligned(Value value)
+    {
+        DeviceRange range = Memory(value);
+        if (range.Address % VectorBytes == 0) return range;
+        if (aligned.TryGetValue(value, out DeviceRange copy)) return copy;
+        aligned.Add(value, copy = Scratch(range.Bytes));
+        PackLaunch.Add(this, StorageOf(value), [(range, copy)]);
+        return copy;
     }
 
     /// <summary>A constant in another layout or format, packed and uploaded once for all nodes that ask for it.</summary>
@@ -57,20 +76,20 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     /// <param name="pack">Makes the bytes from the elements.</param>
     public DeviceRange Constant(Value value, string layout, Func<float[], byte[]> pack)
     {
-        Value root = StoragePolicy.Viewed(value);
-        if (constants.TryGetValue((root, layout), out DeviceRange range)) return range;
-        range = memory.Upload(pack(ReadConstant(root)));
-        constants.Add((root, layout), range);
+        (Value root, long first) = StoragePolicy.Viewed(value);
+        if (constants.TryGetValue((root, first, value.Shape, layout), out DeviceRange range)) return range;
+        range = memory.Upload(pack(ReadConstant(value)));
+        constants.Add((root, first, value.Shape, layout), range);
         return range;
     }
 
     /// <summary>The elements of a constant, or of a view of one.</summary>
     public static float[] ReadConstant(Value value)
     {
-        Value root = StoragePolicy.Viewed(value);
+        (Value root, long first) = StoragePolicy.Viewed(value);
         var data = new float[root.Shape.Count];
         root.Constant!(data);
-        return data;
+        return value.Shape.Count == data.Length ? data : data[(int)first..(int)(first + value.Shape.Count)];
     }
 
     /// <summary>A table of this node's own.</summary>

@@ -28,7 +28,12 @@ internal sealed class NormFusion
         var fusion = new NormFusion();
         var index = new Dictionary<Node, int>();
         foreach (Node node in graph.Nodes) index.Add(node, index.Count);
-        int Ready(Value? value) => value?.Producer is not { } producer ? -1 : index[writtenBy.GetValueOrDefault(value, producer)];
+        int Ready(Value? value)
+        {
+            // A view is there as soon as what it is a view of.
+            Value? root = value is null ? null : StoragePolicy.Viewed(value).Root;
+            return root?.Producer is not { } producer ? -1 : index[writtenBy.GetValueOrDefault(root, producer)];
+        }
         foreach (Node norm in graph.Nodes)
         {
             if (norm.Operator is not GroupNormAffine || norm.Output.Shape.Count == 0) continue;

@@ -25,13 +25,20 @@ internal static class Tolerances
         ("RandomNormal", Precision.CudaFloat32) => Tolerance.Absolute(2e-6),
         (_, Precision.CudaFloat32) => Of(op, Precision.Float32),
         // Copies: not one bit may change.
-        ("Concat" or "UpsampleNearest" or "View" or "TableRow" or "RepeatFactors" or "Slice", _) => Tolerance.Exact,
+        ("Concat" or "UpsampleNearest" or "View" or "TableRow" or "RepeatFactors" or "Slice" or "Pack", _) => Tolerance.Exact,
         // Quarters of numbers that are not denormal.
         ("AvgPool2dGradInput", _) => Tolerance.Exact,
         // The host function is the definition; a device with its own logarithm and sine may differ by their roundings.
         ("RandomNormal", Precision.Float32) => Tolerance.Exact,
         // One rounding of each result.
         ("Add" or "AddEmbedding" or "RepeatFactorsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
+        ("ScaleRows", Precision.Float32) => Tolerance.Relative(6e-8),
+        // A dozen operations, each rounded, and a sum of squares.
+        ("Adam", Precision.Float32) => Tolerance.RelativeToMax(5e-7),
+        ("GradientNorm", Precision.Float32) => Tolerance.Relative(1e-6),
+        // Cosines, each good to a few roundings of 1; their gradient is a difference of two terms of its size.
+        ("LatentOrthogonality", Precision.Float32) => Tolerance.Absolute(5e-7),
+        ("LatentOrthogonalityGrad", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
         // A few roundings; SiLU's exponential is good to about 2e-7 of the element.
         ("Activate", Precision.Float32) => new Tolerance(1e-30, 4e-7, 0),
         ("AvgPool2d" or "Pool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),

@@ -121,6 +121,36 @@ public sealed class MemoryPlanTests
     }
 
     [Test]
+    public void Packed_values_are_computed_in_their_places([Values] bool reuse)
+    {
+        var layout = new ParameterLayout([("a", [3]), ("b", [5]), ("c", [7])]);
+        var g = new Graph();
+        // Relu could write over its input, and lies in the pack instead; a view and an input cannot.
+        Value a = g.Relu(g.Silu(g.Input("x", [3]))), b = g.View(g.Silu(g.Input("y", [6])), [5], 1), c = g.Input("c", [7]);
+        Value first = g.Pack(layout, [a, b, c]), second = g.Pack(layout, [a, b, c]);
+        g.Output("first", first);
+        g.Output("second", second);
+        MemoryPlan plan = MemoryPlan.Of(g, reuse);
+        Assert.That(plan.Offset(a) == plan.Offset(first), Is.EqualTo(reuse));
+        Assert.That(plan.Offset(b), Is.Not.EqualTo(plan.Offset(first) + 4 * layout.Parameters[1].Offset));
+        Assert.That(plan.Offset(b), Is.EqualTo(plan.Offset(b.Producer!.Input(0)) + 4));
+        Assert.That(plan.Offset(c), Is.Not.EqualTo(plan.Offset(first) + 4 * layout.Parameters[2].Offset));
+        Assert.That(plan.Offset(second), Is.Not.EqualTo(plan.Offset(first)));
+    }
+
+    [Test]
+    public void A_value_that_is_stored_otherwise_is_not_computed_in_its_place()
+    {
+        var layout = new ParameterLayout([("a", [3]), ("b", [5])]);
+        var g = new Graph();
+        Value a = g.Silu(g.Input("x", [3])), b = g.Silu(g.Input("y", [5])), pack = g.Pack(layout, [a, b]);
+        g.Output("pack", pack);
+        MemoryPlan plan = MemoryPlan.Of(g, elementBytes: v => v == b ? 2 : 4);
+        Assert.That(plan.Offset(a), Is.EqualTo(plan.Offset(pack)));
+        Assert.That(plan.Offset(b), Is.GreaterThanOrEqualTo(plan.Offset(pack) + 4 * pack.Shape.Count).Or.LessThan(plan.Offset(pack)));
+    }
+
+    [Test]
     public void Foreign_and_wrong_assignments_are_refused()
     {
         var g = new Graph();
@@ -178,7 +208,7 @@ public sealed class MemoryPlanTests
         }
     }
 
-    // Pointwise operators, views, concatenations and states, read in any order.
+    // Pointwise operators, views, packs and parts of them, and states, read in any order.
     private static Graph RandomGraph(Random random)
     {
         var g = new Graph();
@@ -195,15 +225,21 @@ public sealed class MemoryPlanTests
         if (random.Next(3) == 0) values.Add(g.Constant("c", [24], [.. Enumerable.Range(0, 24).Select(i => 0.01f * i)]));
         Value Pick() => values[random.Next(2) == 0 ? random.Next(values.Count) : Math.Max(0, values.Count - 1 - random.Next(3))];
         Value As(Value v, Shape shape) => v.Shape == shape ? v : g.Reshape(v, shape);
+        Value Packed(Value a, Value b)
+        {
+            var layout = new ParameterLayout([("a", a.Shape), ("b", b.Shape)]);
+            return g.View(g.Pack(layout, [a, b]), shapes[random.Next(3)], layout.Parameters[random.Next(2)].Offset);
+        }
         for (int i = random.Next(1, 14); i > 0; i--)
         {
             Value a = Pick();
-            values.Add(random.Next(5) switch
+            values.Add(random.Next(6) switch
             {
                 0 => g.Relu(a),
                 1 => g.Add(a, As(Pick(), a.Shape)),
                 2 => g.Silu(a),
                 3 => g.Reshape(a, shapes[random.Next(3)]),
+                4 => Packed(a, Pick()),
                 _ => g.Silu(g.Reshape(g.Linear(As(a, [4, 6]), g.Constant("w", [6, 6], [.. Enumerable.Range(0, 36).Select(k => 0.2f * MathF.Cos(k))]), null), a.Shape)),
             });
         }
@@ -213,59 +249,74 @@ public sealed class MemoryPlanTests
         return RemoveDead.Apply(g);
     }
 
-    /// <summary>One run of a plan on labels. The label of a value's element is (value that it shows, index).</summary>
+    /// <summary>
+    /// One run of a plan on labels. The label of a value's element is (value, index) of what it was first; views and packs show
+    /// the labels of what they are of, and elements between packed values show anything.
+    /// </summary>
     private sealed class LabelledRun(Graph graph, bool reuse)
     {
+        private static readonly (int Value, int Index) Anything = (-1, -1);
+
         private readonly MemoryPlan plan = MemoryPlan.Of(graph, reuse);
 
         public bool Check()
         {
             var arena = new (int Value, int Index)[plan.ArenaBytes / 4];
-            foreach (Value input in graph.Inputs.Values) Put(arena, input, input.Id);
+            foreach (Value input in graph.Inputs.Values) Put(arena, input, Labels(input));
             foreach (Node node in graph.Nodes)
             {
-                foreach (Value? input in node.Inputs) Require(arena, input, $"input {input} of {node}");
-                if (node.Operator is View) Require(arena, node.Output, $"view {node}");
-                else Put(arena, node.Output, node.Output.Id);
+                foreach (Value? input in node.Inputs) Require(arena, input!, $"input {input} of {node}");
+                if (node.Operator is Pack pack) Move(arena, node, pack);
+                else if (node.Operator is not View) Put(arena, node.Output, Labels(node.Output));
+                Require(arena, node.Output, $"output of {node}");
             }
-            Dictionary<Value, int> expected = graph.Updates.ToDictionary(u => u.State, u => Shown(u.Next));
-            var swapped = plan.Swaps.Select(s => (s.State, Found: Constant(s.Next) ? null : Take(arena, s.Next))).ToList();
+            Dictionary<Value, (int, int)[]> expected = graph.Updates.ToDictionary(u => u.State, u => Labels(u.Next));
+            var swapped = plan.Swaps.Select(s => (s.State, Found: Take(arena, s.Next))).ToList();
             foreach ((Value state, Value next) in plan.Copies) Put(arena, state, Take(arena, next));
-            foreach ((Value state, (int Value, int Index)[]? found) in swapped) Put(arena, state, found);
-            foreach ((Value state, int shown) in expected) Require(arena, state, shown, $"update of {state}");
-            foreach (Value output in graph.Outputs.Values.Where(o => Viewed(o).Kind != ValueKind.State)) Require(arena, output, $"output {output}");
+            foreach ((Value state, (int, int)[] found) in swapped) Put(arena, state, found);
+            foreach ((Value state, (int, int)[] labels) in expected) Require(arena, state, labels, $"update of {state}");
+            foreach (Value output in graph.Outputs.Values.Where(o => !ShowsState(o))) Require(arena, output, $"output {output}");
             return true;
         }
 
-        private static Value Viewed(Value value)
+        private static bool ShowsState(Value value) =>
+            value.Kind == ValueKind.State || value.Producer is { Operator: View } view && ShowsState(view.Input(0));
+
+        private static (int Value, int Index)[] Labels(Value value)
         {
-            while (value.Producer is { Operator: View } view) value = view.Input(0);
-            return value;
+            if (value.Producer is { Operator: View view } viewed) return Labels(viewed.Input(0)).AsSpan((int)view.Offset, (int)value.Shape.Count).ToArray();
+            if (value.Producer is not { Operator: Pack pack } packed) return [.. Enumerable.Range(0, (int)value.Shape.Count).Select(i => (value.Id, i))];
+            var labels = new (int, int)[value.Shape.Count];
+            Array.Fill(labels, Anything);
+            for (int i = 0; i < packed.Inputs.Count; i++) Labels(packed.Input(i)).CopyTo(labels, pack.Layout.Parameters[i].Offset);
+            return labels;
         }
 
-        private static int Shown(Value value) => Viewed(value).Id;
+        // Copies what is not there already, as devices do.
+        private void Move((int Value, int Index)[] arena, Node node, Pack pack)
+        {
+            for (int i = 0; i < node.Inputs.Count; i++)
+            {
+                long destination = plan.Offset(node.Output) / 4 + pack.Layout.Parameters[i].Offset;
+                Take(arena, node.Input(i)).CopyTo(arena, destination);
+            }
+        }
 
-        private static bool Constant(Value value) => Viewed(value).Kind == ValueKind.Constant;
+        private static bool Constant(Value value) => value.Kind == ValueKind.Constant || value.Producer is { Operator: View } view && Constant(view.Input(0));
 
-        private (int, int)[] Take((int Value, int Index)[] arena, Value value) => Constant(value)
-            ? [.. Enumerable.Range(0, (int)value.Shape.Count).Select(i => (Shown(value), i))]
+        private (int Value, int Index)[] Take((int Value, int Index)[] arena, Value value) => Constant(value)
+            ? Labels(value)
             : arena[(int)(plan.Offset(value) / 4)..(int)(plan.Offset(value) / 4 + value.Shape.Count)];
 
-        private void Put((int Value, int Index)[] arena, Value value, int label) =>
-            Put(arena, value, [.. Enumerable.Range(0, (int)value.Shape.Count).Select(i => (label, i))]);
+        private void Put((int Value, int Index)[] arena, Value value, (int, int)[] labels) => labels.CopyTo(arena, plan.Offset(value) / 4);
 
-        private void Put((int Value, int Index)[] arena, Value value, (int, int)[]? labels) => labels!.CopyTo(arena, plan.Offset(value) / 4);
+        private void Require((int Value, int Index)[] arena, Value value, string what) => Require(arena, value, Labels(value), what);
 
-        private void Require((int Value, int Index)[] arena, Value? value, string what)
-        {
-            if (value is not null && !Constant(value)) Require(arena, value, Shown(value), what);
-        }
-
-        private void Require((int Value, int Index)[] arena, Value value, int shown, string what)
+        private void Require((int Value, int Index)[] arena, Value value, (int, int)[] labels, string what)
         {
             (int Value, int Index)[] found = Take(arena, value);
             for (int i = 0; i < found.Length; i++)
-                if (found[i] != (shown, i)) throw new AssertionException($"{what}: element {i} shows {found[i]}, not {(shown, i)}\n{string.Join("\n", graph.Nodes)}\nupdates {string.Join(", ", graph.Updates)}");
+                if (labels[i] != Anything && found[i] != labels[i]) throw new AssertionException($"{what}: element {i} shows {found[i]}, not {labels[i]}\n{string.Join("\n", graph.Nodes)}\nupdates {string.Join(", ", graph.Updates)}");
         }
     }
 }

@@ -1,0 +1,113 @@
+using RawDiffusion.Cpu;
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Emulator;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Diffusion.Tests.Training;
+
+/// <summary>A few steps of training by the CUDA kernels, executed by the emulator, against the same steps on the CPU.</summary>
+public sealed class EmulatedTrainingTests
+{
+    private const int Steps = 2;
+
+    private static readonly UNetConfig Config = new()
+    {
+        ImageSize = 8,
+        Channels = 16,
+        ChannelMult = [1, 2],
+        NumResBlocks = 1,
+        EmbDim = 16,
+        EncChannels = 16,
+        NumComponents = 2,
+        AttentionDownsamples = [],
+        NumHeads = 2,
+        UseScaleShiftNorm = true,
+        ResBlockUpDown = true,
+    };
+
+    // So small a rate moves no weight of 16 bits: what is compared moves only where float32 parameters are kept.
+    private static readonly TrainingOptions Options = new()
+    {
+        BatchSize = 2,
+        LearningRate = 1e-5,
+        EmaRate = 0.5,
+        // Gradients that are zero in theory have rounding errors, which Adam would divide by their size.
+        Adam = new AdamOptions { Epsilon = 1e-3, MaxNorm = 1, WeightDecay = 0.01, Decoupled = true },
+        LatentOrthogonality = true,
+        UnconditionalProbability = 0.3,
+        Seed = 7,
+    };
+
+    private static readonly Lazy<Run> OnCpu = new(() =>
+    {
+        using var device = new CpuDevice(1);
+        return Train(device);
+    });
+
+    /// <summary>
+    /// Losses and norms relative to themselves; all parameters' way, and that of their average, relative to its length:
+    /// operands of 11 and 8 bits differ by 5e-4 and 4e-3 each, and gradients are sums of some that cancel.
+    /// </summary>
+    [TestCase(Precision.Fp32, 1e-5, 1e-3)]
+    [TestCase(Precision.Tf32, 2e-3, 2e-2)]
+    [TestCase(Precision.Bf16, 2e-2, 2e-1)]
+    public void Steps_are_those_of_the_cpu(Precision precision, double ofLoss, double ofWay)
+    {
+        using var device = new CudaDevice(new EmulatedDriver(), new KernelCompiler(), precision);
+        Run expected = OnCpu.Value, found = Train(device);
+        for (int i = 0; i < Steps; i++)
+        {
+            Assert.That(found.Results[i].Loss, Is.EqualTo(expected.Results[i].Loss).Within(100 * ofLoss).Percent, $"loss of step {i}");
+            Assert.That(found.Results[i].GradientNorm, Is.EqualTo(expected.Results[i].GradientNorm).Within(100 * ofWay).Percent, $"norm of step {i}");
+        }
+        foreach ((string name, int row) in ((string, int)[])[("parameters", Adam.Parameters), ("first", Adam.First), ("second", Adam.Second), ("average", Adam.Average)])
+        {
+            double distance = Distance(expected, found, row);
+            TestContext.Out.WriteLine($"{precision} {name}: {distance:g3}");
+            Assert.That(distance, Is.LessThan(ofWay), name);
+        }
+        foreach ((string name, float[] values) in expected.State.Statistics)
+            Assert.That(found.State.Statistics[name].Zip(values, (x, y) => Math.Abs(x - y)).Max(), Is.LessThan(ofWay * values.Max(Math.Abs)), name);
+    }
+
+    [Test]
+    public void Fp16_is_refused()
+    {
+        using var device = new CudaDevice(new EmulatedDriver(), new KernelCompiler(), Precision.Fp16);
+        Assert.That(Assert.Throws<GraphException>(() => Train(device))!.Message, Does.Contain("fp16").And.Contain("bf16"));
+    }
+
+    private static double Distance(Run expected, Run found, int row)
+    {
+        int count = expected.Initial.Length / Adam.Rows;
+        double difference = 0, way = 0;
+        for (int i = row * count; i < (row + 1) * count; i++)
+        {
+            double e = expected.State.Parameters[i] - (double)expected.Initial[i], f = found.State.Parameters[i] - (double)found.Initial[i];
+            difference += (f - e) * (f - e);
+            way += e * e;
+        }
+        Assert.That(way, Is.GreaterThan(0), "the parameters move");
+        return Math.Sqrt(difference / way);
+    }
+
+    private static Run Train(IDevice device)
+    {
+        using var trainer = new Trainer(device, Config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), Options);
+        trainer.Start(RandomWeights.Of(Config, 3));
+        float[] initial = trainer.Save().Parameters;
+        var results = new List<StepResult>();
+        var random = new Random(1);
+        for (int i = 0; i < Steps; i++)
+            results.Add(trainer.Run([.. Enumerable.Range(0, Options.BatchSize * 8 * 8 * 3).Select(_ => (float)(2 * random.NextDouble() - 1))]));
+        return new Run(results, initial, trainer.Save());
+    }
+
+    private sealed record Run(IReadOnlyList<StepResult> Results, float[] Initial, TrainingState State);
+}
