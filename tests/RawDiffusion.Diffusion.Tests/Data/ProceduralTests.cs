@@ -24,8 +24,13 @@ public sealed class ProceduralTests
             {
                 float covered = Enumerable.Range(0, set.Objects).Sum(k => truth.Masks[k * area + p]);
                 float[] rgb = pixels[(3 * p)..(3 * p + 3)];
-                // The ground of clevr-toy is gray, the other backgrounds are black or white.
-                bool background = name == "clevr-toy" ? rgb.Max() - rgb.Min() < 1e-6f : name is "tetris" or "shapes" ? rgb.Max() == 0 : rgb.Min() == 1;
+                bool background = name switch
+                {
+                    "clevr-toy" => rgb.Max() - rgb.Min() < 1e-6f, // its ground is gray
+                    "shapes" => rgb.All(v => v == 0.25f),
+                    "tetris" => rgb.Max() == 0,
+                    _ => rgb.Min() == 1,
+                };
                 Assert.That(covered, Is.LessThanOrEqualTo(1 + 1e-6f), $"{name} {index}, pixel {p}");
                 if (background) Assert.That(covered, Is.LessThan(1e-6f), $"{name} {index}, pixel {p}");
                 else Assert.That(covered, Is.GreaterThan(0), $"{name} {index}, pixel {p}");
@@ -87,7 +92,8 @@ public sealed class ProceduralTests
         using var train = ProceduralSet.Create(name, new ProceduralOptions());
         using var heldOut = ProceduralSet.Create(name, new ProceduralOptions(Split: Split.HeldOut));
         Assert.That(heldOut.Identity, Is.Not.EqualTo(train.Identity));
-        HashSet<float[]> seen = new(Enumerable.Range(0, 500).Select(train.Load), new SameImage());
+        // But the one without any object, where there is one.
+        HashSet<float[]> seen = new(Enumerable.Range(0, 500).Where(i => train.TruthOf(i)!.Masks.Any(m => m > 0)).Select(train.Load), new SameImage());
         Assert.That(Enumerable.Range(0, 500).Select(heldOut.Load), Has.None.Matches<float[]>(seen.Contains));
     }
 
@@ -177,13 +183,17 @@ public sealed class ProceduralTests
     {
         using var set = ProceduralSet.Create("shapes", new ProceduralOptions(Size: 48));
         HashSet<float> kinds = [];
+        int present = 0;
         for (int index = 0; index < Images; index++)
         {
             GroundTruth truth = set.TruthOf(index)!;
             for (int k = 0; k < 3; k++)
             {
-                float[] row = truth.Attributes[(7 * k)..(7 * k + 7)], mask = truth.Masks[(2304 * k)..(2304 * k + 2304)];
+                float[] row = truth.Attributes[(8 * k)..(8 * k + 8)], mask = truth.Masks[(2304 * k)..(2304 * k + 2304)];
                 float area = mask.Sum(), r = row[3];
+                Assert.That(area > 0, Is.EqualTo(row[7] == 1), "visible");
+                present += (int)row[7];
+                if (area == 0) continue;
                 Assert.That(Enumerable.Range(0, 2304).Sum(p => mask[p] * (p % 48 + 0.5f)) / area, Is.EqualTo(row[1]).Within(0.2));
                 Assert.That(Enumerable.Range(0, 2304).Sum(p => mask[p] * (p / 48 + 0.5f)) / area, Is.EqualTo(row[2]).Within(0.2));
                 double expected = row[0] switch { 0 => Math.PI * r * r, 1 => 2 * r * r, _ => 0.75 * Math.Sqrt(3) * r * r };
@@ -192,6 +202,7 @@ public sealed class ProceduralTests
             }
         }
         Assert.That(kinds, Is.EquivalentTo(new[] { 0f, 1f, 2f }));
+        Assert.That(present, Is.InRange(0.6 * 3 * Images, 0.8 * 3 * Images));
     }
 
     [Test]

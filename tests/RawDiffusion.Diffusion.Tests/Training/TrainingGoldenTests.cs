@@ -190,8 +190,8 @@ public sealed class TrainingGoldenTests
         }
 
         // Adam divides a gradient by its size, so where a gradient is below its own rounding error (the bias of attention's keys,
-        // which is zero in theory, and one element in thousands elsewhere) the step is noise: those are held to 5e-5, a
-        // twentieth of a step (goldens/README.md).
+        // which is zero in theory, and one element in thousands elsewhere) the step is noise: those are held to 1e-4, a
+        // tenth of a step (goldens/README.md).
         private static void LeaveOutNoise(string name, float[] expected, float[] found)
         {
             float[] gradient = golden[$"grad.xstart.plain/{name}"].ToSingles();
@@ -199,7 +199,7 @@ public sealed class TrainingGoldenTests
             for (int i = 0; i < expected.Length; i++)
             {
                 if (Math.Abs(gradient[i]) > noise) continue;
-                Assert.That(found[i], Is.EqualTo(expected[i]).Within(5e-5), $"adam.p3/{name}[{i}], whose gradient is noise");
+                Assert.That(found[i], Is.EqualTo(expected[i]).Within(1e-4), $"adam.p3/{name}[{i}], whose gradient is noise");
                 expected[i] = found[i];
             }
         }

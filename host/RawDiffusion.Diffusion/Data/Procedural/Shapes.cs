@@ -22,7 +22,7 @@ internal sealed class Shapes(ProceduralOptions options) : ProceduralSet("shapes"
     public override int Objects => Sprites;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> AttributeNames { get; } = ["shape", "x", "y", "radius", "red", "green", "blue", "present"];
+    public override IReadOnlyList<string> AttributeNames { get; } = ["shape", "x", "y", "radius", "red", "green", "blue", "visible"];
 
     private protected override void Paint(Draws draws, Scene scene)
     {
@@ -38,9 +38,9 @@ internal sealed class Shapes(ProceduralOptions options) : ProceduralSet("shapes"
             (float x, float y, float radius) = places[k];
             int shape = draws.Below(Kinds);
             var colour = Colour.Draw(draws, k, Sprites);
-            bool present = draws.Between(0, 1) < Presence;
-            scene.Describe(k, shape, x, y, radius, colour.Red, colour.Green, colour.Blue, present ? 1 : 0);
-            if (!present) continue;
+            bool visible = draws.Between(0, 1) < Presence;
+            scene.Describe(k, shape, x, y, radius, colour.Red, colour.Green, colour.Blue, visible ? 1 : 0);
+            if (!visible) continue;
             for (int pixel = 0; pixel < Size * Size; pixel++)
             {
                 float cover = 0.5f - Distance(shape, pixel % Size + 0.5f - x, pixel / Size + 0.5f - y, radius);
