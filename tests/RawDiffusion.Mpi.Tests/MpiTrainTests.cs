@@ -68,7 +68,7 @@ public sealed class MpiTrainTests
     }
 
     private JobOutcome Train(int processes, string run, params string[] args) =>
-        MpiJob.Run(MpiJob.Processes(processes, Command, ["train", .. Settings.Where((s, i) => !args.Contains(s) && (i == 0 || !args.Contains(Settings[i - 1]))), .. args, "--out", Path.Combine(folder, run)]));
+        MpiJob.Run(MpiJob.Processes(processes, Command, ["train", .. Settings.Chunk(2).Where(pair => !args.Contains(pair[0])).SelectMany(pair => pair), .. args, "--out", Path.Combine(folder, run)]));
 
     private string Model(string run) => Path.Combine(folder, run, "model.safetensors");
 

@@ -24,7 +24,10 @@ internal sealed class Decompose(Terminal terminal)
         var verb = new Decompose(terminal);
         var command = new VerbCommand("decompose",
             "Decomposes images into factors and puts them together again. One picture for each image: input, factors, reconstruction.",
-            "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results") { IsShared = true };
+            "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results")
+        {
+            IsShared = true,
+        };
         command.Options.Add(verb.modelOptions.Checkpoint);
         verb.imageOptions.AddTo(command);
         verb.samplingOptions.AddTo(command);
