@@ -22,7 +22,7 @@ internal sealed class Train(Terminal terminal)
         var verb = new Train(terminal);
         var command = new VerbCommand("train",
             "Trains a model on images. A run can be ended at any moment; --resume goes on as if it had not been.",
-            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --batch 8 --steps 20000 --out runs/tetris")
+            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --num-head-channels 32 --batch 8 --steps 20000 --out runs/tetris")
         {
             IsShared = true,
         };

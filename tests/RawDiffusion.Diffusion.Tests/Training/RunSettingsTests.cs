@@ -146,9 +146,9 @@ public sealed class RunSettingsTests : IDisposable
     [Test]
     public void A_file_may_begin_with_a_preset()
     {
-        File.WriteAllText(PathOf("a.json"), """{"batch": 3, "preset": "tetris", "num_channels": 32}""");
+        File.WriteAllText(PathOf("a.json"), """{"batch": 3, "preset": "tetris", "enc_channels": 32}""");
         RunConfig config = RunConfigFile.Read(PathOf("a.json"));
-        Assert.That(config.NetworkFor(64), Is.EqualTo(Presets.Get("tetris") with { Channels = 32 }));
+        Assert.That(config.NetworkFor(64), Is.EqualTo(Presets.Get("tetris") with { EncChannels = 32 }));
         Assert.That(config.Training.BatchSize, Is.EqualTo(3));
     }
 
