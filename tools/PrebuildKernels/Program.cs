@@ -5,7 +5,7 @@ using RawDiffusion.Cuda.Native;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
 
-// Compiles the kernels that kernels/prebuilt.txt lists into kernels/prebuilt.zip:
+// Compiles the kernels that kernels/prebuilt.txt lists into kernels/prebuilt.zip, all but those that it holds already:
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels
 // Says what of the list the zip file lacks or holds from older sources, and exits with 1 if there is anything:
 //   dotnet run -c Release --project tools/PrebuildKernels -- kernels --check
@@ -52,7 +52,8 @@ int Build(string kernels)
     string temporary = ZipPath(kernels) + ".tmp";
     using (FileStream file = File.Create(temporary))
     {
-        PrebuiltKernelsWriter.Write(list, KernelSources.Embedded, nvrtc, file, done =>
+        PrebuiltKernels? known = File.Exists(ZipPath(kernels)) ? new(() => File.OpenRead(ZipPath(kernels))) : null;
+        PrebuiltKernelsWriter.Write(list, KernelSources.Embedded, nvrtc, known, file, done =>
         {
             if (done % 50 == 0) Console.Error.WriteLine($"{done} of {total} kernels");
         });

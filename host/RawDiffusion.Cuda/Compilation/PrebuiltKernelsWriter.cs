@@ -12,14 +12,15 @@ public static class PrebuiltKernelsWriter
     // Zip files hold local times without a zone, from 1980 on.
     private static readonly DateTimeOffset Epoch = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    /// <summary>Compiles all variants of a list, on all cores, and writes them.</summary>
+    /// <summary>Compiles all variants of a list that are not known, on all cores, and writes all.</summary>
     /// <param name="list">What to compile.</param>
     /// <param name="sources">The kernels' sources.</param>
     /// <param name="nvrtc">The compiler.</param>
+    /// <param name="known">Kernels that were compiled before, if any; those of the same key are taken as they are.</param>
     /// <param name="destination">Where the zip file goes.</param>
     /// <param name="progress">Told the number of kernels compiled so far, from any thread.</param>
     /// <exception cref="KernelCompileException">A variant does not compile, or the compiler does not know a target.</exception>
-    public static void Write(KernelList list, KernelSources sources, Nvrtc nvrtc, Stream destination, Action<int> progress)
+    public static void Write(KernelList list, KernelSources sources, Nvrtc nvrtc, PrebuiltKernels? known, Stream destination, Action<int> progress)
     {
         (KernelVariant Variant, string Target)[] entries = [.. list.Entries];
         var kernels = new (string Block, string Key, byte[] Image)[entries.Length];
@@ -33,7 +34,8 @@ public static class PrebuiltKernelsWriter
                     throw new KernelCompileException($"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one, or take the target off the list");
                 var program = new KernelProgram(sources, entries[i].Variant);
                 string block = $"{target}/{Path.GetFileNameWithoutExtension(entries[i].Variant.File)}{PrebuiltKernels.BlockExtension}";
-                kernels[i] = (block, program.Key(target, nvrtc.Version), program.Compile(nvrtc, target));
+                string key = program.Key(target, nvrtc.Version);
+                kernels[i] = (block, key, known?.Read(key) ?? program.Compile(nvrtc, target));
                 progress(Interlocked.Increment(ref done));
             });
         }

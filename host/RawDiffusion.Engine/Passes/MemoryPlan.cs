@@ -30,7 +30,6 @@ public sealed class MemoryPlan
     /// <summary>Whether values share memory; otherwise each block of memory has one owner.</summary>
     public bool IsArena { get; }
 
-
     /// <summary>Size of the arena in bytes.</summary>
     public long ArenaBytes { get; private set; }
 
@@ -132,7 +131,9 @@ public sealed class MemoryPlan
     // The input whose place the output may take: results only (the caller owns inputs and states), and the same size.
     private Value? InPlace(Node node) =>
         node.Operator.InPlaceInput is >= 0 and var position && node.Input(position) is { Kind: ValueKind.Result } input
-        && input.Shape.Count == node.Output.Shape.Count && elementBytes(input) == elementBytes(node.Output) ? input : null;
+        && input.Shape.Count == node.Output.Shape.Count && elementBytes(input) == elementBytes(node.Output)
+        // A view of a part may begin anywhere, and devices write vectors.
+        && within[input.Id] % Alignment == 0 ? input : null;
 
     private Dictionary<Value, Value> PlaceUpdates(Graph graph, int[] last, bool reuse)
     {

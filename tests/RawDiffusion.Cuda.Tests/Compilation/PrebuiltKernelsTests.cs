@@ -65,11 +65,20 @@ public sealed class PrebuiltKernelsTests
     {
         var list = new KernelList(["sm_80,compute_80 scale.cu scale_forward BLOCK=128 FACTOR=3.0f", "sm_80 scale.cu scale_forward BLOCK=64 FACTOR=3.0f"]);
         using var zip = new MemoryStream();
-        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, zip, _ => { });
+        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, zip, _ => { });
         PrebuiltKernels prebuilt = Open(zip.ToArray());
         byte[] expected = new KernelCompiler(Compiler.Sources, Compiler.Nvrtc).Compile(Compiler.ScaleForward, "sm_80");
         Assert.That(new KernelCompiler(Compiler.Sources, null, null, prebuilt).Compile(Compiler.ScaleForward, "sm_80"), Is.EqualTo(expected));
         Assert.That(prebuilt.Missing(list, Compiler.Sources), Is.Empty);
+
+        // What is known is taken as it is, by its key.
+        string key = new KernelProgram(Compiler.Sources, Compiler.ScaleForward).Key(KernelTarget.Parse("sm_80"), prebuilt.CompilerVersion);
+        using var old = new MemoryStream();
+        PrebuiltKernelsWriter.Write([("sm_80/scale.br", key, [7])], prebuilt.CompilerVersion, old);
+        using var again = new MemoryStream();
+        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, Open(old.ToArray()), again, _ => { });
+        Assert.That(Open(again.ToArray()).Read(key), Is.EqualTo(new byte[] { 7 }));
+        Assert.That(Open(again.ToArray()).Count, Is.EqualTo(3));
 
         list.Add(Compiler.ScaleForward, "sm_90");
         Assert.That(prebuilt.Missing(list, Compiler.Sources), Is.EqualTo(new[] { (Compiler.ScaleForward, "sm_90") }));
@@ -81,7 +90,7 @@ public sealed class PrebuiltKernelsTests
     public void A_list_that_does_not_compile_is_an_error_with_the_log()
     {
         var list = new KernelList(["sm_80 scale.cu scale_backward"]);
-        Assert.That(() => PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, Stream.Null, _ => { }),
+        Assert.That(() => PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, Stream.Null, _ => { }),
             Throws.TypeOf<KernelCompileException>().With.Message.Contains("undeclared"));
     }
 

@@ -8,18 +8,16 @@ public sealed class LatentOrthogonalityTests
     // Images, factors, width: one of each, odd ones, more factors than a block has warps, more width than it has threads.
     private static readonly (int Images, int Factors, int Width)[] Sizes = [(1, 1, 1), (1, 1, 5), (3, 4, 33), (2, 11, 64), (5, 2, 300)];
 
+    // A latent's cosine with itself is 1, and so are those of single numbers: their gradients are rounding errors.
+    private static (int Images, int Factors, int Width)[] Others => [.. Sizes.Where(s => s.Factors > 1 && s.Width > 1)];
+
     [Test]
     public void It_is_the_mean_cosine([ValueSource(nameof(Sizes))] (int Images, int Factors, int Width) size) => OperatorContract.CheckDefinition(
         "LatentOrthogonality", new LatentOrthogonality(size.Factors), Argument.Input([size.Images, size.Factors * size.Width], 0.5));
 
     [Test]
-    public void Its_gradient_is_the_definitions([ValueSource(nameof(Sizes))] (int Images, int Factors, int Width) size)
-    {
-        // Of one number the cosine is 1 wherever it lies.
-        if (size.Width == 1) return;
-        OperatorContract.CheckDefinition("LatentOrthogonalityGrad", new LatentOrthogonalityGrad(size.Factors),
-            Argument.Input([size.Images, size.Factors * size.Width]), Argument.Input([1], 1000));
-    }
+    public void Its_gradient_is_the_definitions([ValueSource(nameof(Others))] (int Images, int Factors, int Width) size) => OperatorContract.CheckDefinition(
+        "LatentOrthogonalityGrad", new LatentOrthogonalityGrad(size.Factors), Argument.Input([size.Images, size.Factors * size.Width]), Argument.Input([1], 1000));
 
     /// <summary>Latents of no length have no direction: their cosine with themselves is 0, and what is divided by is 1e-12.</summary>
     [Test]
