@@ -19,7 +19,7 @@ public sealed class GradientsTests
             Value x = n.Parameter([2, 5, 3, 4]), e = n.Graph.Linear(n.Parameter([2, 3]), n.Weight([8, 3]), n.Parameter([8]));
             Value h = n.Graph.GroupNorm(x, n.Parameter([4], 1), n.Parameter([4]), 2, Activation.Silu);
             h = n.Graph.Conv2d(h, n.Weight([4, 3, 3, 4]), n.Parameter([4]), padding: 1);
-            h = n.Graph.GroupNorm(h, n.Parameter([4], 1), n.Parameter([4]), 4, Activation.Silu, film: e);
+            h = n.Graph.GroupNorm(h, n.Parameter([4], 1), n.Parameter([4]), 2, Activation.Silu, film: e);
             h = n.Graph.Conv2d(h, n.Weight([6, 3, 3, 4]), null, padding: 1);
             return n.Graph.Add(n.Graph.Conv2d(x, n.Weight([6, 1, 1, 4]), n.Parameter([6])), h);
         },
