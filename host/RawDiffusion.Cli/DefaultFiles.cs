@@ -3,8 +3,8 @@ namespace RawDiffusion.Cli;
 /// <summary>The model and the picture that are used where none is named: in <c>weights</c> beside the executable, or above it.</summary>
 internal static class DefaultFiles
 {
-    /// <summary>The default model's file name; its metadata say whether it is trained.</summary>
-    public const string ModelName = "untrained-tiny.safetensors";
+    /// <summary>The default model's file name.</summary>
+    public const string ModelName = "shapes.safetensors";
 
     /// <summary>The default picture's file name.</summary>
     public const string ImageName = "sample.png";

@@ -144,6 +144,20 @@ public sealed class Tensor
         return values;
     }
 
+    /// <summary>
+    /// The same numbers in float16, rounded to nearest even, beyond 65504 infinite; a tensor of integers stays what it is.
+    /// </summary>
+    public Tensor ToHalf()
+    {
+        if (Type is not (TensorType.Float32 or TensorType.Float64 or TensorType.BFloat16)) return this;
+        return new Tensor(TensorType.Float16, Shape, bytes =>
+        {
+            Span<Half> halves = MemoryMarshal.Cast<byte, Half>(bytes);
+            double[] values = ToDoubles();
+            for (int i = 0; i < values.Length; i++) halves[i] = (Half)values[i];
+        });
+    }
+
     /// <summary>Fills the span, of <see cref="ByteCount"/> bytes, with all elements.</summary>
     internal void ReadBytes(Span<byte> destination) => read(destination);
 

@@ -56,11 +56,24 @@ public sealed class DecomposeTests : IDisposable
     }
 
     [Test]
-    public void Without_arguments_the_default_model_decomposes_the_sample_and_says_that_it_is_untrained()
+    public void A_model_of_random_weights_says_that_it_is_untrained()
+    {
+        string path = work.PathOf("random.safetensors");
+        using (TensorFile weights = ClosedFormWeights.StateDict("tiny_cf", ""))
+        {
+            SafeTensors.Write(path, weights.Names.Select(n => KeyValuePair.Create(n, weights[n])), new Dictionary<string, string> { ["rawdiffusion.trained"] = "false" });
+        }
+        Outcome outcome = Rawdiffusion.Run("decompose", "--checkpoint", path, "--steps", "1", "--threads", "1", "--json", "--out", work.Out).Succeeded();
+        Assert.That(outcome.Error, Does.Contain("random.safetensors is UNTRAINED"));
+        Assert.That(outcome.Json.GetProperty("trained").GetBoolean(), Is.False);
+    }
+
+    [Test]
+    public void Without_arguments_the_default_model_decomposes_the_sample()
     {
         Outcome outcome = Rawdiffusion.Run("decompose", "--steps", "2", "--threads", "1", "--json", "--out", work.Out).Succeeded();
-        Assert.That(outcome.Error, Does.Contain("UNTRAINED"));
-        Assert.That(outcome.Json.GetProperty("trained").GetBoolean(), Is.False);
+        Assert.That(outcome.Error, Does.Not.Contain("UNTRAINED"));
+        Assert.That(outcome.Json.GetProperty("trained").GetBoolean(), Is.True);
         Assert.That(outcome.Json.GetProperty("files").EnumerateArray().Select(f => f.GetString()), Is.EqualTo(new[] { Path.Combine(work.Out, "sample.png") }));
         Image row = ImageFile.Read(Path.Combine(work.Out, "sample.png"));
         Assert.That((row.Width, row.Height), Is.EqualTo((5 * 32, 32)));

@@ -49,6 +49,21 @@ public sealed class ImportTests : IDisposable
         }
     }
 
+    [Test]
+    public void Half_writes_floating_point_tensors_in_16_bits()
+    {
+        string to = work.PathOf("half.safetensors");
+        Rawdiffusion.Run("import", Goldens.PathOf("A.pt"), "--to", to, "--half").Succeeded();
+        using TensorFile whole = Checkpoint.Open(Goldens.PathOf("A.pt"), WeightSelection.Auto), half = SafeTensors.Open(to);
+        foreach (string name in whole.Names)
+        {
+            bool floats = whole[name].Type == TensorType.Float32;
+            Assert.That(half[name].Type, Is.EqualTo(floats ? TensorType.Float16 : whole[name].Type), name);
+            if (floats) Assert.That(half[name].ToSingles(), Is.EqualTo(whole[name].ToSingles().Select(v => (float)(Half)v)), name);
+        }
+        Assert.That(Rawdiffusion.Run("import", Goldens.PathOf("A.pt"), "--half").ExitCode, Is.EqualTo(2));
+    }
+
     [TestCase("A_f16.pt")]
     [TestCase("B_legacy.pt")]
     public void Weights_go_to_safetensors_and_back_unchanged(string file)

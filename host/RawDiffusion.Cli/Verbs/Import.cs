@@ -16,6 +16,7 @@ internal sealed class Import(Terminal terminal)
     private readonly ModelOptions modelOptions = new();
     private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors" };
     private readonly Option<string?> target = OptionOf.Text("--to", "FILE", "Write the model's weights as .safetensors or .pt");
+    private readonly Option<bool> half = new("--half") { Description = "With --to: floating-point tensors in float16, half the size" };
 
     public static Command Create(Terminal terminal)
     {
@@ -25,6 +26,7 @@ internal sealed class Import(Terminal terminal)
             "rawdiffusion import clevr_model.pt --to clevr_model.safetensors");
         command.Arguments.Add(verb.source);
         command.Options.Add(verb.target);
+        command.Options.Add(verb.half);
         verb.modelOptions.AddTo(command);
         verb.deviceOptions.AddTo(command);
         command.SetAction(verb.Run);
@@ -37,23 +39,24 @@ internal sealed class Import(Terminal terminal)
         string? to = result.GetValue(target);
         string extension = Path.GetExtension(to ?? ".pt").ToLowerInvariant();
         if (extension is not (".pt" or ".pth" or ".safetensors")) throw new UsageException($"--to takes a file that ends in .safetensors or .pt, found '{to}'");
+        if (to is null && result.GetValue(half)) throw new UsageException("--half says how --to writes: give --to FILE as well");
         using TensorFile file = ModelOptions.OpenFile(path, modelOptions.Weights(result));
         var content = CheckpointContent.Of(path, file, modelOptions.Overrides(result, file), terminal.Cancellation);
         foreach (string bad in content.NonFinite.Take(1))
             terminal.Warn($"{Path.GetFileName(path)}: weights must be finite numbers, but {bad}{(content.NonFinite.Count > 1 ? $", and {content.NonFinite.Count - 1} more tensors hold such values" : "")}");
-        string? written = to is null ? null : Convert(file, content, path, to, extension);
+        string? written = to is null ? null : Convert(file, content, path, to, extension, result.GetValue(half));
 
         if (deviceOptions.Json(result)) JsonReport.Write(terminal.Out, json => WriteJson(json, path, file, content, written));
         else WriteText(path, file, content, written);
         return ExitCode.Success;
     }
 
-    private string Convert(TensorFile file, CheckpointContent content, string path, string to, string extension)
+    private string Convert(TensorFile file, CheckpointContent content, string path, string to, string extension, bool toHalf)
     {
         string full = Path.GetFullPath(to), name = Path.GetFileName(full);
         using var folder = new OutputFolder(Path.GetDirectoryName(full)!, terminal.Cancellation);
         folder.Reserve([name], [path]);
-        IEnumerable<KeyValuePair<string, Tensor>> tensors = file.Names.Select(n => KeyValuePair.Create(n, Cancellable(file[n])));
+        IEnumerable<KeyValuePair<string, Tensor>> tensors = file.Names.Select(n => KeyValuePair.Create(n, Cancellable(toHalf ? file[n].ToHalf() : file[n])));
         folder.Add(name, temporary =>
         {
             if (extension == ".safetensors") SafeTensors.Write(temporary, tensors, content.Metadata(file.Metadata));
