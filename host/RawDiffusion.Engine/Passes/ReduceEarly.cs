@@ -13,28 +13,29 @@ public static class ReduceEarly
     public static Graph Apply(Graph graph)
     {
         var early = new HashSet<Value>();
+        foreach (Node node in graph.Nodes)
+            if (node.Operator is Pack or AllReduce || node.Operator is Add && node.Inputs.All(i => early.Contains(i!))) early.Add(node.Output);
+        List<Node> waiting = [.. graph.Nodes.Where(n => early.Contains(n.Output))];
         var done = new HashSet<Value>(graph.Values.Where(v => v.Kind != ValueKind.Result));
-        var waiting = new List<Node>();
         var order = new List<Node>(graph.Nodes.Count);
         void Emit(Node node)
         {
             order.Add(node);
             done.Add(node.Output);
         }
+        // In the graph's order, so that what reads another early node comes after it.
+        void EmitReady() => waiting.RemoveAll(node =>
+        {
+            if (!node.Inputs.All(i => i is null || done.Contains(i))) return false;
+            Emit(node);
+            return true;
+        });
+        EmitReady();
         foreach (Node node in graph.Nodes)
         {
-            if (node.Operator is Pack or AllReduce || node.Operator is Add && node.Inputs.All(i => early.Contains(i!)))
-            {
-                early.Add(node.Output);
-                waiting.Add(node);
-            }
-            else Emit(node);
-            waiting.RemoveAll(candidate =>
-            {
-                if (!candidate.Inputs.All(i => i is null || done.Contains(i))) return false;
-                Emit(candidate);
-                return true;
-            });
+            if (early.Contains(node.Output)) continue;
+            Emit(node);
+            EmitReady();
         }
         return GraphRewriter.Rewrite(graph, (_, _) => null, order: order);
     }
