@@ -79,7 +79,7 @@ public sealed partial class TrainTests : IDisposable
     public void Killed_at_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 3, steps: 60);
 
     [Test, Explicit("takes minutes")]
-    public void Killed_at_twenty_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 20, steps: 400);
+    public void Killed_at_twenty_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 20, steps: 200);
 
     [TestCase(2, TestName = "Ctrl-C saves the run and says how to go on")]
     [TestCase(15, TestName = "SIGTERM saves the run and says how to go on")]
@@ -98,7 +98,12 @@ public sealed partial class TrainTests : IDisposable
             }
             return text;
         });
-        Assert.That(process.WaitForExit(120_000));
+        // A second is the aim; a busy machine may take long to get to step 3.
+        if (!process.WaitForExit(600_000))
+        {
+            process.Kill();
+            Assert.Fail($"it goes on: {rest.Result}");
+        }
         Assert.That(process.ExitCode, Is.EqualTo(130), rest.Result);
         string last = rest.Result.TrimEnd().Split('\n')[^1];
         Assert.That(last, Does.Match($"^interrupted at step [0-9]+ and saved: go on with rawdiffusion train --resume {work.PathOf("run")}$"));
@@ -181,39 +186,62 @@ public sealed partial class TrainTests : IDisposable
         Rawdiffusion.Run("train", "--data", "tetris", "--config", work.PathOf("none.json"), "--out", work.PathOf("a")).Failed(1, "expected settings", "no such file");
     }
 
-    // Ends processes by SIGKILL until there were so many, then lets the run come to its end.
+    // Ends processes by SIGKILL at random moments, as many as asked for; runs that come to their end are compared and begun anew.
     private void KillAtRandom(int kills, int steps)
     {
         if (OperatingSystem.IsWindows()) Assert.Ignore("needs signals");
         string options = $"--steps {steps} --log-every 7 --save-every 5 --keep 2";
-        Train("whole", options).Succeeded();
+        var watch = Stopwatch.StartNew();
+        using (Process whole = Start("whole", options)) Finish(whole);
+        // From the start of the process to some time after its first checkpoints, on a busy machine as on an idle one.
+        int longest = (int)watch.ElapsedMilliseconds;
         var random = new Random();
-        List<int> moments = [];
-        while (moments.Count < kills)
+        int killed = 0;
+        while (killed < kills)
         {
-            bool begun = File.Exists(work.PathOf("run/config.json"));
-            if (!begun && Directory.Exists(work.PathOf("run"))) Directory.Delete(work.PathOf("run"), recursive: true);
-            using Process process = begun ? Rawdiffusion.Start("train", "--resume", work.PathOf("run"), "--threads", $"{1 + random.Next(2)}") : Start("run", options);
-            process.ErrorDataReceived += (_, _) => { };
-            process.OutputDataReceived += (_, _) => { };
-            process.BeginErrorReadLine();
-            process.BeginOutputReadLine();
-            int moment = random.Next(200, 3000);
-            if (process.WaitForExit(moment))
+            using Process process = Continue("run", options, 1 + random.Next(2));
+            Task<string> error = Drain(process);
+            if (process.WaitForExit(random.Next(longest)))
             {
-                Assert.That(process.ExitCode, Is.Zero, $"after {string.Join(", ", moments)} ms");
-                break;
+                Assert.That(process.ExitCode, Is.Zero, error.Result);
+                CompareRuns(steps);
+                Directory.Delete(work.PathOf("run"), recursive: true);
+                continue;
             }
             process.Kill();
             process.WaitForExit();
-            moments.Add(moment);
+            // Before it has begun there is nothing to go on with.
+            if (File.Exists(work.PathOf("run/config.json"))) killed++;
         }
-        TestContext.Out.WriteLine($"killed after {string.Join(", ", moments)} ms");
-        Assert.That(moments, Is.Not.Empty);
-        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--threads", "1").Succeeded();
+        using (Process last = Continue("run", options, 1)) Finish(last);
+        CompareRuns(steps);
+    }
+
+    private void CompareRuns(int steps)
+    {
         foreach (string file in (string[])["model.safetensors", $"checkpoints/step-{steps}.safetensors"])
-            Assert.That(File.ReadAllBytes(work.PathOf($"run/{file}")), Is.EqualTo(File.ReadAllBytes(work.PathOf($"whole/{file}"))), $"{file}, killed after {string.Join(", ", moments)} ms");
+            Assert.That(File.ReadAllBytes(work.PathOf($"run/{file}")), Is.EqualTo(File.ReadAllBytes(work.PathOf($"whole/{file}"))), file);
         Assert.That(Log("run"), Is.EqualTo(Log("whole")));
+    }
+
+    private Process Continue(string run, string options, int threads)
+    {
+        if (File.Exists(work.PathOf($"{run}/config.json"))) return Rawdiffusion.Start("train", "--resume", work.PathOf(run), "--threads", $"{threads}");
+        if (Directory.Exists(work.PathOf(run))) Directory.Delete(work.PathOf(run), recursive: true);
+        return Start(run, options);
+    }
+
+    private static void Finish(Process process)
+    {
+        Task<string> error = Drain(process);
+        process.WaitForExit();
+        Assert.That(process.ExitCode, Is.Zero, error.Result);
+    }
+
+    private static Task<string> Drain(Process process)
+    {
+        _ = process.StandardOutput.ReadToEndAsync();
+        return process.StandardError.ReadToEndAsync();
     }
 
     private string[] Log(string run) => [.. File.ReadLines(work.PathOf($"{run}/log.jsonl")).Select(line =>
