@@ -19,10 +19,12 @@ internal sealed class TrainBench : IStepBench
     /// <param name="config">The network.</param>
     /// <param name="batch">Images of a step.</param>
     /// <param name="seed">Of weights and images.</param>
-    public TrainBench(IDevice device, UNetConfig config, int batch, uint seed)
+    /// <param name="recompute"><see cref="CompileOptions.Recompute"/>.</param>
+    public TrainBench(IDevice device, UNetConfig config, int batch, uint seed, bool recompute = false)
     {
         this.batch = batch;
-        trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), new TrainingOptions { BatchSize = batch, Seed = seed });
+        trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), new TrainingOptions { BatchSize = batch, Seed = seed },
+            new CompileOptions { Recompute = recompute });
         trainer.Start(RandomWeights.Of(config, seed));
         images = new float[batch * config.ImageSize * config.ImageSize * config.ImageChannels];
         var random = new Random((int)seed);

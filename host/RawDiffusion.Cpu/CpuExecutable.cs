@@ -92,6 +92,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
+        if (options.Recompute) graph = Recompute.Apply(graph);
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
         arena = new NativeBuffer(plan.ArenaBytes, hugePages: !options.RunsOnce);
         owned.Add(arena);

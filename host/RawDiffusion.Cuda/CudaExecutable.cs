@@ -50,6 +50,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         if (device.Precision == Precision.Fp16 && graph.Nodes.Any(n => n.Operator is Adam) && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
             throw new GraphException("there is no training in fp16: gradients below 6e-8 would become zero; train in bf16, tf32 or fp32");
+        if (options.Recompute) graph = Recompute.Apply(graph);
         storage = new StoragePolicy(graph, device.Precision);
         Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
         var writers = siblings.Followers.ToDictionary(f => f.Node.Output, f => f.Leader);

@@ -108,6 +108,12 @@ public sealed record CompileOptions
     /// </summary>
     public bool Guard { get; init; }
 
+    /// <summary>
+    /// Compute what a training step's gradients read again, just before they do, instead of keeping it: less memory, and a little
+    /// more time where it was fused into a forward kernel.
+    /// </summary>
+    public bool Recompute { get; init; }
+
     /// <summary>Let values whose lifetimes do not overlap share memory.</summary>
     public bool ReuseMemory { get; init; } = true;
 }

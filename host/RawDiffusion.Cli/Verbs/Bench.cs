@@ -15,6 +15,7 @@ internal sealed class Bench(Terminal terminal)
     private readonly NetworkOptions networkOptions = new();
     private readonly DeviceOptions deviceOptions = new();
     private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, a step of decompose, or a training step", "step", "decompose", "train");
+    private readonly Option<bool> recompute = new("--recompute") { Description = "With --what train: compute what gradients read again instead of keeping it" };
 
     public static Command Create(Terminal terminal)
     {
@@ -24,6 +25,7 @@ internal sealed class Bench(Terminal terminal)
             "rawdiffusion bench --preset clevr --batch 4");
         verb.networkOptions.AddTo(command);
         command.Options.Add(verb.what);
+        command.Options.Add(verb.recompute);
         verb.deviceOptions.AddTo(command);
         command.SetAction(verb.Run);
         return command;
@@ -37,7 +39,7 @@ internal sealed class Bench(Terminal terminal)
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
         long start = Stopwatch.GetTimestamp();
         using IStepBench bench = result.GetValue(what) == "train"
-            ? new TrainBench(device, model.Network.Config, batch, seed)
+            ? new TrainBench(device, model.Network.Config, batch, seed, result.GetValue(recompute))
             : new StepBench(device, model.Network, batch, withFactors: result.GetValue(what) == "decompose", seed);
         double compileSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         model.WarnNonFinite(terminal);

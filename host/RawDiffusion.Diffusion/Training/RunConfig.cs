@@ -65,6 +65,9 @@ public sealed record RunConfig
     /// <summary>Whether every kernel's output is looked through for NaN and infinity.</summary>
     public bool Guard { get; init; }
 
+    /// <summary>Whether what gradients read is computed again instead of being kept: less memory, the same results.</summary>
+    public bool Recompute { get; init; }
+
     /// <summary>The settings that describe a network, with those of this run for all else.</summary>
     public RunConfig WithNetwork(UNetConfig network) => this with
     {

@@ -90,6 +90,7 @@ public static class RunSettings
         Choice("device", "Where to compute", ["auto", "cpu", "cuda", "emulated"], c => c.Device, (c, v) => c with { Device = v }),
         Choice("precision", "Storage and operands; the cpu device has fp32", ["fp32", "tf32", "bf16", "fp16"], c => c.Precision, (c, v) => c with { Precision = v }),
         Integer("threads", 1, "CPU threads [default: one for each core]", c => c.Threads, (c, v) => c with { Threads = v }, 1024),
+        Switch("recompute", "Compute what gradients read again instead of keeping it: less memory", c => c.Recompute, (c, v) => c with { Recompute = v }),
         Switch("guard", "Look for NaN and infinity after every kernel; slow", c => c.Guard, (c, v) => c with { Guard = v }),
     ];
 

@@ -36,7 +36,7 @@ public static class TrainingRanks
     /// <exception cref="Formats.FileFormatException">An image cannot be read in a strict run.</exception>
     public static void Follow(RunConfig config, IDevice device, ImageSet set, ICommunicator ranks)
     {
-        using var trainer = new Trainer(device, config.NetworkFor(set.Size), config.Diffusion(), OptionsOf(config, ranks), new CompileOptions { Guard = config.Guard });
+        using var trainer = new Trainer(device, config.NetworkFor(set.Size), config.Diffusion(), OptionsOf(config, ranks), new CompileOptions { Guard = config.Guard, Recompute = config.Recompute });
         Meet(ranks, trainer, set);
         using ImageLoader loader = LoaderOf(config, set, ranks, trainer.Step, null);
         var batch = new float[loader.Length];

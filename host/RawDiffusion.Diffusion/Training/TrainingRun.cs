@@ -161,7 +161,7 @@ public sealed class TrainingRun : IDisposable
         }
     }
 
-    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), TrainingRanks.OptionsOf(config, ranks), new CompileOptions { Guard = guard });
+    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), TrainingRanks.OptionsOf(config, ranks), new CompileOptions { Guard = guard, Recompute = config.Recompute });
 
     private ImageLoader Load(long step) => TrainingRanks.LoaderOf(config, set, ranks, step, tell);
 
