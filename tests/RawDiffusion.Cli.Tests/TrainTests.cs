@@ -76,7 +76,7 @@ public sealed partial class TrainTests : IDisposable
     }
 
     [Test]
-    public void Killed_at_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 3, steps: 60);
+    public void Killed_at_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 3, steps: 30);
 
     [Test, Explicit("takes minutes")]
     public void Killed_at_twenty_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 20, steps: 200);
