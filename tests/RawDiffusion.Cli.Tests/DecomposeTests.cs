@@ -127,7 +127,7 @@ public sealed class DecomposeTests : IDisposable
 
         static float[] Raw(string folder, params string[] options)
         {
-            Rawdiffusion.Run(["decompose", .. options, "--threads", "1", "--raw", "--out", folder]).Succeeded();
+            Rawdiffusion.Run(["decompose", "--checkpoint", Goldens.PathOf("A.pt"), .. options, "--threads", "1", "--raw", "--out", folder]).Succeeded();
             using TensorFile result = SafeTensors.Open(Path.Combine(folder, "result.safetensors"));
             return result["reconstruction"].ToSingles();
         }

@@ -60,11 +60,12 @@ public sealed class RunSettingsTests : IDisposable
         ["precision"] = "bf16",
         ["threads"] = "2",
         ["guard"] = "on",
+        ["recompute"] = "on",
     };
 
     // What they are shown by elsewhere: a test of the command, or of another part of a run.
     private static readonly string[] ShownElsewhere =
-        ["data", "base", "crop", "strict", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard"];
+        ["data", "base", "crop", "strict", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
 
     private readonly string root = Path.Combine(Path.GetTempPath(), $"rawdiffusion-{Guid.NewGuid():n}");
 
