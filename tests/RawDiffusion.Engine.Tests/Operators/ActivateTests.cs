@@ -56,7 +56,7 @@ public sealed class ActivateTests
     public void Golden_gradients(string name, Activation activation)
     {
         var golden = new GoldenOp(name);
-        OperatorContract.Check("Golden", (g, v) => g.Apply(new ActivateGrad(activation), v), _ => golden.Plain("grad.x"),
+        OperatorContract.Check("GoldenElementwise", (g, v) => g.Apply(new ActivateGrad(activation), v), _ => golden.Plain("grad.x"),
             Argument.Of(golden.Plain("x")), Argument.Of(golden.Plain("grad_out")));
     }
 

@@ -31,7 +31,7 @@ public sealed class AvgPool2dTests
     {
         var golden = new GoldenOp(name);
         Shape x = golden.Image("x").Shape;
-        OperatorContract.Check("Golden", (g, v) => g.Apply(new AvgPool2dGradInput(x[1], x[2]), v), _ => golden.Image("grad.x"), golden.Input("grad_out"));
+        OperatorContract.Check("GoldenElementwise", (g, v) => g.Apply(new AvgPool2dGradInput(x[1], x[2]), v), _ => golden.Image("grad.x"), golden.Input("grad_out"));
     }
 
     [TestCaseSource(nameof(GoldenNames))]
