@@ -81,6 +81,17 @@ public sealed partial class TrainTests : IDisposable
     [Test, Explicit("takes minutes")]
     public void Killed_at_twenty_random_moments_a_run_ends_as_one_that_was_not() => KillAtRandom(kills: 20, steps: 200);
 
+    [Test]
+    public void A_run_that_was_killed_between_a_checkpoint_and_its_model_writes_the_model()
+    {
+        Train("run", "--steps 4 --save-every 2").Succeeded();
+        Train("shorter", "--steps 2").Succeeded();
+        byte[] whole = Model("run");
+        File.Copy(work.PathOf("shorter/model.safetensors"), work.PathOf("run/model.safetensors"), overwrite: true);
+        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--threads", "1").Succeeded();
+        Assert.That(Model("run"), Is.EqualTo(whole));
+    }
+
     [TestCase(2, TestName = "Ctrl-C saves the run and says how to go on")]
     [TestCase(15, TestName = "SIGTERM saves the run and says how to go on")]
     public void A_signal_saves_the_run(int signal)

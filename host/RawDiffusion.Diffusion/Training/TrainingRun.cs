@@ -182,7 +182,8 @@ public sealed class TrainingRun : IDisposable
                 RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer);
                 (window, saved) = (found.Window, found.Step);
                 if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
-                if (!File.Exists(folder.Model)) WriteModel();
+                // Whoever ended the run may have done so between the checkpoint and the model of it.
+                WriteModel();
                 return;
             }
             catch (Exception e) when (e is FileFormatException or IOException or UnauthorizedAccessException)
