@@ -166,6 +166,7 @@ public sealed partial class TrainTests : IDisposable
     [TestCase("--out x --resume y", "either --out DIR")]
     [TestCase("--out x", "expected images to train with: --data")]
     [TestCase("--out x --data tetris --batch 0", "--batch takes a whole number of at least 1, found '0'")]
+    [TestCase("--out x --data tetris --dropout 1", "--dropout takes a number from 0 to 0.999, found '1'")]
     [TestCase("--out x --data tetris --decay sudden", "--decay takes none, cosine or linear, found 'sudden'")]
     [TestCase("--out x --data tetris --adamw maybe", "--adamw takes on or off, found 'maybe'")]
     [TestCase("--out x --data tetris --channel-mult 1,x", "--channel-mult takes a whole number", "'x'")]

@@ -16,6 +16,7 @@ public sealed class TrainingRanksTests
         yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
         yield return new TestCaseData(2, ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
             .SetArgDisplayNames("two, everything else");
+        yield return new TestCaseData(2, ShortRun.Options with { Dropout = 0.2 }).SetArgDisplayNames("two, dropout");
     }
 
     [TestCaseSource(nameof(Variants))]

@@ -79,6 +79,7 @@ public static class RunSettings
         Switch("downweight", "Later timesteps count less", c => c.Training.Downweight, (c, v) => c with { Training = c.Training with { Downweight = v } }),
         Switch("latent_orthog", "Punish alike latents of an image's factors", c => c.Training.LatentOrthogonality, (c, v) => c with { Training = c.Training with { LatentOrthogonality = v } }),
         Training("p_uncond", 0, 1, "Share of images whose latents are dropped, for guidance [default: 0]", t => t.UnconditionalProbability, (t, v) => t with { UnconditionalProbability = v }),
+        Training("dropout", 0, 0.999, "Share of activations that each residual block drops; the authors' scripts drop 0.1 [default: 0]", t => t.Dropout, (t, v) => t with { Dropout = v }),
         Choice("schedule", "Noise schedule", ["squaredcos", "linear"], c => c.Schedule, (c, v) => c with { Schedule = v }),
         Integer("diffusion_steps", 1, "Steps of the diffusion process [default: 1000]", c => c.DiffusionSteps, (c, v) => c with { DiffusionSteps = v }),
         Training("seed", 0, "Seed of all random numbers [default: 0]", t => (int)t.Seed, (t, v) => t with { Seed = (uint)v }),

@@ -19,7 +19,7 @@ namespace RawDiffusion.Diffusion.Training;
 public sealed class TrainingGraph
 {
     // Streams of random numbers under a run's seed; the host draws timesteps and dropped latents.
-    internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3;
+    internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3, DropoutStream = 16;
 
     // Sums of gradients over processes start one by one: so many go on beside the backward pass.
     private const int Buckets = 8;
@@ -70,7 +70,6 @@ public sealed class TrainingGraph
         if (options.UnconditionalProbability > 0) whole["keep"] = g.Input("keep", [batch]);
         Value rates = g.Input("rates", [2]);
 
-        Graph part = BuildPart();
         // Running statistics move on from part to part.
         var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Plain(g, s.Name));
         Dictionary<string, Value> states = new(running);
@@ -78,7 +77,8 @@ public sealed class TrainingGraph
         var gradients = new Value[buckets.Count];
         for (int i = 0; i < options.Accumulate; i++)
         {
-            var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state };
+            Graph part = BuildPart(i);
+            var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state, ["step"] = step };
             foreach ((string name, Value value) in whole)
                 arguments[name] = options.Accumulate == 1 ? value : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
             Func<Value, Value> copy = Inline.Into(g, part, arguments);
@@ -118,10 +118,10 @@ public sealed class TrainingGraph
 
     // Loss and gradient of a part of the batch, as shares of the loss of all processes' batches. What does not depend on the factor is shared before
     // gradients are taken, so that its gradients are shared too.
-    private Graph BuildPart()
+    private Graph BuildPart(int part)
     {
         var g = new Graph();
-        Value loss = Loss(g);
+        Value loss = Loss(g, part);
         int shares = options.Accumulate * options.World;
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossFactors.Apply(g);
@@ -133,14 +133,16 @@ public sealed class TrainingGraph
         return g;
     }
 
-    private Value Loss(Graph g)
+    private Value Loss(Graph g, int part)
     {
         Shape images = [Part, config.ImageSize, config.ImageSize, config.ImageChannels];
         Value xStart = g.Input("x_start", images), noise = g.Input("noise", images), t = g.Input("t", [Part]);
         Value latents = new LatentEncoder(Weights).Encode(g, xStart, options.LatentOrthogonality ? 2 : 1, options.World); // [b, K * E / 2]
         Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [Part]), "keep") : latents;
 
-        var unet = new UNet(config, Weights);
+        BlockDropout? dropout = options.Dropout == 0 ? null
+            : new((float)options.Dropout, options.Seed, DropoutStream, g.Input("step", [1], DType.I32), (long)config.NumComponents * (options.Rank * options.BatchSize + part * Part));
+        var unet = new UNet(config, Weights, dropout);
         FactorGroups groups = FactorGroups.Mean(Part, config.NumComponents);
         Value embedding = g.RepeatFactors(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [b * K, E / 2]
         Value rows = g.Reshape(given, [Part * config.NumComponents, config.LatentDim], "latents"); // [b * K, E / 2]

@@ -49,6 +49,7 @@ public sealed class RunSettingsTests : IDisposable
         ["downweight"] = "on",
         ["latent_orthog"] = "on",
         ["p_uncond"] = "0.5",
+        ["dropout"] = "0.3",
         ["schedule"] = "linear",
         ["diffusion_steps"] = "100",
         ["seed"] = "1",
@@ -126,6 +127,8 @@ public sealed class RunSettingsTests : IDisposable
     [TestCase("""{"lr": "fast"}""", "'lr' takes a number of at least 0, found 'fast'")]
     [TestCase("""{"lr": -1}""", "'lr' takes")]
     [TestCase("""{"p_uncond": 1.5}""", "from 0 to 1")]
+    [TestCase("""{"dropout": 1}""", "'dropout' takes a number from 0 to 0.999, found '1'")]
+    [TestCase("""{"dropout": -0.1}""", "'dropout' takes")]
     [TestCase("""{"decay": "sudden"}""", "none, cosine or linear, found 'sudden'")]
     [TestCase("""{"adamw": 3}""", "on or off, found '3'")]
     [TestCase("""{"channel_mult": [1, 0]}""", "of at least 1, found '0'")]

@@ -11,7 +11,7 @@ public sealed class TrainingRunTests : IDisposable
 {
     private const int Steps = 9;
 
-    // Everything that a state holds is in use: clipping, decay, dropped latents, two parts, a penalty.
+    // Everything that a state holds is in use: clipping, decay, dropped latents and activations, two parts, a penalty.
     private static readonly RunConfig Config = Runs.Config with
     {
         Training = Runs.Config.Training with
@@ -24,6 +24,7 @@ public sealed class TrainingRunTests : IDisposable
             Adam = new() { WeightDecay = 0.01, Decoupled = true, MaxNorm = 0.5 },
             LatentOrthogonality = true,
             UnconditionalProbability = 0.3,
+            Dropout = 0.2,
             EmaRate = 0.9,
         },
         LogEvery = 4,
