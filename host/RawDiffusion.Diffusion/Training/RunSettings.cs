@@ -47,6 +47,7 @@ public static class RunSettings
         Integer("start", 0, "First image to use [default: 0]", c => c.Images.Start, (c, v) => c with { Images = c.Images with { Start = v } }),
         Integer("count", 1, "Number of images to use [default: all]", c => c.Images.Count, (c, v) => c with { Images = c.Images with { Count = v } }),
         Switch("strict", "Stop at an image that cannot be read, instead of skipping it", c => c.Strict, (c, v) => c with { Strict = v }),
+        Text("cache", "Folder for decoded images, kept where a run reads them more than once; off for none [default: rawdiffusion/images in the user's cache folder]", c => c.Cache, (c, v) => c with { Cache = v }),
 
         Integer("image_size", 1, "Width and height of the network's images [default: the set's own, else 64]", c => c.ImageSize, (c, v) => c with { ImageSize = v }),
         Integer("num_channels", 1, "Base width of the U-Net [default: 64]", c => c.Network.Channels, (c, v) => c with { Network = c.Network with { Channels = v } }),

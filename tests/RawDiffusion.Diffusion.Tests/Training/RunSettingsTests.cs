@@ -19,6 +19,7 @@ public sealed class RunSettingsTests : IDisposable
         ["start"] = "3",
         ["count"] = "7",
         ["strict"] = "on",
+        ["cache"] = "off",
         ["image_size"] = "32",
         ["num_channels"] = "32",
         ["channel_mult"] = "1,2",
@@ -66,7 +67,7 @@ public sealed class RunSettingsTests : IDisposable
 
     // What they are shown by elsewhere: a test of the command, or of another part of a run.
     private static readonly string[] ShownElsewhere =
-        ["data", "base", "crop", "strict", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
+        ["data", "base", "crop", "strict", "cache", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
 
     private readonly string root = Path.Combine(Path.GetTempPath(), $"rawdiffusion-{Guid.NewGuid():n}");
 
