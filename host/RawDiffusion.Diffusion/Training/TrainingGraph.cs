@@ -1,5 +1,4 @@
 using RawDiffusion.Diffusion.Checkpoints;
-using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;
@@ -19,7 +18,7 @@ namespace RawDiffusion.Diffusion.Training;
 public sealed class TrainingGraph
 {
     // Streams of random numbers under a run's seed; the host draws timesteps and dropped latents.
-    internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3, DropoutStream = 16;
+    internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3;
 
     // Sums of gradients over processes start one by one: so many go on beside the backward pass.
     private const int Buckets = 8;
@@ -121,7 +120,8 @@ public sealed class TrainingGraph
     private Graph BuildPart(int part)
     {
         var g = new Graph();
-        Value loss = Loss(g, part);
+        var diffusion = new DiffusionLoss(config, Weights, options);
+        Value loss = diffusion.InTraining(g, Part, options.Rank * options.BatchSize + part * Part);
         int shares = options.Accumulate * options.World;
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossFactors.Apply(g);
@@ -131,26 +131,5 @@ public sealed class TrainingGraph
         for (int b = 0, first = 0; b < buckets.Count; first += buckets[b++].Parameters.Count)
             g.Output($"gradient.{b}", g.Pack(buckets[b], [.. gradients.Skip(first).Take(buckets[b].Parameters.Count)], $"gradients.{b}"));
         return g;
-    }
-
-    private Value Loss(Graph g, int part)
-    {
-        Shape images = [Part, config.ImageSize, config.ImageSize, config.ImageChannels];
-        Value xStart = g.Input("x_start", images), noise = g.Input("noise", images), t = g.Input("t", [Part]);
-        Value latents = new LatentEncoder(Weights).Encode(g, xStart, options.LatentOrthogonality ? 2 : 1, options.World); // [b, K * E / 2]
-        Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [Part]), "keep") : latents;
-
-        BlockDropout? dropout = options.Dropout == 0 ? null
-            : new((float)options.Dropout, options.Seed, DropoutStream, g.Input("step", [1], DType.I32), (long)config.NumComponents * (options.Rank * options.BatchSize + part * Part));
-        var unet = new UNet(config, Weights, dropout);
-        FactorGroups groups = FactorGroups.Mean(Part, config.NumComponents);
-        Value embedding = g.RepeatFactors(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [b * K, E / 2]
-        Value rows = g.Reshape(given, [Part * config.NumComponents, config.LatentDim], "latents"); // [b * K, E / 2]
-        Value xt = g.Add(g.ScaleRows(xStart, g.Input("signal", [Part]), "q_sample.signal"), g.ScaleRows(noise, g.Input("sigma", [Part]), "q_sample.noise"), "q_sample");
-        Value prediction = unet.Predict(g, xt, embedding, rows, groups);
-
-        Value loss = g.MseLoss(prediction, options.PredictXStart ? xStart : noise, g.Input("weights", [Part]), "mse");
-        if (!options.LatentOrthogonality) return loss;
-        return g.Add(loss, g.LatentOrthogonality(latents, config.NumComponents, "orthogonality"), "loss");
     }
 }
