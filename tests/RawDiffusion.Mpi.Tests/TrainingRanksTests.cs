@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -16,6 +17,7 @@ public sealed class TrainingRanksTests
         yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
         yield return new TestCaseData(2, ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
             .SetArgDisplayNames("two, everything else");
+        yield return new TestCaseData(2, ShortRun.Options with { Dropout = 0.2 }).SetArgDisplayNames("two, dropout");
     }
 
     [TestCaseSource(nameof(Variants))]
@@ -28,6 +30,32 @@ public sealed class TrainingRanksTests
         {
             Assert.That(other.State, Is.EqualTo(many[0].State), "all processes have the same bits");
             Assert.That(other.Losses, Is.EqualTo(many[0].Losses));
+        }
+    }
+
+    [Test]
+    public void The_first_process_makes_the_cache_of_images_and_the_others_use_it()
+    {
+        string folder = Directory.CreateTempSubdirectory("rawdiffusion-cache-").FullName;
+        try
+        {
+            Formats.Images.ImageFile.WritePng(Path.Combine(folder, "a.png"), new Formats.Images.Image(20, 10, 3, 8, new byte[600]));
+            var config = new RunConfig { Data = folder, Cache = Path.Combine(folder, "cache"), ImageSize = 8 };
+            int[] there = ThreadRanks.Run(3, ranks =>
+            {
+                int found = -1;
+                using ImageSet set = TrainingRanks.Cached(config, ranks, config.OpenImages(), (images, cache) =>
+                {
+                    found = Directory.Exists(cache) ? Directory.GetFiles(cache).Length : 0;
+                    return CachedSet.Of(images, cache, message => Assert.Fail(message));
+                });
+                return found;
+            });
+            Assert.That(there, Is.EqualTo(new[] { 0, 1, 1 }));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
         }
     }
 

@@ -43,8 +43,7 @@ internal sealed class Train(Terminal terminal)
         RunConfig config = old is null ? runOptions.Config(result) : runOptions.Config(result, old);
         if (terminal.Ranks is { } ranks) TrainingRanks.Share(ranks, config);
         using IDevice device = Open(config);
-        using ImageSet set = UsageException.Guard(config.OpenImages);
-        config.NetworkFor(set.Size);
+        using ImageSet set = OpenImages(config);
         // What cannot begin leaves no folder.
         using RunFolder? made = old is null ? RunFolder.Create(begun!) : null;
         RunFolder folder = old ?? made!;
@@ -69,13 +68,30 @@ internal sealed class Train(Terminal terminal)
     {
         RunConfig config = TrainingRanks.Share(ranks, null);
         using IDevice device = Open(config);
-        using ImageSet set = UsageException.Guard(config.OpenImages);
+        using ImageSet set = OpenImages(config);
         terminal.EndsInGoodOrder();
         TrainingRanks.Follow(config, device, set, ranks);
         return ExitCode.Success;
     }
 
     private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true);
+
+    // What cannot be trained is told before all images are decoded.
+    private ImageSet OpenImages(RunConfig config)
+    {
+        ImageSet images = UsageException.Guard(config.OpenImages);
+        try
+        {
+            config.NetworkFor(images.Size);
+            return TrainingRanks.Cached(config, terminal.Ranks, images, (set, folder) => ProgressDisplay.Run(terminal, $"decoding {set.Name}", set.Count,
+                done => CachedSet.Of(set, folder, message => terminal.Error.WriteLine(Terminal.OneLine(message)), done, terminal.Cancellation)));
+        }
+        catch
+        {
+            images.Dispose();
+            throw;
+        }
+    }
 
     private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
     {

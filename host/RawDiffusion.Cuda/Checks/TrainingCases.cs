@@ -88,7 +88,7 @@ internal static class TrainingCases
             yield return new KernelCase(new AvgPool2dGradInput(h, w), [new CaseInput([n, h / 2, w / 2, c])]);
             yield return new KernelCase(new UpsampleNearestGradInput(), [new CaseInput([n, 2 * h, 2 * w, c])]);
             yield return new KernelCase(new Slice(c / 3, c / 2), [x]);
-            yield return new KernelCase(new Dropout(0.3f, 5, 6), [x, CaseInput.Counter(3)]);
+            yield return new KernelCase(new Dropout(0.3f, 5, 6, (4L << 32) - 8), [x, CaseInput.Counter(3)]);
         }
         // More than one tile of more than one image.
         yield return new KernelCase(new AddEmbeddingGradEmbedding(), [new CaseInput([2, 30, 31, 19])]);
