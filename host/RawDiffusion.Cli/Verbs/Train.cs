@@ -75,7 +75,7 @@ internal sealed class Train(Terminal terminal)
         return ExitCode.Success;
     }
 
-    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true);
+    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true, terminal.Warn);
 
     private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
     {
