@@ -19,6 +19,8 @@ internal sealed unsafe class ThreadRanks : ICommunicator
 
     public int Size => meeting.Offers.Length;
 
+    public int LocalRank => Rank;
+
     /// <summary>Runs the same in so many threads, each with its communicator.</summary>
     public static T[] Run<T>(int size, Func<ICommunicator, T> work)
     {

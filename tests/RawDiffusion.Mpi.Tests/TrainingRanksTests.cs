@@ -99,6 +99,26 @@ public sealed class TrainingRanksTests
         Assert.That(error!.Message, Does.Contain("2 processes").And.Contain("knows of 1"));
     }
 
+    /// <summary>From start to wait, memory holds NaN.</summary>
+    [Test]
+    public void A_guard_does_not_look_at_sums_on_their_way()
+    {
+        float[][] sums = ThreadRanks.Run(2, ranks =>
+        {
+            using var device = new Cpu.CpuDevice(1, ranks: ranks);
+            var g = new Graph();
+            Value x = g.Input("x", [3]);
+            g.Output("sum", g.AllReduce(g.Add(x, x), 2));
+            using IExecutable executable = device.Compile(g, new CompileOptions { Guard = true });
+            executable.Write("x", (float[])[1, 2, 3 + ranks.Rank]);
+            executable.Run();
+            var sum = new float[3];
+            executable.Read("sum", sum);
+            return sum;
+        });
+        Assert.That(sums, Is.All.EqualTo(new float[] { 4, 8, 14 }));
+    }
+
     [Test]
     public void A_layouts_parts_side_by_side_are_the_layout([Values(1, 2, 8, 1000)] int parts)
     {

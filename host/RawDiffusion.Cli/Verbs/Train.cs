@@ -74,7 +74,7 @@ internal sealed class Train(Terminal terminal)
         return ExitCode.Success;
     }
 
-    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true);
+    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true, terminal.Warn);
 
     // What cannot be trained is told before all images are decoded.
     private ImageSet OpenImages(RunConfig config)

@@ -84,11 +84,14 @@ public static class TrainingRanks
         trainer.Share(ranks);
     }
 
-    /// <summary>Whether there is another step, as the first process says.</summary>
+    /// <summary>Whether there is another step, as the first process says. At the end all wait until all have done the last.</summary>
     internal static bool GoesOn(ICommunicator ranks, bool goes)
     {
         Span<byte> word = [goes ? (byte)1 : (byte)0];
         ranks.Broadcast(word, 0);
-        return word[0] != 0;
+        if (word[0] != 0) return true;
+        // Whoever leaves frees what a slower one may still read.
+        ranks.Gather(0);
+        return false;
     }
 }
