@@ -55,8 +55,9 @@ internal sealed class Train(Terminal terminal)
 
         terminal.EndsInGoodOrder();
         using CancellationTokenRegistration told = terminal.Cancellation.Register(() => display.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
+        string steps = run.Step < config.Training.Steps ? $"steps {run.Step + 1} to {config.Training.Steps}" : $"{run.Step} steps done and none left of {config.Training.Steps}";
         display.Tell(string.Create(CultureInfo.InvariantCulture,
-            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, steps {run.Step + 1} to {config.Training.Steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
+            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
         if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
         Report(result, folder, run, trained, device, config);
