@@ -44,7 +44,7 @@ public sealed class CudaDevice : IDevice
 
     /// <inheritdoc/>
     public string Description =>
-        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()}{(Ranks is null ? "" : $", sums by {Ranks.Description}")})";
+        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()}{(Ranks is null ? "" : $", sums {Ranks.Description}")})";
 
     /// <inheritdoc/>
     public PeakRates? Peak => TensorRates.Of(driver.Device, Precision);

@@ -24,7 +24,7 @@ public sealed class MpiTrainTests : MpiFixture
     {
         JobOutcome many = Train(2, "many", device, "--batch", "2", "--steps", "3").Succeeded();
         Train(1, "one", device, "--batch", "4", "--steps", "3").Succeeded();
-        Assert.That(many.Error, Does.Contain("each of 2 processes").And.Contains(device == "cpu" ? "on cpu" : "sums by host memory"));
+        Assert.That(many.Error, Does.Contain("each of 2 processes").And.Contains(device == "cpu" ? "on cpu" : "sums through host memory"));
         using TensorFile expected = SafeTensors.Open(Model("one")), found = SafeTensors.Open(Model("many"));
         foreach (string name in expected.Names)
             Comparer.RequireClose(name, expected[name].ToDoubles(), found[name].ToDoubles(), new Tolerance(1e-4, 1e-4, 0));

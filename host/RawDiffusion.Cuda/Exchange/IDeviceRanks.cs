@@ -8,7 +8,7 @@ namespace RawDiffusion.Cuda.Exchange;
 /// </summary>
 internal interface IDeviceRanks : IDisposable
 {
-    /// <summary>How they exchange, for people.</summary>
+    /// <summary>How they exchange, for people: <c>by NCCL 2.21.5</c>.</summary>
     string Description { get; }
 
     /// <summary>Number of processes.</summary>

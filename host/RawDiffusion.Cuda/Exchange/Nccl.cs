@@ -32,7 +32,7 @@ public sealed unsafe partial class Nccl : IStreamExchange
     }
 
     /// <inheritdoc/>
-    public string Description => $"NCCL {VersionText(Version())}";
+    public string Description => $"by NCCL {VersionText(Version())}";
 
     /// <inheritdoc/>
     public int Size { get; }

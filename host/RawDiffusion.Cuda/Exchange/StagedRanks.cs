@@ -17,7 +17,7 @@ internal sealed class StagedRanks(ICudaDriver driver, ICommunicator ranks) : IDe
     // Page-locked; copies of it were queued on a stream, and on no other may it be used again without waiting for them.
     private sealed record Staging(nint Address, long Bytes, nint Stream);
 
-    public string Description => "host memory";
+    public string Description => "through host memory";
 
     public int Size => ranks.Size;
 

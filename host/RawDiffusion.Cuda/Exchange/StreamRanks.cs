@@ -5,7 +5,7 @@ namespace RawDiffusion.Cuda.Exchange;
 /// <summary>Exchanges that the device does itself when a stream comes to them, as NCCL's.</summary>
 internal interface IStreamExchange : IDisposable
 {
-    /// <summary>How they exchange, for people.</summary>
+    /// <summary>How they exchange, for people: <c>by NCCL 2.21.5</c>.</summary>
     string Description { get; }
 
     /// <summary>Number of processes.</summary>

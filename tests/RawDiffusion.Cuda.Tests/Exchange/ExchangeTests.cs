@@ -150,7 +150,7 @@ public sealed class ExchangeTests
     public void A_devices_description_says_how_it_exchanges()
     {
         using var device = new CudaDevice(new EmulatedDriver(), new KernelCompiler(), ranks: new DoublingRanks([]), warn: message => Assert.Fail(message));
-        Assert.That(device.Description, Does.EndWith("fp32, sums by host memory)"));
+        Assert.That(device.Description, Does.EndWith("fp32, sums through host memory)"));
     }
 
     [TestCase(null, "22105 a", "22105 b")]
