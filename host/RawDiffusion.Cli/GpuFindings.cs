@@ -1,6 +1,7 @@
 using System.Globalization;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cli;
@@ -16,6 +17,7 @@ internal static class GpuFindings
         yield return new("NVRTC", Compiler());
         yield return new("kernel cache", Cache());
         yield return new("prebuilt kernels", Prebuilt());
+        yield return new("NCCL", Nccl.Installed is { } nccl ? $"{nccl}, {NativeLibraryFile.Nccl.FoundAt}" : Library(NativeLibraryFile.Nccl));
         yield return new("cuBLAS", Library(NativeLibraryFile.CuBlas));
         yield return new("cuDNN", Library(NativeLibraryFile.CuDnn));
     }

@@ -1,5 +1,4 @@
 using RawDiffusion.Cli.Inputs;
-using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Evaluation;
@@ -86,7 +85,7 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
     }
 
     /// <summary>The first images in rows: input, factors, reconstruction.</summary>
-    public Image Sheet() => PngSheet.Of(Size, config.NumComponents + 2, tiles);
+    public Image Sheet() => ImageSheet.Of(Size, config.NumComponents + 2, tiles);
 
     private float[] Planes(float[] pixels) => Layout.ToNchw(pixels, 3, Size * Size);
 

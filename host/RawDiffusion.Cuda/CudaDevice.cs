@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Engine;
 
@@ -23,7 +24,14 @@ public sealed class CudaDevice : IDevice
     /// Whether extents of shapes become compile-time constants of kernels: faster kernels, and a compilation for each new
     /// shape. Null: where the driver measures real time and the compiler can compile.
     /// </param>
-    public CudaDevice(ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize = null)
+    /// <param name="ranks">
+    /// Processes with which graphs exchange data, each of which makes such a device: GPUs by NCCL where they can, others through host
+    /// memory. Not owned.
+    /// </param>
+    /// <param name="warn">Told why GPUs do without NCCL.</param>
+    /// <exception cref="CudaException">NCCL refused.</exception>
+    public CudaDevice(
+        ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize = null, ICommunicator? ranks = null, Action<string>? warn = null)
     {
         this.driver = driver;
         this.compiler = compiler;
@@ -31,11 +39,12 @@ public sealed class CudaDevice : IDevice
         bool measures = compiler.CanCompile && !driver.Device.TimesAreBounds;
         Specialize = specialize ?? measures;
         if (measures && Specialize) Tuner = new ConvTuner(this, ConvTuner.UserFile);
+        if (ranks is not null) Ranks = DeviceRanks.Join(driver, ranks, warn);
     }
 
     /// <inheritdoc/>
     public string Description =>
-        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()})";
+        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()}{(Ranks is null ? "" : $", sums by {Ranks.Description}")})";
 
     /// <inheritdoc/>
     public PeakRates? Peak => TensorRates.Of(driver.Device, Precision);
@@ -47,6 +56,9 @@ public sealed class CudaDevice : IDevice
     public Precision Precision { get; }
 
     internal bool Specialize { get; }
+
+    /// <summary>The processes that run graphs together; null where this one is alone. Owned.</summary>
+    internal IDeviceRanks? Ranks { get; init; }
 
     /// <summary>Times tiles; null where a model chooses them.</summary>
     internal ConvTuner? Tuner { get; init; }
@@ -65,6 +77,7 @@ public sealed class CudaDevice : IDevice
     {
         if (disposed) return;
         disposed = true;
+        Ranks?.Dispose();
         foreach ((nint module, _) in functions.Values) driver.UnloadModule(module);
         functions.Clear();
         driver.Dispose();

@@ -10,8 +10,8 @@ using RawDiffusion.Engine.Passes;
 namespace RawDiffusion.Cuda;
 
 /// <summary>
-/// A graph prepared for a GPU: one arena, packed constants, launches with fixed arguments, all of them one CUDA graph.
-/// A run is one call of the driver and returns before the work is done; reading waits.
+/// A graph prepared for a GPU: one arena, packed constants, launches with fixed arguments, all of them one CUDA graph
+/// (<see cref="LaunchSequence"/>). A run returns before the work is done; reading waits.
 /// </summary>
 internal sealed unsafe class CudaExecutable : IExecutable
 {
@@ -24,14 +24,13 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private readonly DeviceMemory memory;
     private readonly LaunchContext context;
     private readonly StoragePolicy storage;
-    private readonly List<(Node Node, KernelLaunch Launch)> launches = [];
+    private readonly List<(Node Node, DeviceLaunch Launch)> launches = [];
     private readonly List<(DeviceRange Destination, DeviceRange Source)> copies = [];
     private readonly Dictionary<Value, nint> staging = [];
     private readonly bool guard;
     private readonly nint stream;
+    private readonly LaunchSequence? sequence;
     private nint partStaging;
-    private nint graphHandle;
-    private nint executable;
     private bool disposed;
 
     /// <summary>Prepares a graph.</summary>
@@ -58,7 +57,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, siblings, tile is { } forced ? (_, _) => forced : device.TileOf, device.Precision, device.Specialize);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, tile is { } forced ? (_, _) => forced : device.TileOf, device.Precision, device.Specialize, device.Ranks);
         try
         {
             stream = driver.CreateStream();
@@ -67,11 +66,11 @@ internal sealed unsafe class CudaExecutable : IExecutable
             {
                 if (node.Operator is View || writers.ContainsKey(node.Output)) continue;
                 OperatorLaunch.For(node).Prepare(node, context);
-                foreach (KernelLaunch launch in context.Take()) launches.Add((node, launch));
+                foreach (DeviceLaunch launch in context.Take()) launches.Add((node, launch));
             }
             PlanUpdates();
-            device.Load(launches.Select(l => l.Launch.Variant));
-            BuildGraph();
+            device.Load(Kernels.Select(l => l.Variant));
+            sequence = new LaunchSequence(driver, [.. launches.Select(l => l.Launch)], copies, Function);
             driver.Synchronize(stream);
         }
         catch
@@ -84,7 +83,9 @@ internal sealed unsafe class CudaExecutable : IExecutable
     public long MemoryBytes => memory.Bytes;
 
     /// <summary>The kernels of a run, in order.</summary>
-    internal IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches => [.. launches.Select(l => (l.Launch.Variant, l.Launch.Geometry))];
+    internal IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches => [.. Kernels.Select(l => (l.Variant, l.Geometry))];
+
+    private IEnumerable<KernelLaunch> Kernels => launches.Select(l => l.Launch).OfType<KernelLaunch>();
 
     /// <summary>For each launch what NVIDIA's libraries would be asked for; a node's products count with its main kernel.</summary>
     internal IReadOnlyList<IReadOnlyList<VendorCall>> VendorCalls =>
@@ -131,15 +132,16 @@ internal sealed unsafe class CudaExecutable : IExecutable
         cancellation.ThrowIfCancellationRequested();
         if (!guard)
         {
-            driver.LaunchGraph(executable, stream);
+            sequence!.Run(stream);
             return;
         }
         for (int i = 0; i < launches.Count; i++)
         {
-            (Node node, KernelLaunch launch) = launches[i];
+            (Node node, DeviceLaunch launch) = launches[i];
             cancellation.ThrowIfCancellationRequested();
             Start(launch);
-            if (IsLast(i)) Check(node);
+            // A sum that has only started is nobody's to read.
+            if (IsLast(i) && node.Operator is not AllReduce) Check(node);
         }
         Update();
     }
@@ -181,9 +183,9 @@ internal sealed unsafe class CudaExecutable : IExecutable
             var times = new List<KernelTime>(launches.Count);
             for (int i = 0; i < launches.Count; i++)
             {
-                (Node node, KernelLaunch launch) = launches[i];
+                (Node node, DeviceLaunch launch) = launches[i];
                 // The arithmetic of a node counts once, with its main kernel: the last.
-                times.Add(new KernelTime(node.Name, launch.Variant.Kernel, driver.Elapsed(marks[i], marks[i + 1]), IsLast(i) ? CostOf(node) : default));
+                times.Add(new KernelTime(node.Name, launch.Name, driver.Elapsed(marks[i], marks[i + 1]), IsLast(i) ? CostOf(node) : default));
             }
             return times;
         }
@@ -199,8 +201,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (disposed) return;
         disposed = true;
         if (stream != 0) driver.Synchronize(stream);
-        if (executable != 0) driver.DestroyExecutableGraph(executable);
-        if (graphHandle != 0) driver.DestroyGraph(graphHandle);
+        sequence?.Dispose();
         foreach (nint buffer in staging.Values) driver.FreeHost(buffer);
         if (partStaging != 0) driver.FreeHost(partStaging);
         memory.Dispose();
@@ -255,28 +256,13 @@ internal sealed unsafe class CudaExecutable : IExecutable
         copies.RemoveAll(c => c.Destination.Bytes == 0);
     }
 
-    private void BuildGraph()
-    {
-        graphHandle = driver.CreateGraph();
-        var dependencies = new LaunchDependencies();
-        var nodes = new List<nint>();
-        nint[] Before(IReadOnlyList<DeviceRange> reads, IReadOnlyList<DeviceRange> writes) => [.. dependencies.Add(reads, writes).Select(i => nodes[i])];
-        foreach ((_, KernelLaunch launch) in launches)
-        {
-            nint[] before = Before(launch.Reads, launch.Writes);
-            nodes.Add(driver.AddKernelNode(graphHandle, before, Function(launch), launch.Geometry, launch.Arguments));
-        }
-        foreach ((DeviceRange destination, DeviceRange source) in copies)
-        {
-            nint[] before = Before([source], [destination]);
-            nodes.Add(driver.AddCopyNode(graphHandle, before, destination.Address, source.Address, source.Bytes));
-        }
-        executable = driver.InstantiateGraph(graphHandle);
-    }
-
     private nint Function(KernelLaunch launch) => device.Function(launch.Variant, launch.Geometry.SharedBytes);
 
-    private void Start(KernelLaunch launch) => driver.Launch(Function(launch), launch.Geometry, launch.Arguments, stream);
+    private void Start(DeviceLaunch launch)
+    {
+        if (launch is KernelLaunch kernel) driver.Launch(Function(kernel), kernel.Geometry, kernel.Arguments, stream);
+        else if (launch is ExchangeLaunch exchange) exchange.Run(stream);
+    }
 
     private void Update()
     {

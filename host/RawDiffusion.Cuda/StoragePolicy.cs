@@ -5,7 +5,7 @@ namespace RawDiffusion.Cuda;
 
 /// <summary>
 /// How each value of a graph is stored: activations as the precision says, all else (what callers read and write, states,
-/// constants, statistics, gradients of weights) in 32 bits.
+/// constants, statistics, gradients of weights, what processes exchange) in 32 bits.
 /// </summary>
 internal sealed class StoragePolicy
 {
@@ -21,6 +21,7 @@ internal sealed class StoragePolicy
             _ => Storage.F32,
         };
         exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => Viewed(v).Root)];
+        foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(Viewed(node.Input(0)).Root);
         foreach (Node node in graph.Nodes.Where(n => n.Operator is Pack))
             foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
     }

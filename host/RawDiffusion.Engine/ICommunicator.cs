@@ -12,6 +12,9 @@ public interface ICommunicator : IDisposable
     /// <summary>Number of processes.</summary>
     int Size { get; }
 
+    /// <summary>Number of this process among those of its machine, from 0.</summary>
+    int LocalRank { get; }
+
     /// <summary>
     /// Starts to replace numbers by their sums over all processes, and returns. The memory is the communicator's until
     /// <see cref="Wait"/> returns.
@@ -36,4 +39,19 @@ public interface ICommunicator : IDisposable
     /// <param name="root">Rank of the process that has it.</param>
     /// <exception cref="IOException">The processes can no longer reach each other.</exception>
     void Broadcast(Span<byte> data, int root);
+}
+
+/// <summary>What processes agree on before they compute.</summary>
+public static class CommunicatorExtensions
+{
+    /// <summary>What each process says, by rank; nobody has it before all have spoken.</summary>
+    /// <param name="ranks">The processes.</param>
+    /// <param name="own">What this one says; equally long in all.</param>
+    /// <exception cref="IOException">The processes can no longer reach each other.</exception>
+    public static unsafe float[][] Gather(this ICommunicator ranks, params ReadOnlySpan<float> own)
+    {
+        var all = new float[ranks.Size * own.Length];
+        fixed (float* source = own, destination = all) ranks.AllGather((nint)source, (nint)destination, own.Length);
+        return [.. all.Chunk(own.Length)];
+    }
 }

@@ -27,7 +27,7 @@ public sealed unsafe class MpiCommunicator : ICommunicator
 
     private MpiCommunicator(MpiLaunch launch)
     {
-        Launcher = launch.Launcher;
+        (Launcher, LocalRank) = (launch.Launcher, launch.LocalRank);
         thread = new Thread(Work) { IsBackground = true, Name = "rawdiffusion mpi" };
         thread.Start();
         Finish(Add(new Call(CallKind.Initialize, 0, 0, 0, 0)));
@@ -41,6 +41,9 @@ public sealed unsafe class MpiCommunicator : ICommunicator
 
     /// <inheritdoc/>
     public int Size { get; private set; }
+
+    /// <inheritdoc/>
+    public int LocalRank { get; }
 
     /// <summary>Who started the processes.</summary>
     public string Launcher { get; }

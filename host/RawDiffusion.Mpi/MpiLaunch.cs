@@ -4,23 +4,26 @@ namespace RawDiffusion.Mpi;
 /// <param name="Launcher">Who started the process, for people.</param>
 /// <param name="Rank">Number of this process.</param>
 /// <param name="Size">Number of processes.</param>
-public sealed record MpiLaunch(string Launcher, int Rank, int Size)
+/// <param name="LocalRank">Number of this process among those of its machine.</param>
+public sealed record MpiLaunch(string Launcher, int Rank, int Size, int LocalRank)
 {
     // Open MPI, then Hydra (MPICH, Intel MPI) and whoever speaks its protocol, then Slurm's own names: more than one may be set.
-    private static readonly (string Launcher, string Rank, string Size)[] Variables =
+    private static readonly (string Launcher, string Rank, string Size, string LocalRank)[] Variables =
     [
-        ("Open MPI's mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-        ("MPICH's mpirun", "PMI_RANK", "PMI_SIZE"),
-        ("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+        ("Open MPI's mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+        ("MPICH's mpirun", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+        ("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
     ];
 
     /// <summary>How this process was started; null where it is alone: MPI is then not even loaded.</summary>
     public static MpiLaunch? Of(Func<string, string?> environment)
     {
-        foreach ((string launcher, string rank, string size) in Variables)
+        foreach ((string launcher, string rank, string size, string localRank) in Variables)
         {
-            if (int.TryParse(environment(rank), out int number) && int.TryParse(environment(size), out int count) && number >= 0 && number < count)
-                return count > 1 ? new MpiLaunch(launcher, number, count) : null;
+            if (!int.TryParse(environment(rank), out int number) || !int.TryParse(environment(size), out int count) || number < 0 || number >= count) continue;
+            // A launcher that does not tell is taken for one that fills machines in turn, and has no more than one.
+            int local = int.TryParse(environment(localRank), out int told) && told >= 0 && told <= number ? told : number;
+            return count > 1 ? new MpiLaunch(launcher, number, count, local) : null;
         }
         return null;
     }

@@ -156,16 +156,67 @@ public sealed partial class TrainTests : IDisposable
         Directory.CreateDirectory(data);
         for (int i = 0; i < 3; i++) ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(20 + i, 18, 3, 8, new byte[3 * 18 * (20 + i)]));
         File.WriteAllText(Path.Combine(data, "bad.png"), "not a picture");
-        Outcome outcome = Train("run", $"--steps 4 --data {data} --json").Succeeded();
+        Outcome outcome = Train("run", $"--steps 4 --data {data} --cache {work.PathOf("cache")} --json").Succeeded();
         Assert.That(outcome.Json.GetProperty("skipped_images").GetInt32(), Is.EqualTo(1));
         Assert.That(outcome.Error, Does.Contain("bad.png is skipped"));
-        Train("strict", $"--steps 4 --data {data} --strict").Failed(1, "bad.png", "saved at step");
+        Train("strict", $"--steps 4 --data {data} --cache {work.PathOf("cache")} --strict").Failed(1, "bad.png", "saved at step");
+    }
+
+    [Test]
+    public void Pictures_are_decoded_once_where_they_are_read_more_often()
+    {
+        string cache = work.PathOf("cache");
+        string options = $"--steps 4 --log-every 2 --data {Pictures()} --cache {cache}";
+        Train("once", options.Replace("--steps 4", "--steps 1")).Succeeded();
+        Assert.That(Directory.Exists(cache), Is.False, "three images are read once at most");
+        Train("off", options.Replace(cache, "off")).Succeeded();
+        Assert.That(Directory.Exists(cache), Is.False);
+        Train("made", options).Succeeded();
+        Assert.That(Directory.GetFiles(cache).Select(Path.GetExtension), Is.EqualTo(new[] { ".pack" }));
+        DateTime made = File.GetLastWriteTimeUtc(Directory.GetFiles(cache).Single());
+        Train("used", options).Succeeded();
+        Assert.That(File.GetLastWriteTimeUtc(Directory.GetFiles(cache).Single()), Is.EqualTo(made));
+        // Another cache, or none, is no other run.
+        Rawdiffusion.Run("train", "--resume", work.PathOf("made"), "--steps", "5", "--cache", "off").Succeeded();
+        Rawdiffusion.Run("train", "--resume", work.PathOf("off"), "--steps", "5", "--cache", cache).Succeeded();
+        Assert.That(File.ReadAllBytes(work.PathOf("made/checkpoints/step-5.safetensors")), Is.EqualTo(File.ReadAllBytes(work.PathOf("off/checkpoints/step-5.safetensors"))));
+    }
+
+    [Test]
+    public void A_full_disk_of_the_cache_costs_time_alone()
+    {
+        if (!OperatingSystem.IsLinux()) Assert.Ignore("needs Linux, to mount a small file system");
+        string data = Pictures(), cache = work.PathOf("run");
+        Directory.CreateDirectory(cache);
+        if (Mount("size=4k") != 0) Assert.Ignore("needs the right to mount a small file system");
+        try
+        {
+            Outcome outcome = Train("trained", $"--steps 4 --data {data} --cache {cache}").Succeeded();
+            Assert.That(outcome.Error.Split('\n').Count(l => l.Contains("No space left") && l.Contains("decoded again")), Is.EqualTo(1), outcome.Error);
+            Assert.That(Directory.GetFiles(cache), Is.Empty);
+        }
+        finally
+        {
+            using Process unmount = Process.Start("umount", [cache]);
+            unmount.WaitForExit();
+        }
+    }
+
+    // Three pictures of other sizes than the network's.
+    private string Pictures()
+    {
+        string data = work.PathOf("pictures");
+        Directory.CreateDirectory(data);
+        for (int i = 0; i < 3; i++)
+            ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(60 + i, 58, 3, 8, [.. Enumerable.Range(0, 3 * 58 * (60 + i)).Select(b => (byte)(b * (i + 3)))]));
+        return data;
     }
 
     [TestCase("", "either --out DIR", "--resume DIR")]
     [TestCase("--out x --resume y", "either --out DIR")]
     [TestCase("--out x", "expected images to train with: --data")]
     [TestCase("--out x --data tetris --batch 0", "--batch takes a whole number of at least 1, found '0'")]
+    [TestCase("--out x --data tetris --dropout 1", "--dropout takes a number from 0 to 0.999, found '1'")]
     [TestCase("--out x --data tetris --decay sudden", "--decay takes none, cosine or linear, found 'sudden'")]
     [TestCase("--out x --data tetris --adamw maybe", "--adamw takes on or off, found 'maybe'")]
     [TestCase("--out x --data tetris --channel-mult 1,x", "--channel-mult takes a whole number", "'x'")]

@@ -18,10 +18,21 @@ public sealed class MpiLaunchTests
     [TestCase("PMI_RANK=x PMI_SIZE=2", null)]
     public void Launchers_are_known_by_their_variables(string variables, string? expected)
     {
-        var environment = variables.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(v => v.Split('=')).ToDictionary(v => v[0], v => v[1]);
-        MpiLaunch? found = MpiLaunch.Of(name => environment.GetValueOrDefault(name));
+        MpiLaunch? found = MpiLaunch.Of(name => Environment(variables).GetValueOrDefault(name));
         Assert.That(found is null ? null : $"{found.Launcher} {found.Rank} {found.Size}", Is.EqualTo(expected));
     }
+
+    // One that the launcher does not tell, or cannot be, is the rank.
+    [TestCase("OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_LOCAL_RANK=1", 1)]
+    [TestCase("PMI_RANK=3 PMI_SIZE=4 MPI_LOCALRANKID=0", 0)]
+    [TestCase("SLURM_PROCID=3 SLURM_STEP_NUM_TASKS=4 SLURM_LOCALID=2", 2)]
+    [TestCase("PMI_RANK=3 PMI_SIZE=4", 3)]
+    [TestCase("PMI_RANK=3 PMI_SIZE=4 OMPI_COMM_WORLD_LOCAL_RANK=1", 3)]
+    [TestCase("PMI_RANK=3 PMI_SIZE=4 MPI_LOCALRANKID=-1", 3)]
+    [TestCase("PMI_RANK=3 PMI_SIZE=4 MPI_LOCALRANKID=x", 3)]
+    [TestCase("PMI_RANK=1 PMI_SIZE=4 MPI_LOCALRANKID=2", 1)]
+    public void Launchers_tell_a_process_its_number_on_its_machine(string variables, int expected) =>
+        Assert.That(MpiLaunch.Of(name => Environment(variables).GetValueOrDefault(name))!.LocalRank, Is.EqualTo(expected));
 
     [Test]
     public void A_library_that_is_missing_says_what_was_tried_and_what_to_do()
@@ -35,8 +46,8 @@ public sealed class MpiLaunchTests
     [Test]
     public void A_library_of_the_launchers_kind_is_tried_first()
     {
-        Assert.That(new MpiLibrary(new MpiLaunch("MPICH's mpirun", 0, 2)).Tried[0], Does.Contain("12"));
-        Assert.That(new MpiLibrary(new MpiLaunch("Open MPI's mpirun", 0, 2)).Tried[0], Does.Contain("40"));
+        Assert.That(new MpiLibrary(new MpiLaunch("MPICH's mpirun", 0, 2, 0)).Tried[0], Does.Contain("12"));
+        Assert.That(new MpiLibrary(new MpiLaunch("Open MPI's mpirun", 0, 2, 0)).Tried[0], Does.Contain("40"));
     }
 
     /// <summary>Each process would believe that it is alone, and do all the work: the command refuses.</summary>
@@ -52,4 +63,7 @@ public sealed class MpiLaunchTests
         Assert.That(outcome.Error, Does.Contain("expected to be process 0 of 2").And.Contains("found process 0 of 1"));
         Assert.That(outcome.Out, Is.Empty);
     }
+
+    private static Dictionary<string, string> Environment(string variables) =>
+        variables.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(v => v.Split('=')).ToDictionary(v => v[0], v => v[1]);
 }

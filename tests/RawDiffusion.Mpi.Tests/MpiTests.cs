@@ -5,24 +5,9 @@ using RawDiffusion.Testing;
 namespace RawDiffusion.Mpi.Tests;
 
 /// <summary>Real processes under the system's mpirun.</summary>
-public sealed class MpiTests
+public sealed class MpiTests : MpiFixture
 {
-    private const string Worker = "RawDiffusion.Mpi.Tests.dll", Command = "rawdiffusion.dll";
-
-    private string folder = "";
-
-    [SetUp]
-    public void SetUp()
-    {
-        MpiJob.Require();
-        folder = Directory.CreateTempSubdirectory("rawdiffusion-mpi-").FullName;
-    }
-
-    [TearDown]
-    public void TearDown()
-    {
-        if (folder.Length > 0) Directory.Delete(folder, recursive: true);
-    }
+    private const string Worker = "RawDiffusion.Mpi.Tests.dll";
 
     // 3 processes: sums are no longer of two numbers. A million numbers do not fit one message.
     [TestCase(2, 1)]
@@ -30,7 +15,7 @@ public sealed class MpiTests
     [TestCase(2, 1_000_003)]
     public void Sums_and_copies_are_the_same_bits_in_all_processes(int size, int count)
     {
-        MpiJob.Run(MpiJob.Processes(size, Worker, "collectives", folder, $"{count}")).Succeeded();
+        MpiJob.Run(MpiJob.Processes(size, Worker, "collectives", Folder, $"{count}")).Succeeded();
         float[][] found = [.. Enumerable.Range(0, size).Select(rank => Read($"found{rank}"))];
         for (int rank = 1; rank < size; rank++) Assert.That(found[rank].AsSpan().SequenceEqual(found[0]), $"rank {rank}");
         int at = 0;
@@ -46,7 +31,7 @@ public sealed class MpiTests
     [Test]
     public void Two_processes_train_as_one()
     {
-        MpiJob.Run(MpiJob.Processes(2, Worker, "train", folder, "2", "3")).Succeeded();
+        MpiJob.Run(MpiJob.Processes(2, Worker, "train", Folder, "2", "3")).Succeeded();
         ShortRun one = ShortRun.Of(null, 4, 3);
         float[] state = Read("state0");
         Assert.That(Read("state1").AsSpan().SequenceEqual(state), "both have the same bits");
@@ -57,11 +42,11 @@ public sealed class MpiTests
     [Test]
     public void A_killed_process_ends_the_job()
     {
-        using Process job = MpiJob.Start(MpiJob.Processes(2, Worker, "train", folder, "1", "100000"));
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Worker, "train", Folder, "1", "100000"));
         Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
-        WaitFor(() => File.Exists(Path.Combine(folder, "stepped1")) || outcome.IsCompleted);
+        WaitFor(() => File.Exists(Path.Combine(Folder, "stepped1")) || outcome.IsCompleted);
         Assert.That(outcome.IsCompleted, Is.False, () => outcome.Result.Error);
-        using (Process victim = Process.GetProcessById(int.Parse(File.ReadAllText(Path.Combine(folder, "pid1"))))) victim.Kill();
+        using (Process victim = Process.GetProcessById(int.Parse(File.ReadAllText(Path.Combine(Folder, "pid1"))))) victim.Kill();
         WaitFor(() => outcome.IsCompleted);
         Assert.That(outcome.Result.ExitCode, Is.Not.Zero);
         Assert.That(outcome.Result.Error, Does.Contain("rank 1").IgnoreCase.And.Contains("Killed").IgnoreCase);
@@ -73,7 +58,7 @@ public sealed class MpiTests
         // More processes than images of one part, and parts of different sizes.
         string[] common = ["decompose", "--image", Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"), Goldens.PathOf("images/synth_20x24.png"),
             "--steps", "2", "--threads", "1", "--raw", "--json", "--out"];
-        string alone = Path.Combine(folder, "alone"), together = Path.Combine(folder, "together");
+        string alone = Path.Combine(Folder, "alone"), together = Path.Combine(Folder, "together");
         JobOutcome one = MpiJob.Run(MpiJob.Processes(1, Command, [.. common, alone])).Succeeded();
         JobOutcome two = MpiJob.Run(MpiJob.Processes(2, Command, [.. common, together])).Succeeded();
         string[] names = [.. Directory.GetFiles(alone).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
@@ -87,8 +72,8 @@ public sealed class MpiTests
     [Test]
     public void More_processes_than_images()
     {
-        MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--out", folder)).Succeeded();
-        Assert.That(File.Exists(Path.Combine(folder, "sample.png")));
+        MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--out", Folder)).Succeeded();
+        Assert.That(File.Exists(Path.Combine(Folder, "sample.png")));
     }
 
     [TestCase("decompose --checkpoint no-such-file.pt", 1, "no-such-file.pt")]
@@ -96,7 +81,7 @@ public sealed class MpiTests
     [TestCase("bench --preset none", 2, "none")]
     public void An_error_of_all_is_told_once(string arguments, int exitCode, string part)
     {
-        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, [.. arguments.Split(' '), .. arguments.StartsWith("decompose", StringComparison.Ordinal) ? ["--out", folder] : Array.Empty<string>()]));
+        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, [.. arguments.Split(' '), .. arguments.StartsWith("decompose", StringComparison.Ordinal) ? ["--out", Folder] : Array.Empty<string>()]));
         Assert.That(outcome.ExitCode, Is.EqualTo(exitCode), outcome.Error);
         Assert.That(outcome.Error.Split("error: "), Has.Length.EqualTo(2), outcome.Error);
         Assert.That(outcome.Error, Does.Contain(part));
@@ -105,12 +90,12 @@ public sealed class MpiTests
     [Test]
     public void An_error_of_one_ends_all()
     {
-        string[] first = MpiJob.Processes(1, Command, "decompose", "--threads", "1", "--out", folder);
-        string[] second = MpiJob.Processes(1, Command, "decompose", "--threads", "1", "--image", "no-such-file.png", "--out", folder);
+        string[] first = MpiJob.Processes(1, Command, "decompose", "--threads", "1", "--out", Folder);
+        string[] second = MpiJob.Processes(1, Command, "decompose", "--threads", "1", "--image", "no-such-file.png", "--out", Folder);
         JobOutcome outcome = MpiJob.Run([.. first, ":", .. second]);
         Assert.That(outcome.ExitCode, Is.Not.Zero);
         Assert.That(outcome.Error, Does.Contain("process 1 of 2: error: ").And.Contains("no-such-file.png"));
-        Assert.That(Directory.GetFiles(folder), Is.Empty);
+        Assert.That(Directory.GetFiles(Folder), Is.Empty);
     }
 
     [Test]
@@ -120,15 +105,5 @@ public sealed class MpiTests
         Assert.That(outcome.Out.Split('\n').Where(l => l.StartsWith("MPI", StringComparison.Ordinal)), Is.EqualTo(new[] { $"{"MPI",-18}{MpiLibrary.Current.Kind}, {MpiLibrary.Current.FoundAt}; process 0 of 2" }));
     }
 
-    private static void WaitFor(Func<bool> condition)
-    {
-        var watch = Stopwatch.StartNew();
-        while (!condition())
-        {
-            Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromMinutes(4)), "it takes too long");
-            Thread.Sleep(50);
-        }
-    }
-
-    private float[] Read(string name) => MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Path.Combine(folder, name))).ToArray();
+    private float[] Read(string name) => MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Path.Combine(Folder, name))).ToArray();
 }

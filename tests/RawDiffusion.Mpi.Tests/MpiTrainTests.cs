@@ -5,45 +5,37 @@ using RawDiffusion.Testing;
 namespace RawDiffusion.Mpi.Tests;
 
 /// <summary><c>mpirun rawdiffusion train</c>.</summary>
-public sealed class MpiTrainTests
+public sealed class MpiTrainTests : MpiFixture
 {
-    private const string Command = "rawdiffusion.dll";
-
     // Of epsilon, see ShortRun.
     private static readonly string[] Settings = [.. ("--data tetris --count 50 --num-channels 32 --channel-mult 1,2 --num-res-blocks 1 --emb-dim 32 --enc-channels 8 --num-components 3 "
-        + "--num-head-channels 16 --epsilon 1e-3 --lr 0.01 --p-uncond 0.3 --threads 1 --device cpu --sample-every 0 --save-every 1 --log-every 1").Split(' ')];
+        + "--num-head-channels 16 --epsilon 1e-3 --lr 0.01 --p-uncond 0.3 --threads 1 --sample-every 0 --save-every 1 --log-every 1").Split(' ')];
 
-    private string folder = "";
+    // So small that the emulator takes a second for a step.
+    private static readonly string[] Small =
+    [
+        .. "--image-size 8 --num-channels 16 --channel-mult 1 --emb-dim 16 --num-components 2 --num-heads 1 --attention-resolutions 8".Split(' '),
+        "--data", Path.GetDirectoryName(Goldens.PathOf("images/synth_20x24.png"))!,
+    ];
 
-    [SetUp]
-    public void SetUp()
+    [TestCase("cpu")]
+    [TestCase("emulated")]
+    public void Two_processes_train_as_one(string device)
     {
-        MpiJob.Require();
-        folder = Directory.CreateTempSubdirectory("rawdiffusion-mpi-").FullName;
-    }
-
-    [TearDown]
-    public void TearDown()
-    {
-        if (folder.Length > 0) Directory.Delete(folder, recursive: true);
-    }
-
-    [Test]
-    public void Two_processes_train_as_one()
-    {
-        JobOutcome many = Train(2, "many", "--batch", "2", "--steps", "4").Succeeded();
-        Train(1, "one", "--batch", "4", "--steps", "4").Succeeded();
-        Assert.That(many.Error, Does.Contain("each of 2 processes"));
+        JobOutcome many = Train(2, "many", device, "--batch", "2", "--steps", "3").Succeeded();
+        Train(1, "one", device, "--batch", "4", "--steps", "3").Succeeded();
+        Assert.That(many.Error, Does.Contain("each of 2 processes").And.Contains(device == "cpu" ? "on cpu" : "sums by host memory"));
         using TensorFile expected = SafeTensors.Open(Model("one")), found = SafeTensors.Open(Model("many"));
         foreach (string name in expected.Names)
             Comparer.RequireClose(name, expected[name].ToDoubles(), found[name].ToDoubles(), new Tolerance(1e-4, 1e-4, 0));
-        Assert.That(File.ReadLines(Path.Combine(folder, "many", "log.jsonl")).Count(), Is.EqualTo(4), "one process writes the log");
+        Assert.That(File.ReadLines(Path.Combine(Folder, "many", "log.jsonl")).Count(), Is.EqualTo(3), "one process writes the log");
     }
 
-    [Test]
-    public void A_killed_process_leaves_a_run_that_goes_on_bit_for_bit()
+    [TestCase("cpu")]
+    [TestCase("emulated")]
+    public void A_killed_process_leaves_a_run_that_goes_on_bit_for_bit(string device)
     {
-        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. Settings, "--batch", "2", "--steps", "100000", "--out", Path.Combine(folder, "cut")]));
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn(device), "--batch", "2", "--steps", "100000", "--out", Path.Combine(Folder, "cut")]));
         Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
         WaitFor(() => Newest("cut") >= 2 || outcome.IsCompleted);
         Assert.That(outcome.IsCompleted, Is.False, () => outcome.Result.Error);
@@ -53,28 +45,38 @@ public sealed class MpiTrainTests
         Assert.That(outcome.Result.Error, Does.Contain("Killed").IgnoreCase);
 
         string steps = $"{Newest("cut") + 1}";
-        MpiJob.Run(MpiJob.Processes(2, Command, "train", "--resume", Path.Combine(folder, "cut"), "--steps", steps)).Succeeded();
-        Train(2, "whole", "--batch", "2", "--steps", steps).Succeeded();
+        MpiJob.Run(MpiJob.Processes(2, Command, "train", "--resume", Path.Combine(Folder, "cut"), "--steps", steps)).Succeeded();
+        Train(2, "whole", device, "--batch", "2", "--steps", steps).Succeeded();
         Assert.That(File.ReadAllBytes(Model("cut")), Is.EqualTo(File.ReadAllBytes(Model("whole"))));
     }
 
     [Test]
-    public void Devices_that_do_not_work_together_are_refused_once()
+    public void Emulated_devices_decompose_in_two_processes_as_in_one()
     {
-        JobOutcome outcome = Train(2, "none", "--batch", "2", "--steps", "4", "--device", "emulated");
-        Assert.That(outcome.ExitCode, Is.EqualTo(2), outcome.Error);
-        Assert.That(outcome.Error.Split("error: "), Has.Length.EqualTo(2), outcome.Error);
-        Assert.That(outcome.Error, Does.Contain("use --device cpu"));
+        MpiJob.Run(MpiJob.Processes(1, Command, ["train", .. SmallSettings, "--device", "cpu", "--batch", "1", "--steps", "1", "--out", Path.Combine(Folder, "small")])).Succeeded();
+        // More images than processes, and a part of two.
+        string[] args = ["decompose", "--checkpoint", Model("small"), "--num-heads", "1", "--image", Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"),
+            Goldens.PathOf("images/synth_20x24.png"), "--steps", "1", "--threads", "1", "--device", "emulated", "--raw", "--out"];
+        string alone = Path.Combine(Folder, "alone"), together = Path.Combine(Folder, "together");
+        MpiJob.Run(MpiJob.Processes(1, Command, [.. args, alone])).Succeeded();
+        MpiJob.Run(MpiJob.Processes(2, Command, [.. args, together])).Succeeded();
+        foreach (string file in Directory.GetFiles(alone))
+            Assert.That(File.ReadAllBytes(Path.Combine(together, Path.GetFileName(file))), Is.EqualTo(File.ReadAllBytes(file)), file);
     }
 
-    private JobOutcome Train(int processes, string run, params string[] args) =>
-        MpiJob.Run(MpiJob.Processes(processes, Command, ["train", .. Settings.Chunk(2).Where(pair => !args.Contains(pair[0])).SelectMany(pair => pair), .. args, "--out", Path.Combine(folder, run)]));
+    private JobOutcome Train(int processes, string run, string device, params string[] args) =>
+        MpiJob.Run(MpiJob.Processes(processes, Command, ["train", .. SettingsOn(device), .. args, "--out", Path.Combine(Folder, run)]));
 
-    private string Model(string run) => Path.Combine(folder, run, "model.safetensors");
+    private static IEnumerable<string> SettingsOn(string device) => [.. device == "cpu" ? Settings : SmallSettings, "--device", device];
+
+    private static IEnumerable<string> SmallSettings =>
+        [.. Settings.Chunk(2).Where(pair => !Small.Contains(pair[0]) && pair[0] is not ("--count" or "--num-head-channels")).SelectMany(pair => pair), .. Small];
+
+    private string Model(string run) => Path.Combine(Folder, run, "model.safetensors");
 
     private int Newest(string run)
     {
-        string checkpoints = Path.Combine(folder, run, "checkpoints");
+        string checkpoints = Path.Combine(Folder, run, "checkpoints");
         if (!Directory.Exists(checkpoints)) return -1;
         return Directory.GetFiles(checkpoints, "*.safetensors").Select(f => int.Parse(Path.GetFileNameWithoutExtension(f).Split('-')[^1])).DefaultIfEmpty(-1).Max();
     }
@@ -86,7 +88,7 @@ public sealed class MpiTrainTests
         {
             try
             {
-                if (!File.ReadAllText(Path.Combine(process, "cmdline")).Contains(folder)) continue;
+                if (!File.ReadAllText(Path.Combine(process, "cmdline")).Contains(Folder)) continue;
                 string[] environment = File.ReadAllText(Path.Combine(process, "environ")).Split('\0');
                 if (environment.Contains($"OMPI_COMM_WORLD_RANK={rank}") || environment.Contains($"PMI_RANK={rank}")) return int.Parse(Path.GetFileName(process));
             }
@@ -96,15 +98,5 @@ public sealed class MpiTrainTests
             }
         }
         throw new InvalidOperationException($"there is no process of rank {rank}");
-    }
-
-    private static void WaitFor(Func<bool> condition)
-    {
-        var watch = Stopwatch.StartNew();
-        while (!condition())
-        {
-            Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromMinutes(4)), "it takes too long");
-            Thread.Sleep(20);
-        }
     }
 }

@@ -55,6 +55,8 @@ internal static class OverlapTiming
 
         public int Size => ranks.Size;
 
+        public int LocalRank => ranks.LocalRank;
+
         public void StartAllReduce(nint data, int count) => counts.Add(data, count);
 
         public void Wait(nint data)

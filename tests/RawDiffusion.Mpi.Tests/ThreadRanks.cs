@@ -19,6 +19,8 @@ internal sealed unsafe class ThreadRanks : ICommunicator
 
     public int Size => meeting.Offers.Length;
 
+    public int LocalRank => Rank;
+
     /// <summary>Runs the same in so many threads, each with its communicator.</summary>
     public static T[] Run<T>(int size, Func<ICommunicator, T> work)
     {
@@ -60,7 +62,11 @@ internal sealed unsafe class ThreadRanks : ICommunicator
         for (int rank = 0; rank < Size; rank++) all[rank].CopyTo(new Span<float>((float*)destination + rank * count, count));
     }
 
-    public void Broadcast(Span<byte> data, int root) => throw new NotSupportedException();
+    public void Broadcast(Span<byte> data, int root)
+    {
+        float[] sent = Exchange([.. data.ToArray().Select(b => (float)b)])[root];
+        for (int i = 0; i < data.Length; i++) data[i] = (byte)sent[i];
+    }
 
     public void Dispose()
     {

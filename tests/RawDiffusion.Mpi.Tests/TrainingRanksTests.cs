@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -16,6 +17,7 @@ public sealed class TrainingRanksTests
         yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
         yield return new TestCaseData(2, ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
             .SetArgDisplayNames("two, everything else");
+        yield return new TestCaseData(2, ShortRun.Options with { Dropout = 0.2 }).SetArgDisplayNames("two, dropout");
     }
 
     [TestCaseSource(nameof(Variants))]
@@ -28,6 +30,32 @@ public sealed class TrainingRanksTests
         {
             Assert.That(other.State, Is.EqualTo(many[0].State), "all processes have the same bits");
             Assert.That(other.Losses, Is.EqualTo(many[0].Losses));
+        }
+    }
+
+    [Test]
+    public void The_first_process_makes_the_cache_of_images_and_the_others_use_it()
+    {
+        string folder = Directory.CreateTempSubdirectory("rawdiffusion-cache-").FullName;
+        try
+        {
+            Formats.Images.ImageFile.WritePng(Path.Combine(folder, "a.png"), new Formats.Images.Image(20, 10, 3, 8, new byte[600]));
+            var config = new RunConfig { Data = folder, Cache = Path.Combine(folder, "cache"), ImageSize = 8 };
+            int[] there = ThreadRanks.Run(3, ranks =>
+            {
+                int found = -1;
+                using ImageSet set = TrainingRanks.Cached(config, ranks, config.OpenImages(), (images, cache) =>
+                {
+                    found = Directory.Exists(cache) ? Directory.GetFiles(cache).Length : 0;
+                    return CachedSet.Of(images, cache, message => Assert.Fail(message));
+                });
+                return found;
+            });
+            Assert.That(there, Is.EqualTo(new[] { 0, 1, 1 }));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
         }
     }
 
@@ -69,6 +97,26 @@ public sealed class TrainingRanksTests
         using var device = new Cpu.CpuDevice(1);
         GraphException? error = Assert.Throws<GraphException>(() => device.Compile(GraphOf(ShortRun.Options with { BatchSize = 2, World = 2 })));
         Assert.That(error!.Message, Does.Contain("2 processes").And.Contain("knows of 1"));
+    }
+
+    /// <summary>From start to wait, memory holds NaN.</summary>
+    [Test]
+    public void A_guard_does_not_look_at_sums_on_their_way()
+    {
+        float[][] sums = ThreadRanks.Run(2, ranks =>
+        {
+            using var device = new Cpu.CpuDevice(1, ranks: ranks);
+            var g = new Graph();
+            Value x = g.Input("x", [3]);
+            g.Output("sum", g.AllReduce(g.Add(x, x), 2));
+            using IExecutable executable = device.Compile(g, new CompileOptions { Guard = true });
+            executable.Write("x", (float[])[1, 2, 3 + ranks.Rank]);
+            executable.Run();
+            var sum = new float[3];
+            executable.Read("sum", sum);
+            return sum;
+        });
+        Assert.That(sums, Is.All.EqualTo(new float[] { 4, 8, 14 }));
     }
 
     [Test]

@@ -49,32 +49,32 @@ internal sealed class DeviceOptions
     /// <param name="threads">CPU threads, or null for one for each core.</param>
     /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
     /// <param name="together">Whether they run one graph together, as those that train do.</param>
-    /// <exception cref="CommandException">There is no such device here, or it does not work together with others.</exception>
-    public static IDevice Open(string device, string precision, int? threads, ICommunicator? ranks = null, bool together = false)
+    /// <param name="warn">Told of what makes the device slower than it could be.</param>
+    /// <exception cref="CommandException">There is no such device here.</exception>
+    public static IDevice Open(string device, string precision, int? threads, ICommunicator? ranks = null, bool together = false, Action<string>? warn = null)
     {
-        together &= ranks is not null;
-        if (together && device is ("cuda" or "emulated"))
-            throw new UsageException($"{ranks!.Size} processes train together on CPUs, found --device {device}: use --device cpu, or one process");
+        ICommunicator? exchange = together ? ranks : null;
         Precision format = Enum.Parse<Precision>(precision, ignoreCase: true);
         switch (device)
         {
             case "cuda":
-                return OpenGpu(format, ranks);
+                return OpenGpu();
             case "emulated":
-                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = threads ?? 0 }), new KernelCompiler(), format);
-            case "auto" when !together && HasGpu():
-                return OpenGpu(format, ranks);
+                return new CudaDevice(new EmulatedDriver(new EmulatorOptions { Threads = threads ?? 0 }), new KernelCompiler(), format, ranks: exchange);
+            // Those who exchange do so on devices of one kind.
+            case "auto" when exchange is null ? HasGpu() : exchange.Gather(HasGpu() ? 1 : 0).All(told => told[0] == 1):
+                return OpenGpu();
             default:
                 if (format != Precision.Fp32)
                     throw new UsageException($"the cpu device computes in fp32, found --precision {precision}; --device cuda and --device emulated have the others");
-                return new CpuDevice(threads ?? 0, ranks: together ? ranks : null);
+                return new CpuDevice(threads ?? 0, ranks: exchange);
         }
-    }
 
-    private static CudaDevice OpenGpu(Precision format, ICommunicator? ranks)
-    {
-        int ordinal = ranks is null ? 0 : ranks.Rank % Math.Max(1, NvidiaDriver.Devices().Count);
-        return new(NvidiaDriver.Open(ordinal), new KernelCompiler(), format);
+        CudaDevice OpenGpu()
+        {
+            int ordinal = ranks is null ? 0 : ranks.LocalRank % Math.Max(1, NvidiaDriver.Devices().Count);
+            return new(NvidiaDriver.Open(ordinal), new KernelCompiler(), format, ranks: exchange, warn: warn);
+        }
     }
 
     /// <summary>Whether there is a GPU that this can use: an older one is no reason to fail where nobody asked for it.</summary>

@@ -12,7 +12,7 @@ namespace RawDiffusion.Cli.Options;
 internal sealed class RunOptions
 {
     // They change how a run is kept and how long it is, and nothing of what its steps compute but the end of the rate's decay.
-    private static readonly string[] OfResume = ["steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "guard"];
+    private static readonly string[] OfResume = ["steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "guard", "cache"];
 
     private readonly (RunSetting Setting, Option<string?> Option)[] flags = [.. RunSettings.All.Select(s => (s, FlagOf(s)))];
     private readonly Option<string?> file = OptionOf.Text("--config", "FILE", "Settings in JSON, as in a run's config.json; flags come on top");
@@ -54,7 +54,7 @@ internal sealed class RunOptions
             if (!OfResume.Contains(setting.Name)) throw Fixed(setting.Flag);
             config = setting.Set(config, text);
         }
-        return Checked(config);
+        return Absolute(Checked(config));
     }
 
     private static UsageException Fixed(string flag) =>
@@ -72,6 +72,7 @@ internal sealed class RunOptions
     // A run may be gone on with from another folder.
     private static RunConfig Absolute(RunConfig config)
     {
+        if (config.Cache is { } cache and not RunConfig.NoCache) config = config with { Cache = Path.GetFullPath(cache) };
         if (config.Init is { } init) config = config with { Init = Path.GetFullPath(init) };
         if (config.Images.BaseFolder is { } folder) return config with { Images = config.Images with { BaseFolder = Path.GetFullPath(folder) } };
         return ProceduralSet.Names.Contains(config.Data) ? config : config with { Data = Path.GetFullPath(config.Data) };

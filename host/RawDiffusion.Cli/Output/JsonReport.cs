@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using RawDiffusion.Diffusion.Data;
 
 namespace RawDiffusion.Cli.Output;
 
@@ -32,5 +33,15 @@ internal static class JsonReport
         json.WriteStartArray(name);
         foreach (int value in values) json.WriteNumberValue(value);
         json.WriteEndArray();
+    }
+
+    /// <summary>What a set holds; by its name, or by all that its images depend on.</summary>
+    public static void Set(this Utf8JsonWriter json, string name, ImageSet set)
+    {
+        json.WriteString("set", name);
+        json.WriteNumber("count", set.Count);
+        json.WriteNumber("size", set.Size);
+        json.WriteNumber("objects", set.Objects);
+        json.Strings("attributes", set.AttributeNames);
     }
 }

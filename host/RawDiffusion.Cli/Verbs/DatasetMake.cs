@@ -59,11 +59,7 @@ internal sealed class DatasetMake(Terminal terminal)
         {
             JsonReport.Write(terminal.Out, json =>
             {
-                json.WriteString("set", set.Identity);
-                json.WriteNumber("count", set.Count);
-                json.WriteNumber("size", set.Size);
-                json.WriteNumber("objects", set.Objects);
-                json.Strings("attributes", set.AttributeNames);
+                json.Set(set.Identity, set);
                 json.Strings("files", [images.FullPath, masks.FullPath, .. written]);
             });
             return ExitCode.Success;
@@ -80,7 +76,7 @@ internal sealed class DatasetMake(Terminal terminal)
             terminal.Cancellation.ThrowIfCancellationRequested();
             float[] pixels = set.Load(i);
             GroundTruth truth = truths[i] = set.TruthOf(i)!;
-            images.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, PngSheet.Of(set.Size, 1, [pixels])));
+            images.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, ImageSheet.Of(set.Size, 1, [pixels])));
             ReadOnlyMemory<float>[] tiles = [.. Enumerable.Range(0, set.Objects).Select(k => (ReadOnlyMemory<float>)truth.Masks.AsMemory(k * set.Size * set.Size, set.Size * set.Size))];
             masks.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, PngRow.Of(set.Size, 1, tiles)));
             made();

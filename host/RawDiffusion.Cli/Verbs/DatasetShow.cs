@@ -45,17 +45,13 @@ internal sealed class DatasetShow(Terminal terminal)
             if (set.TruthOf(i) is { } truth) tiles.AddRange(Enumerable.Range(0, set.Objects).Select(k => Alone(pixels, truth, k)));
         }
         int group = set.Objects + 1, columns = Math.Min(tiles.Count, Math.Max(1, Columns / group) * group);
-        folder.Add(Name, path => ImageFile.WritePng(path, PngSheet.Of(set.Size, columns, tiles)));
+        folder.Add(Name, path => ImageFile.WritePng(path, ImageSheet.Of(set.Size, columns, tiles)));
         string written = folder.Commit()[0];
         if (reportOptions.Json(result))
         {
             JsonReport.Write(terminal.Out, json =>
             {
-                json.WriteString("set", set.Name);
-                json.WriteNumber("count", set.Count);
-                json.WriteNumber("size", set.Size);
-                json.WriteNumber("objects", set.Objects);
-                json.Strings("attributes", set.AttributeNames);
+                json.Set(set.Name, set);
                 json.Strings("files", [written]);
             });
             return ExitCode.Success;

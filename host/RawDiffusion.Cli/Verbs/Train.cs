@@ -43,8 +43,7 @@ internal sealed class Train(Terminal terminal)
         RunConfig config = old is null ? runOptions.Config(result) : runOptions.Config(result, old);
         if (terminal.Ranks is { } ranks) TrainingRanks.Share(ranks, config);
         using IDevice device = Open(config);
-        using ImageSet set = UsageException.Guard(config.OpenImages);
-        config.NetworkFor(set.Size);
+        using ImageSet set = OpenImages(config);
         // What cannot begin leaves no folder.
         using RunFolder? made = old is null ? RunFolder.Create(begun!) : null;
         RunFolder folder = old ?? made!;
@@ -56,8 +55,9 @@ internal sealed class Train(Terminal terminal)
 
         terminal.EndsInGoodOrder();
         using CancellationTokenRegistration told = terminal.Cancellation.Register(() => display.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
+        string steps = run.Step < config.Training.Steps ? $"steps {run.Step + 1} to {config.Training.Steps}" : $"{run.Step} steps done and none left of {config.Training.Steps}";
         display.Tell(string.Create(CultureInfo.InvariantCulture,
-            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, steps {run.Step + 1} to {config.Training.Steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
+            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
         if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
         Report(result, folder, run, trained, device, config);
@@ -69,13 +69,30 @@ internal sealed class Train(Terminal terminal)
     {
         RunConfig config = TrainingRanks.Share(ranks, null);
         using IDevice device = Open(config);
-        using ImageSet set = UsageException.Guard(config.OpenImages);
+        using ImageSet set = OpenImages(config);
         terminal.EndsInGoodOrder();
         TrainingRanks.Follow(config, device, set, ranks);
         return ExitCode.Success;
     }
 
-    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true);
+    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true, terminal.Warn);
+
+    // What cannot be trained is told before all images are decoded.
+    private ImageSet OpenImages(RunConfig config)
+    {
+        ImageSet images = UsageException.Guard(config.OpenImages);
+        try
+        {
+            config.NetworkFor(images.Size);
+            return TrainingRanks.Cached(config, terminal.Ranks, images, (set, folder) => ProgressDisplay.Run(terminal, $"decoding {set.Name}", set.Count,
+                done => CachedSet.Of(set, folder, message => terminal.Error.WriteLine(Terminal.OneLine(message)), done, terminal.Cancellation)));
+        }
+        catch
+        {
+            images.Dispose();
+            throw;
+        }
+    }
 
     private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
     {

@@ -100,7 +100,7 @@ internal static class TrainingCases
             yield return new KernelCase(new AvgPool2dGradInput(h, w), [new CaseInput([n, h / 2, w / 2, c])]);
             yield return new KernelCase(new UpsampleNearestGradInput(), [new CaseInput([n, 2 * h, 2 * w, c])]);
             yield return new KernelCase(new Slice(c / 3, c / 2), [x]);
-            yield return new KernelCase(new Dropout(0.3f, 5, 6), [x, CaseInput.Counter(w)]);
+            yield return new KernelCase(new Dropout(0.3f, 5, 6, (4L << 32) - 8), [x, CaseInput.Counter(w)]);
         }
         // More than one tile of more than one image.
         yield return new KernelCase(new AddEmbeddingGradEmbedding(), [new CaseInput([2, 30, 31, 19])]);
@@ -143,13 +143,14 @@ internal static class TrainingCases
         // More pieces than a block has threads.
         var many = new ParameterLayout([.. Enumerable.Range(0, 300).Select<int, (string, Shape)>(i => ($"p{i}", [1]))]);
         yield return new KernelCase(new GradientNorm(many), [new CaseInput(many.Shape)]);
-        // Norms that clip and that do not, one that its epsilon counts against, one that is not a number.
-        foreach ((AdamOptions options, double norm) in ((AdamOptions, double)[])
-            [(new(), 2), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2), (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2),
-             (new() { MaxNorm = 5 }, 2), (new() { MaxNorm = 1e-6 }, 3e-6), (new() { MaxNorm = 1 }, double.NaN)])
+        // Norms that clip and that do not, one that its epsilon counts against, one that is not a number; at last the first
+        // step, where 1 - beta^t is smallest, at a rate that makes it the most of the result.
+        foreach ((AdamOptions options, double norm, double rate, int step) in ((AdamOptions, double, double, int)[])
+            [(new(), 2, 0.02, 4), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2, 0.02, 4), (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2, 0.02, 4),
+             (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4), (new(), 2, 100, 0)])
         {
             yield return new KernelCase("Adam",
-                [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm), new CaseInput([2], 0.02, 0.001), CaseInput.Counter(4)],
+                [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm), new CaseInput([2], rate, 0.05 * rate), CaseInput.Counter(step)],
                 (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
         }
         // A part that begins between two boundaries of vectors.

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Compilation;
 
@@ -16,8 +17,8 @@ public sealed class KernelCache(string folder)
     private const string Extension = ".kernel";
 
     /// <summary>
-    /// The folder that <see cref="FolderVariable"/> names, else <c>rawdiffusion/kernels</c> in XDG_CACHE_HOME or ~/.cache,
-    /// on Windows <c>rawdiffusion\kernels</c> in %LOCALAPPDATA%; null where a user has none of them.
+    /// The folder that <see cref="FolderVariable"/> names, else <c>kernels</c> of <see cref="UserCache"/>; null where a user has none
+    /// of them.
     /// </summary>
     public static KernelCache? OfUser { get; } = UserFolder() is { } folder ? new(folder) : null;
 
@@ -102,14 +103,8 @@ public sealed class KernelCache(string folder)
     private static string? UserFolder()
     {
         if (Environment.GetEnvironmentVariable(FolderVariable) is { Length: > 0 } chosen) return chosen;
-        if (OperatingSystem.IsWindows()) return Below(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData));
-        string? cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-        if (Path.IsPathRooted(cache)) return Below(cache); // the XDG specification says to ignore a relative one
-        string home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-        return home.Length == 0 ? null : Below(Path.Combine(home, ".cache"));
+        return UserCache.Folder("kernels");
     }
-
-    private static string? Below(string parent) => parent.Length == 0 ? null : Path.Combine(parent, "rawdiffusion", "kernels");
 
     private string PathOf(string key) => Path.Combine(folder, key + Extension);
 }

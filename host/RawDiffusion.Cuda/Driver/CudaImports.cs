@@ -26,6 +26,9 @@ internal static unsafe partial class CudaApi
     public static partial int cuDeviceGetName([Out] byte[] name, int bytes, int device);
 
     [LibraryImport(NativeLibraryFile.DriverImport)]
+    public static partial int cuDeviceGetUuid(byte* uuid, int device);
+
+    [LibraryImport(NativeLibraryFile.DriverImport)]
     public static partial int cuDeviceTotalMem_v2(nuint* bytes, int device);
 
     [LibraryImport(NativeLibraryFile.DriverImport)]

@@ -74,6 +74,14 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
         return VersionText(version);
     }
 
+    /// <summary>Which GPU of all machines it is: 16 bytes.</summary>
+    internal byte[] Uuid()
+    {
+        var uuid = new byte[16];
+        fixed (byte* bytes = uuid) Check(cuDeviceGetUuid(bytes, device), "cuDeviceGetUuid");
+        return uuid;
+    }
+
     /// <inheritdoc/>
     public ulong Allocate(long bytes)
     {

@@ -21,15 +21,6 @@ internal readonly record struct DeviceRange(ulong Address, long Bytes)
         : throw new ArgumentOutOfRangeException(nameof(offset), $"{bytes} bytes at {offset} do not lie in a range of {Bytes}");
 }
 
-/// <summary>A kernel with its geometry and arguments fixed, and the memory it touches.</summary>
-/// <param name="Variant">What to compile.</param>
-/// <param name="Geometry">Grid and block.</param>
-/// <param name="Arguments">The parameters as C lays out a struct.</param>
-/// <param name="Reads">Memory it reads.</param>
-/// <param name="Writes">Memory it writes.</param>
-internal sealed record KernelLaunch(
-    KernelVariant Variant, LaunchGeometry Geometry, byte[] Arguments, IReadOnlyList<DeviceRange> Reads, IReadOnlyList<DeviceRange> Writes);
-
 /// <summary>
 /// States a launch: macros, then parameters in the order of the kernel's signature. Each call that adds a parameter says
 /// what the kernel does with it, from which the graph's dependencies follow.

@@ -1,12 +1,13 @@
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Passes;
 
 namespace RawDiffusion.Cuda.Launches;
 
 /// <summary>What an operator needs to make its launches: where values lie, how they are stored, memory of its own.</summary>
-internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize)
+internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize, IDeviceRanks? ranks)
 {
     // The widest load.
     private const int VectorBytes = 16;
@@ -15,7 +16,7 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     private readonly Dictionary<Value, DeviceRange> aligned = [];
     private readonly Dictionary<long, DeviceRange> arenas = [];
     private DeviceRange? arena;
-    private List<KernelLaunch> launches = [];
+    private List<DeviceLaunch> launches = [];
 
     /// <summary>How activations are stored and products computed.</summary>
     public Precision Precision => precision;
@@ -105,13 +106,19 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     /// <summary>Begins a launch of a kernel.</summary>
     public LaunchBuilder Kernel(string file, string kernel) => new(this, file, kernel);
 
-    /// <summary>Takes a launch; <see cref="LaunchBuilder.Launch"/> calls this.</summary>
-    public void Add(KernelLaunch launch) => launches.Add(launch);
+    /// <summary>The processes that run the graph together.</summary>
+    /// <exception cref="GraphException">They are not as many as the graph was made for.</exception>
+    public IDeviceRanks Ranks(Node node, int expected) => ranks?.Size == expected
+        ? ranks
+        : throw new GraphException($"{node.Name}: the graph was made for {expected} processes, the device knows of {ranks?.Size ?? 1}");
+
+    /// <summary>Takes a launch; <see cref="LaunchBuilder.Launch"/> and <see cref="ExchangeLaunch.Add"/> call this.</summary>
+    public void Add(DeviceLaunch launch) => launches.Add(launch);
 
     /// <summary>The launches added since the last call.</summary>
-    public List<KernelLaunch> Take()
+    public List<DeviceLaunch> Take()
     {
-        List<KernelLaunch> taken = launches;
+        List<DeviceLaunch> taken = launches;
         launches = [];
         return taken;
     }

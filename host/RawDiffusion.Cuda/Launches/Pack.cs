@@ -21,6 +21,13 @@ internal sealed class PackLaunch : OperatorLaunch<Pack>
         Add(context, Storage.F32, moves);
     }
 
+    /// <summary>Adds a launch that copies a value of float32 to another's memory; none where they share it.</summary>
+    public static void Move(LaunchContext context, Value from, Value to)
+    {
+        (DeviceRange source, DeviceRange destination) = (context.Memory(from), context.Memory(to));
+        if (source != destination) Add(context, Storage.F32, [(source, destination)]);
+    }
+
     /// <summary>Adds a launch that copies tensors, on any boundaries.</summary>
     public static void Add(LaunchContext context, Storage storage, IReadOnlyList<(DeviceRange Source, DeviceRange Destination)> moves)
     {

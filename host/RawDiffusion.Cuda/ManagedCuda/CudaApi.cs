@@ -21,6 +21,14 @@ internal static unsafe partial class CudaApi
 
     public static int cuDeviceGetName(byte[] name, int bytes, int device) => (int)DeviceManagement.cuDeviceGetName(name, bytes, Device(device));
 
+    public static int cuDeviceGetUuid(byte* uuid, int device)
+    {
+        var found = new CUuuid { bytes = new byte[16] };
+        int result = (int)DeviceManagement.cuDeviceGetUuid(ref found, Device(device));
+        found.bytes.CopyTo(new Span<byte>(uuid, found.bytes.Length));
+        return result;
+    }
+
     public static int cuDeviceTotalMem_v2(nuint* bytes, int device) => (int)DeviceManagement.cuDeviceTotalMem_v2(ref *(SizeT*)bytes, Device(device));
 
     public static int cuDeviceGetAttribute(int* value, int attribute, int device) =>

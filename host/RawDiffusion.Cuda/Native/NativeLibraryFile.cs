@@ -14,6 +14,7 @@ public sealed class NativeLibraryFile : SystemLibrary
     internal const string NvrtcImport = "nvrtc";
     internal const string CuBlasImport = "cublas";
     internal const string CuDnnImport = "cudnn";
+    internal const string NcclImport = "nccl";
 
     // A P/Invoke class asks for its library here before its first call, so that the resolver is in place by then.
     static NativeLibraryFile()
@@ -47,12 +48,16 @@ public sealed class NativeLibraryFile : SystemLibrary
     public static NativeLibraryFile CuDnn { get; } = new("cuDNN", "only comparisons need it; NVIDIA offers it for download beside the CUDA toolkit",
         OperatingSystem.IsWindows() ? ["cudnn64_9.dll", "cudnn64_8.dll"] : ["libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"]);
 
+    /// <summary>NVIDIA's exchanges between GPUs of several processes. There is none for Windows.</summary>
+    public static NativeLibraryFile Nccl { get; } = new("NCCL", "only training on several GPUs needs it, and goes through host memory without; NVIDIA's package is libnccl2", ["libnccl.so.2", "libnccl.so"]);
+
     private static nint Resolve(string import, Assembly assembly, DllImportSearchPath? search) => import switch
     {
         DriverImport => Driver.Handle,
         NvrtcImport => Nvrtc.Handle,
         CuBlasImport => CuBlas.Handle,
         CuDnnImport => CuDnn.Handle,
+        NcclImport => Nccl.Handle,
         _ => 0,
     };
 

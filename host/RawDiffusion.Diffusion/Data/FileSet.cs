@@ -27,6 +27,9 @@ public sealed class FileSet : ImageSet
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
         $"files of {Size} pixels, {Describe(crop)}\n{string.Join('\n', paths.Select(Stamp))}");
 
+    /// <inheritdoc/>
+    public override bool IsDecoded => true;
+
     /// <summary>The pictures below a folder, sorted by path.</summary>
     /// <exception cref="IOException">There is no such folder, or no picture in it.</exception>
     public static FileSet InFolder(string folder, int size, ImageCrop? crop = null)

@@ -36,6 +36,9 @@ public abstract class ImageSet : IDisposable
     /// <summary>Text that two sets share only where they hold the same images in the same order.</summary>
     public abstract string Identity { get; }
 
+    /// <summary>Whether images come from picture files, which takes time each time one is loaded.</summary>
+    public virtual bool IsDecoded => false;
+
     /// <summary>M: objects that each image has in <see cref="TruthOf"/>; 0 where that is unknown.</summary>
     public virtual int Objects => 0;
 

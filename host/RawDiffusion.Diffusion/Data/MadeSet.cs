@@ -28,6 +28,9 @@ public sealed class MadeSet : ImageSet
     public override string Identity => images.Identity;
 
     /// <inheritdoc/>
+    public override bool IsDecoded => true;
+
+    /// <inheritdoc/>
     public override int Objects { get; }
 
     /// <inheritdoc/>

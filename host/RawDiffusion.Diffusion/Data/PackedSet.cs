@@ -12,8 +12,9 @@ namespace RawDiffusion.Diffusion.Data;
 /// 255ths, else floats. Every image has a checksum that is verified when it is loaded.
 /// </summary>
 /// <remarks>
-/// The file, little-endian: <c>RDPACK01</c>; N, S, bytes of a value (1 or 4), number of images that were skipped, each of 4 bytes;
-/// SHA-256 of the set's <see cref="ImageSet.Identity"/>; CRC-32 of all that; N images [S, S, 3]; N CRC-32s of them. The file is read
+/// The file, little-endian: <c>RDPACK02</c>; N, S, bytes of a value (1 or 4), number of images that were skipped, each of 4 bytes;
+/// SHA-256 of the set's <see cref="ImageSet.Identity"/>; CRC-32 of all that; N images [S, S, 3]; N CRC-32s of them; which images of the
+/// set were skipped, ascending, and a CRC-32 of that. The file is read
 /// at positions, through the system's file cache: unlike a mapped file, one that is cut off meanwhile is an error and no crash.
 /// </remarks>
 public sealed class PackedSet : ImageSet
@@ -29,11 +30,14 @@ public sealed class PackedSet : ImageSet
     private readonly Header header;
     private readonly byte[] checksums;
 
-    private PackedSet(SafeFileHandle file, string path, Header header, byte[] checksums) : base(path, header.Count, header.Size) =>
-        (this.file, this.path, this.header, this.checksums) = (file, path, header, checksums);
+    private PackedSet(SafeFileHandle file, string path, Header header, byte[] checksums, int[] skipped) : base(path, header.Count, header.Size) =>
+        (this.file, this.path, this.header, this.checksums, SkippedImages) = (file, path, header, checksums, skipped);
 
     /// <summary>Images of the set that could not be read when it was packed, and are not here.</summary>
     public int Skipped => header.Skipped;
+
+    /// <summary>Which images of the set they were, ascending.</summary>
+    public IReadOnlyList<int> SkippedImages { get; }
 
     /// <summary>Bytes of a value: 1, or 4 for floats.</summary>
     public int ValueBytes => header.ValueBytes;
@@ -52,12 +56,18 @@ public sealed class PackedSet : ImageSet
             var bytes = new byte[HeaderLength];
             Read(file, path, 0, bytes);
             Header header = Header.Parse(bytes) ?? throw new FileFormatException($"{path}: expected a packed set of images, found another file, or a damaged one; make it again with dataset pack");
-            long length = header.ImagesEnd + 4L * header.Count;
+            long length = header.SkippedEnd + 4;
             if (RandomAccess.GetLength(file) != length)
                 throw new FileFormatException($"{path}: expected {length} bytes for {header.Count} images, found {RandomAccess.GetLength(file)}; the file is truncated or damaged, make it again with dataset pack");
             var checksums = new byte[4 * header.Count];
             Read(file, path, header.ImagesEnd, checksums);
-            return new PackedSet(file, path, header, checksums);
+            var list = new byte[4 * header.Skipped + 4];
+            Read(file, path, header.SkippedEnd - 4L * header.Skipped, list);
+            int[] skipped = [.. Enumerable.Range(0, header.Skipped).Select(i => BinaryPrimitives.ReadInt32LittleEndian(list.AsSpan(4 * i)))];
+            bool good = Crc32.Of(list.AsSpan(..^4)) == BinaryPrimitives.ReadUInt32LittleEndian(list.AsSpan(list.Length - 4))
+                && skipped.Select((image, i) => image >= 0 && image < (long)header.Count + header.Skipped && (i == 0 || image > skipped[i - 1])).All(fits => fits);
+            if (!good) throw new FileFormatException($"{path}: the list of skipped images is damaged; make the file again with dataset pack");
+            return new PackedSet(file, path, header, checksums, skipped);
         }
         catch
         {
@@ -94,7 +104,10 @@ public sealed class PackedSet : ImageSet
             if (!options.Strict || cached.Skipped == 0) return cached;
             cached.Dispose(); // packing again tells which image cannot be read
         }
-        Directory.CreateDirectory(cacheFolder);
+        DirectoryInfo folder = Directory.CreateDirectory(cacheFolder);
+        // What processes left that were killed while they packed.
+        foreach (FileInfo left in folder.GetFiles("*.tmp"))
+            if (left.LastWriteTimeUtc < DateTime.UtcNow.AddDays(-1)) left.Delete();
         WriteFile(set, key, path, options, cancellation);
         return Open(path);
     }
@@ -133,7 +146,7 @@ public sealed class PackedSet : ImageSet
             bool TryWrite(int valueBytes)
             {
                 var header = new Header(0, set.Size, valueBytes, 0, key);
-                using var checksums = new MemoryStream();
+                using MemoryStream checksums = new(), skipped = new();
                 stream.SetLength(0);
                 stream.Write(header.ToBytes());
                 foreach ((byte[]? bytes, string? problem) in PackAll(set, valueBytes, options.Threads, cancellation))
@@ -141,6 +154,7 @@ public sealed class PackedSet : ImageSet
                     if (bytes is null && problem is null) return false;
                     if (problem is not null && options.Strict) throw new FileFormatException(problem);
                     int index = header.Count + header.Skipped;
+                    if (bytes is null) skipped.Write(BitConverter.GetBytes(index));
                     header = bytes is not null ? header with { Count = header.Count + 1 } : header with { Skipped = header.Skipped + 1 };
                     if (bytes is not null)
                     {
@@ -154,6 +168,8 @@ public sealed class PackedSet : ImageSet
                 }
                 if (header.Count == 0) throw new FileFormatException($"{set.Name}: none of the {set.Count} images can be read");
                 checksums.WriteTo(stream);
+                skipped.WriteTo(stream);
+                stream.Write(BitConverter.GetBytes(Crc32.Of(skipped.ToArray())));
                 stream.Position = 0;
                 stream.Write(header.ToBytes());
                 return true;
@@ -232,11 +248,13 @@ public sealed class PackedSet : ImageSet
 
     private sealed record Header(int Count, int Size, int ValueBytes, int Skipped, string Key)
     {
-        private static ReadOnlySpan<byte> Magic => "RDPACK01"u8;
+        private static ReadOnlySpan<byte> Magic => "RDPACK02"u8;
 
         public long ImageLength => 3L * Size * Size * ValueBytes;
 
         public long ImagesEnd => HeaderLength + ImageLength * Count;
+
+        public long SkippedEnd => ImagesEnd + 4L * Count + 4L * Skipped;
 
         public byte[] ToBytes()
         {
@@ -258,7 +276,7 @@ public sealed class PackedSet : ImageSet
             var header = new Header(
                 BinaryPrimitives.ReadInt32LittleEndian(bytes[8..]), BinaryPrimitives.ReadInt32LittleEndian(bytes[12..]),
                 BinaryPrimitives.ReadInt32LittleEndian(bytes[16..]), BinaryPrimitives.ReadInt32LittleEndian(bytes[20..]), Convert.ToHexStringLower(bytes[24..56]));
-            bool good = header is { Count: > 0 and < int.MaxValue / 4, Size: > 0 and <= MaxSize, ValueBytes: 1 or 4, Skipped: >= 0 };
+            bool good = header is { Count: > 0 and < int.MaxValue / 4, Size: > 0 and <= MaxSize, ValueBytes: 1 or 4, Skipped: >= 0 and < int.MaxValue / 4 - 1 };
             return good ? header : null;
         }
     }

@@ -17,6 +17,9 @@ public sealed class TarSet : ImageSet
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
         $"tar files of {Size} pixels, {FileSet.Describe(crop)}\n{string.Join('\n', shards.Select(s => FileSet.Stamp(s.Path)))}");
 
+    /// <inheritdoc/>
+    public override bool IsDecoded => true;
+
     /// <summary>Opens tar files.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="paths">The files.</param>

@@ -10,8 +10,13 @@ namespace RawDiffusion.Diffusion.Models;
 /// code. Source: the authors' model/unet.py, <c>UNetModel</c>.
 /// </summary>
 /// <remarks>N is the number of trajectories, R of rows (factor evaluations), S the image size, E the embedding width.</remarks>
-public sealed class UNet(UNetConfig config, INetworkWeights weights)
+/// <param name="config">The network.</param>
+/// <param name="weights">Its tensors.</param>
+/// <param name="dropout">What residual blocks drop, in training.</param>
+public sealed class UNet(UNetConfig config, INetworkWeights weights, BlockDropout? dropout = null)
 {
+    private uint dropped;
+
     /// <summary>Timesteps, which may be fractional, to embeddings: t [M] gives [M, E / 2].</summary>
     public Value TimeEmbedding(Graph g, Value t)
     {
@@ -97,6 +102,8 @@ public sealed class UNet(UNetConfig config, INetworkWeights weights)
         Value e = Linear(g, embedding, name + ".emb_layers.1"); // [R, ch], or [R, 2 ch] to scale and shift
         if (config.UseScaleShiftNorm) h = Norm(g, h, name + ".out_layers.0", Activation.Silu, e);
         else h = Norm(g, g.AddEmbedding(h, e, name + ".add_emb"), name + ".out_layers.0", Activation.Silu);
+        // Each block draws from a stream of its own.
+        if (dropout is not null) h = g.Dropout(h, dropout.Step, dropout.Rate, dropout.Seed, dropout.Stream + dropped++, dropout.FirstRow * (h.Shape.Count / h.Shape[0]), name + ".out_layers.2");
         h = Conv(g, h, name + ".out_layers.3", padding: 1);
         bool widens = x.Shape[^1] != h.Shape[^1];
         return g.Add(widens ? Conv(g, x, name + ".skip_connection") : x, h, name + ".add");
@@ -120,3 +127,11 @@ public sealed class UNet(UNetConfig config, INetworkWeights weights)
     private Value Linear(Graph g, Value x, string name) =>
         g.Linear(x, weights.Plain(g, name + ".weight"), weights.Plain(g, name + ".bias"), name);
 }
+
+/// <summary>Dropout before the last convolution of each residual block, as the authors have it.</summary>
+/// <param name="Rate">Share that is dropped.</param>
+/// <param name="Seed">Of what is drawn.</param>
+/// <param name="Stream">First of the streams, one for each block.</param>
+/// <param name="Step">Steps done [1].</param>
+/// <param name="FirstRow">Place of the network's first row among those of all processes and parts of a batch.</param>
+public sealed record BlockDropout(float Rate, uint Seed, uint Stream, Value Step, long FirstRow);

@@ -2,6 +2,7 @@ using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Diffusion.Training;
 
@@ -11,6 +12,9 @@ namespace RawDiffusion.Diffusion.Training;
 /// </summary>
 public sealed record RunConfig
 {
+    /// <summary>The <see cref="Cache"/> that is none.</summary>
+    public const string NoCache = "off";
+
     /// <summary>What <see cref="ImageSets.Open"/> calls the images; empty where none are named.</summary>
     public string Data { get; init; } = "";
 
@@ -19,6 +23,9 @@ public sealed record RunConfig
 
     /// <summary>Whether an image that cannot be read ends the run.</summary>
     public bool Strict { get; init; }
+
+    /// <summary>Folder for images that were decoded; "off" for none, null for the user's cache folder (<see cref="UserCache"/>).</summary>
+    public string? Cache { get; init; }
 
     /// <summary>The network, but for its image size and the places of its attention.</summary>
     public UNetConfig Network { get; init; } = Presets.Default;
@@ -104,4 +111,10 @@ public sealed record RunConfig
     /// <exception cref="ArgumentException">An option does not fit.</exception>
     /// <exception cref="IOException">There are none.</exception>
     public ImageSet OpenImages() => ImageSets.Open(Data, Images with { Size = ImageSize, Seed = Training.Seed });
+
+    /// <summary>Folder for images of a set that are decoded once; null where the run reads each once at most, or they are not decoded at all.</summary>
+    /// <param name="set">The images.</param>
+    /// <param name="world">Processes that train together.</param>
+    public string? CacheFor(ImageSet set, int world) =>
+        Cache == NoCache || !set.IsDecoded || (long)Training.Steps * Training.BatchSize * world <= set.Count ? null : Cache ?? UserCache.Folder("images");
 }

@@ -47,6 +47,7 @@ public static class RunSettings
         Integer("start", 0, "First image to use [default: 0]", c => c.Images.Start, (c, v) => c with { Images = c.Images with { Start = v } }),
         Integer("count", 1, "Number of images to use [default: all]", c => c.Images.Count, (c, v) => c with { Images = c.Images with { Count = v } }),
         Switch("strict", "Stop at an image that cannot be read, instead of skipping it", c => c.Strict, (c, v) => c with { Strict = v }),
+        Text("cache", "Folder for decoded images, kept where a run reads them more than once; off for none [default: rawdiffusion/images in the user's cache folder]", c => c.Cache, (c, v) => c with { Cache = v }),
 
         Integer("image_size", 1, "Width and height of the network's images [default: the set's own, else 64]", c => c.ImageSize, (c, v) => c with { ImageSize = v }),
         Integer("num_channels", 1, "Base width of the U-Net [default: 64]", c => c.Network.Channels, (c, v) => c with { Network = c.Network with { Channels = v } }),
@@ -79,6 +80,7 @@ public static class RunSettings
         Switch("downweight", "Later timesteps count less", c => c.Training.Downweight, (c, v) => c with { Training = c.Training with { Downweight = v } }),
         Switch("latent_orthog", "Punish alike latents of an image's factors", c => c.Training.LatentOrthogonality, (c, v) => c with { Training = c.Training with { LatentOrthogonality = v } }),
         Training("p_uncond", 0, 1, "Share of images whose latents are dropped, for guidance [default: 0]", t => t.UnconditionalProbability, (t, v) => t with { UnconditionalProbability = v }),
+        Training("dropout", 0, 0.999, "Share of activations that each residual block drops; the authors' scripts drop 0.1 [default: 0]", t => t.Dropout, (t, v) => t with { Dropout = v }),
         Choice("schedule", "Noise schedule", ["squaredcos", "linear"], c => c.Schedule, (c, v) => c with { Schedule = v }),
         Integer("diffusion_steps", 1, "Steps of the diffusion process [default: 1000]", c => c.DiffusionSteps, (c, v) => c with { DiffusionSteps = v }),
         Training("seed", 0, "Seed of all random numbers [default: 0]", t => (int)t.Seed, (t, v) => t with { Seed = (uint)v }),

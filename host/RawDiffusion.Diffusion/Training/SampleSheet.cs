@@ -12,7 +12,7 @@ namespace RawDiffusion.Diffusion.Training;
 /// <summary>What a network makes of the first images of a set: a row each of input, factors and reconstruction.</summary>
 internal static class SampleSheet
 {
-    private const int Images = 4, Steps = 20, Line = 2;
+    private const int Images = 4, Steps = 20;
 
     /// <summary>Samples and draws.</summary>
     /// <param name="device">Device to sample on.</param>
@@ -37,25 +37,14 @@ internal static class SampleSheet
         Philox.Normal(noise, 0, 0, run.Training.Seed, Sampler.InitialStream);
         Decomposition sampled = decomposer.Sample(latents, inputs.Length, (_, _) => noise, null, cancellation);
 
-        int columns = config.NumComponents + 2, side = config.ImageSize + Line;
-        (int width, int height) = (columns * side - Line, inputs.Length * side - Line);
-        var planes = new float[3 * width * height];
-        planes.AsSpan().Fill(1);
+        var tiles = new List<float[]>();
         for (int row = 0; row < inputs.Length; row++)
         {
-            for (int column = 0; column < columns; column++)
-            {
-                ReadOnlySpan<float> tile = column == 0 ? inputs[row]
-                    : column < columns - 1 ? sampled.Factors.AsSpan((row * config.NumComponents + column - 1) * set.Length, set.Length)
-                    : sampled.Reconstructions.AsSpan(row * set.Length, set.Length);
-                for (int p = 0; p < config.ImageSize * config.ImageSize; p++)
-                {
-                    int at = (row * side + p / config.ImageSize) * width + column * side + p % config.ImageSize;
-                    for (int c = 0; c < 3; c++) planes[c * width * height + at] = tile[3 * p + c];
-                }
-            }
+            tiles.Add(inputs[row]);
+            tiles.AddRange(sampled.Factors[(row * config.NumComponents * set.Length)..((row + 1) * config.NumComponents * set.Length)].Chunk(set.Length));
+            tiles.Add(sampled.Reconstructions[(row * set.Length)..((row + 1) * set.Length)]);
         }
-        return ImageConvert.FromChw(planes, 3, height, width);
+        return ImageSheet.Of(config.ImageSize, config.NumComponents + 2, tiles);
     }
 
     private static IEnumerable<float[]> Readable(ImageSet set)

@@ -1,5 +1,4 @@
 using RawDiffusion.Diffusion.Checkpoints;
-using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;
@@ -70,7 +69,6 @@ public sealed class TrainingGraph
         if (options.UnconditionalProbability > 0) whole["keep"] = g.Input("keep", [batch]);
         Value rates = g.Input("rates", [2]);
 
-        Graph part = BuildPart();
         // Running statistics move on from part to part.
         var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Plain(g, s.Name));
         Dictionary<string, Value> states = new(running);
@@ -78,7 +76,8 @@ public sealed class TrainingGraph
         var gradients = new Value[buckets.Count];
         for (int i = 0; i < options.Accumulate; i++)
         {
-            var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state };
+            Graph part = BuildPart(i);
+            var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state, ["step"] = step };
             foreach ((string name, Value value) in whole)
                 arguments[name] = options.Accumulate == 1 ? value : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
             Func<Value, Value> copy = Inline.Into(g, part, arguments);
@@ -118,10 +117,11 @@ public sealed class TrainingGraph
 
     // Loss and gradient of a part of the batch, as shares of the loss of all processes' batches. What does not depend on the factor is shared before
     // gradients are taken, so that its gradients are shared too.
-    private Graph BuildPart()
+    private Graph BuildPart(int part)
     {
         var g = new Graph();
-        Value loss = Loss(g);
+        var diffusion = new DiffusionLoss(config, Weights, options);
+        Value loss = diffusion.InTraining(g, Part, options.Rank * options.BatchSize + part * Part);
         int shares = options.Accumulate * options.World;
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossFactors.Apply(g);
@@ -131,24 +131,5 @@ public sealed class TrainingGraph
         for (int b = 0, first = 0; b < buckets.Count; first += buckets[b++].Parameters.Count)
             g.Output($"gradient.{b}", g.Pack(buckets[b], [.. gradients.Skip(first).Take(buckets[b].Parameters.Count)], $"gradients.{b}"));
         return g;
-    }
-
-    private Value Loss(Graph g)
-    {
-        Shape images = [Part, config.ImageSize, config.ImageSize, config.ImageChannels];
-        Value xStart = g.Input("x_start", images), noise = g.Input("noise", images), t = g.Input("t", [Part]);
-        Value latents = new LatentEncoder(Weights).Encode(g, xStart, options.LatentOrthogonality ? 2 : 1, options.World); // [b, K * E / 2]
-        Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [Part]), "keep") : latents;
-
-        var unet = new UNet(config, Weights);
-        FactorGroups groups = FactorGroups.Mean(Part, config.NumComponents);
-        Value embedding = g.RepeatFactors(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [b * K, E / 2]
-        Value rows = g.Reshape(given, [Part * config.NumComponents, config.LatentDim], "latents"); // [b * K, E / 2]
-        Value xt = g.Add(g.ScaleRows(xStart, g.Input("signal", [Part]), "q_sample.signal"), g.ScaleRows(noise, g.Input("sigma", [Part]), "q_sample.noise"), "q_sample");
-        Value prediction = unet.Predict(g, xt, embedding, rows, groups);
-
-        Value loss = g.MseLoss(prediction, options.PredictXStart ? xStart : noise, g.Input("weights", [Part]), "mse");
-        if (!options.LatentOrthogonality) return loss;
-        return g.Add(loss, g.LatentOrthogonality(latents, config.NumComponents, "orthogonality"), "loss");
     }
 }

@@ -61,6 +61,9 @@ public sealed record TrainingOptions
     /// <summary>Share of images whose latents are replaced by zeros, for guidance.</summary>
     public double UnconditionalProbability { get; init; }
 
+    /// <summary>Share of activations that each residual block drops before its last convolution. The authors' scripts drop 0.1, their network by itself 0.</summary>
+    public double Dropout { get; init; }
+
     /// <summary>Seed of everything that is drawn.</summary>
     public uint Seed { get; init; }
 

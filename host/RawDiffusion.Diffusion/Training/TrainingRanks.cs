@@ -27,6 +27,20 @@ public static class TrainingRanks
             .Aggregate(new RunConfig(), (config, setting) => RunSettings.Named(setting.Key).Set(config, setting.Value));
     }
 
+    /// <summary>The images of a run with their cache, which the first process makes before the others look for it.</summary>
+    /// <param name="config">The settings.</param>
+    /// <param name="ranks">The processes; null for one.</param>
+    /// <param name="set">The images. The result owns them.</param>
+    /// <param name="open">Opens or makes the cache in a folder: <see cref="CachedSet.Of"/>.</param>
+    /// <exception cref="IOException">The processes can no longer reach each other.</exception>
+    public static ImageSet Cached(RunConfig config, ICommunicator? ranks, ImageSet set, Func<ImageSet, string, ImageSet> open)
+    {
+        if (ranks is { Rank: > 0 }) GoesOn(ranks, true);
+        ImageSet cached = config.CacheFor(set, ranks?.Size ?? 1) is { } folder ? open(set, folder) : set;
+        if (ranks is { Rank: 0 }) GoesOn(ranks, true);
+        return cached;
+    }
+
     /// <summary>Computes this process's parts of all steps, until the first process ends the run.</summary>
     /// <param name="config">The settings.</param>
     /// <param name="device">Device that knows of the processes.</param>
@@ -70,11 +84,14 @@ public static class TrainingRanks
         trainer.Share(ranks);
     }
 
-    /// <summary>Whether there is another step, as the first process says.</summary>
+    /// <summary>Whether there is another step, as the first process says. At the end all wait until all have done the last.</summary>
     internal static bool GoesOn(ICommunicator ranks, bool goes)
     {
         Span<byte> word = [goes ? (byte)1 : (byte)0];
         ranks.Broadcast(word, 0);
-        return word[0] != 0;
+        if (word[0] != 0) return true;
+        // Whoever leaves frees what a slower one may still read.
+        ranks.Gather(0);
+        return false;
     }
 }

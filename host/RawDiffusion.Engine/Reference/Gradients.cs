@@ -242,7 +242,7 @@ internal static class Gradients
         double kept = 1 / (1 - (double)op.Rate);
         return new Array64(x.Shape, [.. x.Values.Select((v, i) =>
         {
-            (uint a, uint b, uint c, uint d) = Philox.Block((uint)(i / 4), 0, step, 0, op.Seed, op.Stream);
+            (uint a, uint b, uint c, uint d) = Philox.Block((uint)((op.First + i) / 4), (uint)((op.First + i) / 4 >> 32), step, 0, op.Seed, op.Stream);
             return (i % 4) switch { 0 => a, 1 => b, 2 => c, _ => d } < op.Threshold ? 0 : v * kept;
         })]);
     }

@@ -8,8 +8,8 @@ namespace RawDiffusion.Cuda.Tests.Checks;
 /// <summary>What <c>check</c> covers.</summary>
 public sealed class KernelCasesTests
 {
-    // Of no kernel: a view is a place, and what processes exchange belongs to the CPU device.
-    private static readonly Type[] WithoutLaunch = [typeof(View), typeof(AllReduce), typeof(AllReduceWait), typeof(AllGather)];
+    // What processes exchange has launches, but no kernel of ours.
+    private static readonly Type[] WithoutKernel = [typeof(AllReduce), typeof(AllReduceWait), typeof(AllGather)];
 
     private static IEnumerable<Type> Launched => typeof(OperatorLaunch).Assembly.GetTypes()
         .Where(t => t.IsSubclassOf(typeof(OperatorLaunch)) && !t.IsAbstract).Select(t => t.BaseType!.GetGenericArguments()[0]);
@@ -18,14 +18,14 @@ public sealed class KernelCasesTests
     public void Every_operator_has_a_launch()
     {
         Type[] operators = [.. typeof(Operator).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Operator)) && !t.IsAbstract)];
-        Assert.That(operators.Except(Launched), Is.EquivalentTo(WithoutLaunch));
+        Assert.That(operators.Except(Launched), Is.EqualTo(new[] { typeof(View) }));
     }
 
     [Test]
     public void Every_operator_that_has_a_launch_has_a_case()
     {
         Type[] covered = [.. KernelCases.All.SelectMany(Operators).Distinct()];
-        Assert.That(Launched.Except(covered), Is.Empty);
+        Assert.That(Launched.Except(covered), Is.EquivalentTo(WithoutKernel));
     }
 
     private static IEnumerable<Type> Operators(KernelCase kernelCase)

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Cuda.Native;
 using RawDiffusion.Cuda.Tests.Compilation;
 using RawDiffusion.Cuda.Vendor;
@@ -20,6 +21,7 @@ public sealed class NvidiaDriverTests
             Library.Driver => (NativeLibraryFile.Driver, typeof(CudaApi)),
             Library.CuBlas => (NativeLibraryFile.CuBlas, typeof(CuBlas)),
             Library.CuDnn => (NativeLibraryFile.CuDnn, typeof(CuDnnApi)),
+            Library.Nccl => (NativeLibraryFile.Nccl, typeof(Nccl)),
             _ => (NativeLibraryFile.Nvrtc, typeof(Nvrtc)),
         };
         if (!file.IsFound) Assert.Ignore(file.Missing);
@@ -35,6 +37,7 @@ public sealed class NvidiaDriverTests
         Assert.That(Unsafe.SizeOf<CudaApi.KernelNodeParameters>(), Is.EqualTo(56));
         Assert.That(Unsafe.SizeOf<CudaApi.Memcpy3D>(), Is.EqualTo(200));
         Assert.That(Unsafe.SizeOf<CuDnnApi.Measurement>(), Is.EqualTo(48));
+        Assert.That(Unsafe.SizeOf<Nccl.UniqueId>(), Is.EqualTo(128));
     }
 
     [Test]
@@ -110,6 +113,7 @@ public sealed class NvidiaDriverTests
         Nvrtc,
         CuBlas,
         CuDnn,
+        Nccl,
     }
 
     private static NvidiaDriver Open()

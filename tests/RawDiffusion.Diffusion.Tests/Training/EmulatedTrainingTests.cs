@@ -41,6 +41,7 @@ public sealed class EmulatedTrainingTests
         Adam = new AdamOptions { Epsilon = 1e-3, MaxNorm = 1, WeightDecay = 0.01, Decoupled = true },
         LatentOrthogonality = true,
         UnconditionalProbability = 0.3,
+        Dropout = 0.25,
         Seed = 7,
     };
 

@@ -19,6 +19,7 @@ public sealed class RunSettingsTests : IDisposable
         ["start"] = "3",
         ["count"] = "7",
         ["strict"] = "on",
+        ["cache"] = "off",
         ["image_size"] = "32",
         ["num_channels"] = "32",
         ["channel_mult"] = "1,2",
@@ -49,6 +50,7 @@ public sealed class RunSettingsTests : IDisposable
         ["downweight"] = "on",
         ["latent_orthog"] = "on",
         ["p_uncond"] = "0.5",
+        ["dropout"] = "0.3",
         ["schedule"] = "linear",
         ["diffusion_steps"] = "100",
         ["seed"] = "1",
@@ -65,7 +67,7 @@ public sealed class RunSettingsTests : IDisposable
 
     // What they are shown by elsewhere: a test of the command, or of another part of a run.
     private static readonly string[] ShownElsewhere =
-        ["data", "base", "crop", "strict", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
+        ["data", "base", "crop", "strict", "cache", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
 
     private readonly string root = Path.Combine(Path.GetTempPath(), $"rawdiffusion-{Guid.NewGuid():n}");
 
@@ -126,6 +128,8 @@ public sealed class RunSettingsTests : IDisposable
     [TestCase("""{"lr": "fast"}""", "'lr' takes a number of at least 0, found 'fast'")]
     [TestCase("""{"lr": -1}""", "'lr' takes")]
     [TestCase("""{"p_uncond": 1.5}""", "from 0 to 1")]
+    [TestCase("""{"dropout": 1}""", "'dropout' takes a number from 0 to 0.999, found '1'")]
+    [TestCase("""{"dropout": -0.1}""", "'dropout' takes")]
     [TestCase("""{"decay": "sudden"}""", "none, cosine or linear, found 'sudden'")]
     [TestCase("""{"adamw": 3}""", "on or off, found '3'")]
     [TestCase("""{"channel_mult": [1, 0]}""", "of at least 1, found '0'")]

@@ -37,7 +37,7 @@ internal static class Runs
     public static Result Train(RunFolder folder, RunConfig config, int threads, int stopAfter, Func<CpuDevice, ImageSet, TrainingRun> prepare)
     {
         using var device = new CpuDevice(threads);
-        using ImageSet set = config.OpenImages();
+        using ImageSet set = TrainingRanks.Cached(config, null, config.OpenImages(), (images, cache) => CachedSet.Of(images, cache, _ => { }));
         using TrainingRun run = prepare(device, set);
         using var stop = new CancellationTokenSource();
         if (stopAfter == 0) stop.Cancel();

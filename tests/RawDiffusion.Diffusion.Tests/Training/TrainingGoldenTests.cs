@@ -1,5 +1,6 @@
 using RawDiffusion.Cpu;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
@@ -32,6 +33,36 @@ public sealed class TrainingGoldenTests
         float expected = (float)golden[$"loss.train.{variant}"].ToDoubles().Average();
         CheckClose($"loss.train.{variant}", [expected], step.Read("loss", 1));
         step.CheckStatistics($"buffers_after.{variant}");
+    }
+
+    /// <summary>With running statistics each image stands alone, but for the mean of the penalty.</summary>
+    [TestCaseSource(nameof(Variants))]
+    public void LossesInEvaluation(string variant)
+    {
+        TrainingOptions options = OptionsOf(variant);
+        using TensorFile file = Checkpoint.Open(Goldens.PathOf("A.pt"), WeightSelection.Auto);
+        UNetConfig config = ArchitectureInference.Infer(file, new ArchitectureOverrides(NumHeadChannels: 16));
+        var weights = new ModelWeights(file);
+        float[] expected = golden[$"loss.eval.{variant}"].ToSingles();
+        float whole = Evaluate(4, 0);
+        CheckClose($"loss.eval.{variant}", [(float)expected.Average(e => (double)e)], [whole]);
+        if (!options.LatentOrthogonality) CheckClose($"loss.eval.{variant}", expected, [.. Enumerable.Range(0, 4).Select(i => Evaluate(1, i))]);
+        float[] training = golden[$"loss.train.{variant}"].ToSingles();
+        Assert.That(whole, Is.Not.EqualTo(training.Average()).Within(1).Percent, "another loss than in training");
+
+        float Evaluate(int count, int first)
+        {
+            var g = new Graph();
+            // What is dropped in training alone changes nothing.
+            g.Output("loss", new DiffusionLoss(config, weights, options with { Dropout = 0.5 }).InEvaluation(g, count));
+            using var device = new CpuDevice(1);
+            using IExecutable executable = device.Compile(g);
+            WriteBatch(executable, options, count, first);
+            executable.Run();
+            var loss = new float[1];
+            executable.Read("loss", loss);
+            return loss[0];
+        }
     }
 
     [Test]
@@ -128,6 +159,19 @@ public sealed class TrainingGoldenTests
     private static void CheckClose(string name, float[] expected, float[] found) => Comparer.RequireClose(
         name, [expected.Length], expected.AsSpan(), [found.Length], found, Goldens.ToleranceOf("A_train", name));
 
+    private static void WriteBatch(IExecutable executable, TrainingOptions options, int count, int first)
+    {
+        int image = golden["train.x_start"].Count / 12;
+        float[] Images(string name) => Layout.ToNhwc(golden[name].ToSingles(), 3, 32, 32).AsSpan(first * image, count * image).ToArray();
+        int[] t = [.. golden["train.t"].ToInt64s().Skip(first).Take(count).Select(v => (int)v)];
+        executable.Write("x_start", Images("train.x_start"));
+        executable.Write("noise", Images("train.noise"));
+        executable.Write("t", [.. t.Select(v => (float)v)]);
+        executable.Write("signal", [.. t.Select(v => (float)Diffusion.SqrtAlphasCumprod[v])]);
+        executable.Write("sigma", [.. t.Select(v => (float)Diffusion.SqrtOneMinusAlphasCumprod[v])]);
+        executable.Write("weights", [.. t.Select(v => options.Downweight ? (float)(2 - Math.Exp(Math.Log(2) / 1000 * v)) : 1)]);
+    }
+
     /// <summary>The compiled step of configuration A with the goldens' noise.</summary>
     private sealed class Step : IDisposable
     {
@@ -155,15 +199,7 @@ public sealed class TrainingGoldenTests
 
         public void Run(int batch, int first = 0)
         {
-            int count = options.BatchSize, image = golden["train.x_start"].Count / 12;
-            float[] Images(string name) => Layout.ToNhwc(golden[name].ToSingles(), 3, 32, 32).AsSpan((4 * batch + first) * image, count * image).ToArray();
-            int[] t = [.. golden["train.t"].ToInt64s().Skip(4 * batch + first).Take(count).Select(v => (int)v)];
-            Executable.Write("x_start", Images("train.x_start"));
-            Executable.Write("noise", Images("train.noise"));
-            Executable.Write("t", [.. t.Select(v => (float)v)]);
-            Executable.Write("signal", [.. t.Select(v => (float)Diffusion.SqrtAlphasCumprod[v])]);
-            Executable.Write("sigma", [.. t.Select(v => (float)Diffusion.SqrtOneMinusAlphasCumprod[v])]);
-            Executable.Write("weights", [.. t.Select(v => options.Downweight ? (float)(2 - Math.Exp(Math.Log(2) / 1000 * v)) : 1)]);
+            WriteBatch(Executable, options, options.BatchSize, 4 * batch + first);
             Executable.Write("rates", [1e-3f, 1e-4f]);
             Executable.Run();
         }

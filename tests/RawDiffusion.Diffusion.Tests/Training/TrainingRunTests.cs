@@ -11,7 +11,7 @@ public sealed class TrainingRunTests : IDisposable
 {
     private const int Steps = 9;
 
-    // Everything that a state holds is in use: clipping, decay, dropped latents, two parts, a penalty.
+    // Everything that a state holds is in use: clipping, decay, dropped latents and activations, two parts, a penalty.
     private static readonly RunConfig Config = Runs.Config with
     {
         Training = Runs.Config.Training with
@@ -24,6 +24,7 @@ public sealed class TrainingRunTests : IDisposable
             Adam = new() { WeightDecay = 0.01, Decoupled = true, MaxNorm = 0.5 },
             LatentOrthogonality = true,
             UnconditionalProbability = 0.3,
+            Dropout = 0.2,
             EmaRate = 0.9,
         },
         LogEvery = 4,
@@ -173,7 +174,7 @@ public sealed class TrainingRunTests : IDisposable
         // Of mixed sizes.
         for (int i = 0; i < 5; i++) ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(10 + 7 * i, 30 - 3 * i, 3, 8, Enumerable.Range(0, 3 * (10 + 7 * i) * (30 - 3 * i)).Select(b => (byte)b).ToArray()));
         File.WriteAllText(Path.Combine(data, "5.png"), "not a picture");
-        RunConfig config = Config with { Data = data };
+        RunConfig config = Config with { Data = data, Cache = RunConfig.NoCache };
         Runs.Result result = Train("run", config);
         Assert.That((result.Finished, result.Skipped), Is.EqualTo((true, 1)));
         Assert.That(told, Has.Some.Contains("5.png is skipped"));
@@ -182,6 +183,31 @@ public sealed class TrainingRunTests : IDisposable
         Assert.That(() => (config with { Data = PathOf("nowhere") }).OpenImages(), Throws.InstanceOf<IOException>());
         Directory.CreateDirectory(PathOf("empty"));
         Assert.That(() => (config with { Data = PathOf("empty") }).OpenImages(), Throws.InstanceOf<IOException>().With.Message.Contains("expected pictures"));
+    }
+
+    [Test]
+    public void A_cache_of_images_changes_nothing_but_the_time()
+    {
+        string data = PathOf("data");
+        Directory.CreateDirectory(data);
+        for (int i = 0; i < 6; i++) ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(40 + i, 30, 3, 8, [.. Enumerable.Range(0, 90 * (40 + i)).Select(b => (byte)(b * (i + 1)))]));
+        // In the middle: a packed set alone would have another order.
+        File.WriteAllText(Path.Combine(data, "2.png"), "not a picture");
+        RunConfig plain = Config with { Data = data, Cache = RunConfig.NoCache };
+        Assert.That(Train("plain", plain).Skipped, Is.EqualTo(1));
+        foreach (string name in (string[])["made", "used"])
+            Assert.That(Train(name, plain with { Cache = PathOf("cache") }).Skipped, Is.EqualTo(1));
+        Assert.That(Directory.GetFiles(PathOf("cache")), Has.Length.EqualTo(1));
+        Train("resumed", plain, stopAfter: 3);
+        RunConfigFile.Write(PathOf("resumed", "config.json"), plain with { Cache = PathOf("cache") });
+        Resume("resumed");
+        foreach (string name in (string[])["made", "used", "resumed"])
+        {
+            foreach (string file in (string[])["checkpoints/step-9.safetensors", "model.safetensors", "samples/step-6.png"])
+                Assert.That(File.ReadAllBytes(PathOf(name, file)), Is.EqualTo(File.ReadAllBytes(PathOf("plain", file))), $"{name}: {file}");
+            Assert.That(Log(name), Is.EqualTo(Log("plain")), name);
+        }
+        Assert.That(told, Has.None.Contains("not those that the run began with"));
     }
 
     [Test]

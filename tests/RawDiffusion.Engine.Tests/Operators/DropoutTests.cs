@@ -11,6 +11,23 @@ public sealed class DropoutTests
     public void It_drops_what_philox_says_and_scales_the_rest([ValueSource(nameof(Shapes))] Shape shape, [Values(0f, 0.1f, 0.5f)] float rate) =>
         OperatorContract.CheckDefinition("Dropout", new Dropout(rate, 7, 3), Argument.Input(shape), Argument.Step(2));
 
+    [Test]
+    public void A_part_drops_what_the_whole_drops_there([Values(0, 4, 40, 128)] int first, [Values(1, 7, 36, 200)] int length)
+    {
+        Array64 whole = Definition.Evaluate(new Dropout(0.5f, 7, 3), [new Array64([400]).Map(_ => 1), new Array64([1], [2])]);
+        OperatorContract.Check("Dropout", (g, v) => g.Dropout(v[0]!, v[1]!, 0.5f, 7, 3, first),
+            a => new Array64(a[0]!.Shape, [.. a[0]!.Values.Select((x, i) => x * whole[first + i])]), Argument.Input([length]), Argument.Step(2));
+    }
+
+    /// <summary>Vectors meet the end of 32 bits of a block's number.</summary>
+    [Test]
+    public void Elements_beyond_two_to_the_34th_have_words_of_their_own()
+    {
+        OperatorContract.CheckDefinition("Dropout", new Dropout(0.5f, 7, 3, (4L << 32) - 16), Argument.Input([100]), Argument.Step(2));
+        Array64 At(long first) => Definition.Evaluate(new Dropout(0.5f, 7, 3, first), [new Array64([100]).Map(_ => 1), new Array64([1], [2])]);
+        Assert.That(At(4L << 32).Values, Is.Not.EqualTo(At(0).Values));
+    }
+
     /// <summary>The definition draws from Philox itself; this is what it must come to.</summary>
     [Test]
     public void The_share_that_is_dropped_is_the_rate()
@@ -30,6 +47,11 @@ public sealed class DropoutTests
     [TestCase(float.NaN)]
     public void A_rate_that_is_no_share_is_refused(float rate) =>
         OperatorContract.CheckRefusal((g, v) => g.Apply(new Dropout(rate, 0, 0), v), ["Dropout", "rate"], Argument.Input([2]), Argument.Step(0));
+
+    [TestCase(-4L)]
+    [TestCase(2L)]
+    public void A_place_within_a_block_of_words_is_refused(long first) =>
+        OperatorContract.CheckRefusal((g, v) => g.Apply(new Dropout(0.5f, 0, 0, first), v), ["Dropout", "first"], Argument.Input([2]), Argument.Step(0));
 
     // Elements of a thousand that are kept.
     private static int[] Kept

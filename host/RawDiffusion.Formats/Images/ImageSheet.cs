@@ -1,16 +1,14 @@
-using RawDiffusion.Formats.Images;
-
-namespace RawDiffusion.Cli.Output;
+namespace RawDiffusion.Formats.Images;
 
 /// <summary>Square images in rows and columns, with white lines between them.</summary>
-internal static class PngSheet
+public static class ImageSheet
 {
     private const int Line = 2;
 
     /// <summary>Makes the sheet.</summary>
-    /// <param name="size">S.</param>
+    /// <param name="size">Height and width S of each image.</param>
     /// <param name="columns">Images in a row.</param>
-    /// <param name="tiles">[S, S, 3] each, row by row.</param>
+    /// <param name="tiles">[S, S, 3] each, values 0 to 1, row by row.</param>
     public static Image Of(int size, int columns, IReadOnlyList<float[]> tiles)
     {
         int rows = (tiles.Count + columns - 1) / columns, width = columns * (size + Line) - Line, height = rows * (size + Line) - Line;
