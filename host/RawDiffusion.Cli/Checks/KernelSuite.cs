@@ -81,7 +81,7 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
                 }
                 if (!result.IsClose)
                     Findings.Add($"{prepared.Case} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is {result.Tolerance:g3}");
-                if (result.Shrinks > 0) Findings.Add($"{prepared.Case} in {device.Precision}: all in all {result.Shrinks:g3} too small: cut off where it should be rounded?");
+                if (result.Drift > 0) Findings.Add($"{prepared.Case} in {device.Precision}: all in all {result.Drift:g3} too small or too large: cut off where it should be rounded?");
                 if (!result.Repeats) Findings.Add($"{prepared.Case} in {device.Precision}: a second run gave other bits");
             }
         }

@@ -18,6 +18,9 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     /// <summary>Elements that are zero, and one that is not a number, among the others: where kernels may not look away.</summary>
     public bool HasCorners { get; init; }
 
+    /// <summary>Elements of 24 bits instead of 8: what operands must be rounded from, and not cut off.</summary>
+    public bool HasAllBits { get; init; }
+
     /// <summary>A step counter with this value, instead of random elements.</summary>
     public int? Step { get; init; }
 
@@ -44,7 +47,7 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
 
     // Numbers of 8 bits, which every storage format holds as they are: what differs is then the kernel's doing. Weights are
     // float32 in storage, and the kernel rounds them to operands.
-    private double Element(int i, double value) => HasCorners && i % 5 == 3 ? i == 3 ? double.NaN : 0 : IsWeight ? (float)value : Round(value);
+    private double Element(int i, double value) => HasCorners && i % 5 == 3 ? i == 3 ? double.NaN : 0 : IsWeight || HasAllBits ? (float)value : Round(value);
 
     private static double Round(double value) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits((float)value) & 0xffff0000);
 }

@@ -30,6 +30,7 @@ public static class KernelCases
             yield return new KernelCase(new Conv2d(s[6], s[7]),
                 [new CaseInput([s[0], s[1], s[2], s[3]]), CaseInput.Weight([s[4], s[5], s[5], s[3]]), CaseInput.Constant([s[4]]), null, null, null, null]);
         }
+        yield return new KernelCase(new Conv2d(1, 1), [new CaseInput([1, 16, 16, 64]) { HasAllBits = true }, CaseInput.Weight([64, 3, 3, 64]), CaseInput.Constant([64]), null, null, null, null]);
         // Everything fused, with and without each part; channels whole and ragged.
         foreach ((int n, int h, int w, int c, int c2, int o, int kernel) in ((int, int, int, int, int, int, int)[])
             [(2, 6, 10, 32, 16, 48, 3), (1, 5, 9, 33, 7, 21, 3), (2, 8, 16, 64, 64, 64, 1)])
@@ -55,6 +56,7 @@ public static class KernelCases
         foreach ((int n, int h, int w, int heads, int d) in ((int, int, int, int, int)[])
             [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128), (1, 16, 16, 2, 32), (0, 4, 4, 1, 16)])
             yield return new KernelCase(new Attention(heads), [new CaseInput([n, h, w, 3 * heads * d])]);
+        yield return new KernelCase(new Attention(1), [new CaseInput([2, 8, 8, 3 * 64]) { HasAllBits = true }]);
         // Scores of hundreds: only powers relative to the largest of them are neither zero nor infinite.
         yield return new KernelCase(new Attention(2), [new CaseInput([1, 3, 5, 96], 0, 8)]);
     }
@@ -104,6 +106,7 @@ public static class KernelCases
         {
             yield return new KernelCase(new Pool2d(kind, 3, 2), [new CaseInput([2, 7, 10, 64])]);
             yield return new KernelCase(new Pool2d(kind, 3, 1, 1), [new CaseInput([1, 5, 1, 33])]);
+            yield return new KernelCase(new Pool2d(kind, 3, 1, 1), [new CaseInput([2, 3, 6, 8])]);
             yield return new KernelCase(new Pool2d(kind, 2, 3, 1), [new CaseInput([0, 4, 4, 8])]);
         }
         yield return new KernelCase(new Pool2d(PoolKind.Max, 2, 2), [new CaseInput([2, 4, 6, 8]) { HasCorners = true }]);

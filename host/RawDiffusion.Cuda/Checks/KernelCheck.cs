@@ -41,9 +41,9 @@ public sealed class PreparedCase
 /// <param name="Launches">The kernels of its first run, in order.</param>
 /// <param name="Error">Largest difference from the double-precision definition, relative to its largest element.</param>
 /// <param name="Tolerance">What <paramref name="Error"/> may be.</param>
-/// <param name="Shrinks">By what part of themselves results are too small on the whole, beyond what chance allows: operands cut off instead of rounded.</param>
+/// <param name="Drift">By what part of themselves results are too small or too large on the whole, beyond what chance allows: operands cut off instead of rounded.</param>
 /// <param name="Repeats">Whether a second run of the same executable gave the same bits.</param>
-public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches, double Error, double Tolerance, double Shrinks, bool Repeats)
+public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches, double Error, double Tolerance, double Drift, bool Repeats)
 {
     /// <summary>Whether the result is finite and close enough. Not a number is never close.</summary>
     public bool IsClose => Error <= Tolerance;
@@ -61,7 +61,7 @@ public static class KernelCheck
         if (prepared.Case.Operator is not null) return result;
         // Launches that share memory must wait for each other where launches on memory of their own need not.
         CaseResult shared = Run(device, prepared, reuseMemory: true);
-        return result with { Error = Math.Max(result.Error, shared.Error), Shrinks = Math.Max(result.Shrinks, shared.Shrinks), Repeats = result.Repeats && shared.Repeats };
+        return result with { Error = Math.Max(result.Error, shared.Error), Drift = Math.Max(result.Drift, shared.Drift), Repeats = result.Repeats && shared.Repeats };
     }
 
     private static CaseResult Run(CudaDevice device, PreparedCase prepared, bool reuseMemory)
@@ -80,10 +80,13 @@ public static class KernelCheck
             if (input.Step is { } step) executable.Write($"in{i}", [step]);
             else executable.Write($"in{i}", data[i]!.ToSingles());
         }
-        float[][] found = Results(executable, prepared, outputs), again = Results(executable, prepared, outputs);
+        float[][] found = Results(executable, prepared, outputs);
+        // A kernel that does nothing the second time, because a counter is not zero, must not pass for one that repeats itself.
+        executable.Spoil();
+        float[][] again = Results(executable, prepared, outputs);
         double error = found.Select((y, i) => Error(prepared.Expected[i], y)).Max();
         bool repeats = found.Zip(again).All(p => MemoryMarshal.AsBytes(p.First.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(p.Second.AsSpan())));
-        return new CaseResult(executable.Launches, error, Tolerance(kernelCase, device.Precision), found.Select((y, i) => Shrinks(prepared.Expected[i], y, device.Precision)).Max(), repeats);
+        return new CaseResult(executable.Launches, error, Tolerance(kernelCase, device.Precision), found.Select((y, i) => Drift(prepared.Expected[i], y, device.Precision)).Max(), repeats);
     }
 
     private static float[][] Results(CudaExecutable executable, PreparedCase prepared, Value[] outputs)
@@ -117,9 +120,9 @@ public static class KernelCheck
 
     private static bool IsGradient(Operator op) => op.Name.Contains("Grad", StringComparison.Ordinal);
 
-    // The slope of found over expected falls short of 1 by a third of the last place where operands or results are cut off;
-    // where they are rounded it differs by chance alone, the less the more elements there are.
-    private static double Shrinks(Array64 expected, float[] found, Precision precision)
+    // The slope of found over expected falls short of 1 by a third of the last place where operands or results are cut off, and
+    // exceeds it where what they are divided by was; where they are rounded it differs by chance alone, the less the more elements there are.
+    private static double Drift(Array64 expected, float[] found, Precision precision)
     {
         double lastPlace = precision switch { Precision.Bf16 => 1.0 / 128, Precision.Fp32 => double.PositiveInfinity, _ => 1.0 / 1024 };
         double products = 0, squares = 0, rest = 0;
@@ -130,8 +133,8 @@ public static class KernelCheck
             squares += expected[i] * expected[i];
             rest += (found[i] - expected[i]) * (found[i] - expected[i]);
         }
-        double shortfall = 1 - products / squares, chance = 4 * Math.Sqrt(rest / squares / found.Length);
-        return found.Length >= 64 && shortfall > lastPlace / 8 + chance ? shortfall : 0;
+        double drift = Math.Abs(1 - products / squares), chance = 4 * Math.Sqrt(rest / squares / found.Length);
+        return found.Length >= 64 && drift > lastPlace / 8 + chance ? drift : 0;
     }
 
     private static double Error(Array64 expected, float[] found)

@@ -24,6 +24,8 @@ internal static class TrainingCases
             yield return new KernelCase(new Conv2d(s[6], s[7]), [x, weight with { IsConstant = false }, null, null, null, null, null]);
             yield return new KernelCase(new Conv2dGradWeight(s[5], s[6], s[7]), [x, dy]);
         }
+        CaseInput fine = new CaseInput([2, 16, 16, 64]) { HasAllBits = true };
+        yield return new KernelCase(new Conv2dGradWeight(3, 1, 1), [fine, fine with { Shape = [2, 16, 16, 32] }]);
     }
 
     private static IEnumerable<KernelCase> Attentions()
@@ -34,6 +36,16 @@ internal static class TrainingCases
             CaseInput y = new([n, h, w, heads * d]);
             yield return new KernelCase(new AttentionGrad(heads), [new CaseInput([n, h, w, 3 * heads * d]), y, y]);
         }
+        // Each part by itself, so that operands cut off in one of them are not lost among the others; delta is small beside dp.
+        CaseInput fine = new CaseInput([2, 8, 8, 64]) { HasAllBits = true };
+        yield return new KernelCase("AttentionGrad", [fine with { Shape = [2, 8, 8, 3 * 64] }, fine with { Deviation = 0.05 }, fine], (g, v) =>
+        {
+            Value dqkv = g.Apply(new AttentionGrad(1), [.. v]);
+            return [.. new[] { 0, 64, 128 }.Select(first => g.Apply(new Slice(first, 64), [dqkv]))];
+        });
+        // Rows whose scores are all below -128: what is beyond the end, of score 0, is infinite beside them.
+        CaseInput few = new([4, 1, 2, 64]);
+        yield return new KernelCase(new AttentionGrad(8), [new CaseInput([4, 1, 2, 3 * 64], 0, 12), few, few]);
     }
 
     private static IEnumerable<KernelCase> Norms()
@@ -88,12 +100,14 @@ internal static class TrainingCases
             yield return new KernelCase(new AvgPool2dGradInput(h, w), [new CaseInput([n, h / 2, w / 2, c])]);
             yield return new KernelCase(new UpsampleNearestGradInput(), [new CaseInput([n, 2 * h, 2 * w, c])]);
             yield return new KernelCase(new Slice(c / 3, c / 2), [x]);
-            yield return new KernelCase(new Dropout(0.3f, 5, 6, (4L << 32) - 8), [x, CaseInput.Counter(3)]);
+            yield return new KernelCase(new Dropout(0.3f, 5, 6, (4L << 32) - 8), [x, CaseInput.Counter(w)]);
         }
         // More than one tile of more than one image.
         yield return new KernelCase(new AddEmbeddingGradEmbedding(), [new CaseInput([2, 30, 31, 19])]);
         CaseInput corners = new CaseInput([2, 3, 5, 8]) { HasCorners = true };
         yield return new KernelCase(new ActivateGrad(Activation.Relu), [corners, new CaseInput([2, 3, 5, 8])]);
+        // What is dropped is zero even if it was not a number.
+        yield return new KernelCase(new Dropout(0.9f, 5, 6), [corners, CaseInput.Counter(4)]);
         var groups = new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1]);
         yield return new KernelCase(new MeanFactorsGradInput(groups), [new CaseInput([3, 5, 6, 33])]);
     }
@@ -126,9 +140,19 @@ internal static class TrainingCases
             return [.. Rows(g, g.Pack(layout, values), 1), .. Rows(g, g.Pack(layout, values), 1)];
         });
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count])]);
-        CaseInput[] inputs = [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], 2, 0.1), new CaseInput([2], 0.02, 0.001), CaseInput.Counter(4)];
-        foreach (AdamOptions options in (AdamOptions[])[new(), new() { WeightDecay = 0.1 }, new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }])
-            yield return new KernelCase("Adam", inputs, (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
+        // More pieces than a block has threads.
+        var many = new ParameterLayout([.. Enumerable.Range(0, 300).Select<int, (string, Shape)>(i => ($"p{i}", [1]))]);
+        yield return new KernelCase(new GradientNorm(many), [new CaseInput(many.Shape)]);
+        // Norms that clip and that do not, one that its epsilon counts against, one that is not a number; at last the first
+        // step, where 1 - beta^t is smallest, at a rate that makes it the most of the result.
+        foreach ((AdamOptions options, double norm, double rate, int step) in ((AdamOptions, double, double, int)[])
+            [(new(), 2, 0.02, 4), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2, 0.02, 4), (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2, 0.02, 4),
+             (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4), (new(), 2, 100, 0)])
+        {
+            yield return new KernelCase("Adam",
+                [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm), new CaseInput([2], rate, 0.05 * rate), CaseInput.Counter(step)],
+                (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
+        }
         // A part that begins between two boundaries of vectors.
         yield return new KernelCase("View", [new CaseInput([37])], (g, v) => [g.Silu(g.View(v[0]!, [2, 12], 5))]);
         foreach (Shape shape in (Shape[])[[3, 5, 7, 3], [2, 6, 10, 64], [4, 40], [0, 3]])
@@ -138,5 +162,9 @@ internal static class TrainingCases
             yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1)]);
             yield return new KernelCase(new LatentOrthogonalityGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
         }
+        // Too short to have a direction.
+        CaseInput small = new([3, 4 * 33], 5e-14, 1e-13);
+        yield return new KernelCase(new LatentOrthogonality(4), [small]);
+        yield return new KernelCase(new LatentOrthogonalityGrad(4), [small, new CaseInput([1])]);
     }
 }

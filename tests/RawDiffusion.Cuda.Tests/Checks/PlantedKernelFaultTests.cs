@@ -1,0 +1,48 @@
+using RawDiffusion.Cuda.Checks;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Emulator;
+using RawDiffusion.Cuda.Tests.Compilation;
+
+namespace RawDiffusion.Cuda.Tests.Checks;
+
+/// <summary>Faults planted in the kernels themselves are found by the cases of <c>check</c>, which find nothing without them.</summary>
+public sealed class PlantedKernelFaultTests
+{
+    [TestCase("common.cuh", "ChannelSum [1, 1]", "atomicInc(counter, blocks - 1) ==", "atomicInc(counter, blocks) ==", TestName = "A counter that is not zero again")]
+    [TestCase("gradient_norm.cu", "GradientNorm [19200]", "for (int i = threadIdx.x; i < gridDim.x; i += 256) sum", "for (int i = threadIdx.x; i < min(256, gridDim.x); i += 256) sum", TestName = "Pieces beyond those of a block's threads")]
+    [TestCase("adam.cu", "Adam", "clip = clip > 1.f ? 1.f : clip;", "", TestName = "Gradients scaled up to the norm")]
+    [TestCase("adam.cu", "Adam", "clip = clip > 1.f ? 1.f : clip;", "clip = fminf(clip, 1.f);", TestName = "A norm that is not a number, hidden")]
+    [TestCase("adam.cu", "Adam", "(*norm + 1e-6f)", "(*norm + 1e-5f)", TestName = "Another epsilon beside the norm")]
+    [TestCase("adam.cu", "Adam", "g *= clip;\n        if (!DECOUPLED) g = fmaf(decay, p, g);", "if (!DECOUPLED) g = fmaf(decay, p, g);\n        g *= clip;", TestName = "Decay that is clipped")]
+    [TestCase("adam.cu", "Adam", "rsqrtf(-expm1f(t * log_beta2))", "rsqrtf(1.f - __expf(t * log_beta2))", TestName = "A power that loses the first digits")]
+    [TestCase("latent_orthogonality.cu", "LatentOrthogonality [3, 132]", "if (length < epsilon) total +=", "if (false) total +=", TestName = "Latents too short, counted as others")]
+    [TestCase("latent_orthogonality.cu", "LatentOrthogonalityGrad [3, 132]", "if (factor >= 1.f / epsilon) along = 0.f;", "", TestName = "Latents too short, their gradient turned")]
+    [TestCase("pool2d.cu", "Pool2d [2, 3, 6, 8]", "left = max(left, 0);", "left = max(left, left == 0 ? PADDING : 0);", TestName = "A window that begins at the edge, cut")]
+    [TestCase("dropout.cu", "Dropout [1, 3, 7, 2]", "(u32)(block >> 32), *step, 0)", "(u32)(block >> 32), 3, 0)", TestName = "The same mask in each step")]
+    [TestCase("dropout.cu", "Dropout [2, 3, 5, 8]", "w >= threshold ? v[k] * factor : 0.f", "v[k] * (w >= threshold ? factor : 0.f)", TestName = "Not a number, dropped but kept")]
+    [TestCase("attention.cu", "AttentionGrad [4, 1, 2, 192]", "softmax + from, inside)", "softmax + from, true)", TestName = "Queries beyond the end with a weight")]
+    [TestCase("attention.cu", "AttentionGrad [2, 8, 8, 192] [2, 8, 8, 64]", "settle<block_rows, DY_T>(cotangents);", "", Precision.Tf32, TestName = "Cotangents cut off instead of rounded")]
+    public void A_planted_fault_is_found(string file, string cases, string from, string to, Precision precision = Precision.Fp32)
+    {
+        Nvrtc nvrtc = Compiler.Nvrtc;
+        var files = KernelSources.Embedded.Names.ToDictionary(name => name, name => KernelSources.Embedded[name]);
+        Assert.That(files[file].Split(from), Has.Length.EqualTo(2), "the change applies once");
+        Assert.That(IsFaulty(KernelSources.Embedded), Is.False);
+        files[file] = files[file].Replace(from, to, StringComparison.Ordinal);
+        Assert.That(IsFaulty(new KernelSources(files)), Is.True);
+
+        bool IsFaulty(KernelSources sources)
+        {
+            var compiler = new KernelCompiler(sources, nvrtc, KernelCache.OfUser);
+            var driver = new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true, ScatterBlocks = true });
+            using var device = new CudaDevice(driver, compiler, precision);
+            KernelCase[] chosen = [.. KernelCases.All.Where(c => c.ToString().StartsWith(cases, StringComparison.Ordinal))];
+            Assert.That(chosen, Is.Not.Empty);
+            return chosen.Any(c =>
+            {
+                CaseResult result = KernelCheck.Run(device, new PreparedCase(c));
+                return !result.IsClose || result.Drift > 0 || !result.Repeats || driver.Findings.Count > 0;
+            });
+        }
+    }
+}
