@@ -125,10 +125,14 @@ internal static class TrainingCases
             Value[] values = [.. v.Select((x, i) => i % 2 == 0 ? g.Silu(x!) : x!)];
             return [.. Rows(g, g.Pack(layout, values), 1), .. Rows(g, g.Pack(layout, values), 1)];
         });
+        var scale = new CaseInput([LossScale.Length], 4, 0.5);
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count])]);
+        yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count]), scale]);
+        yield return new KernelCase(new LossScale(), [scale, new CaseInput([1])]);
         CaseInput[] inputs = [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], 2, 0.1), new CaseInput([2], 0.02, 0.001), CaseInput.Counter(4)];
         foreach (AdamOptions options in (AdamOptions[])[new(), new() { WeightDecay = 0.1 }, new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }])
             yield return new KernelCase("Adam", inputs, (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
+        yield return new KernelCase("Adam", [.. inputs, scale with { Deviation = 0 }], (g, v) => Rows(g, g.Adam(layout, new() { MaxNorm = 1 }, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!, v[5]), Adam.Rows));
         // A part that begins between two boundaries of vectors.
         yield return new KernelCase("View", [new CaseInput([37])], (g, v) => [g.Silu(g.View(v[0]!, [2, 12], 5))]);
         foreach (Shape shape in (Shape[])[[3, 5, 7, 3], [2, 6, 10, 64], [4, 40], [0, 3]])
