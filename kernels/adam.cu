@@ -6,16 +6,21 @@
 //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   p -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon), t = step + 1
 //   average += share * (p - average)
-// state, next [4, P], rows p, m, v, average; gradient [P]; norm [1] of gradient_norm, read where CLIP; rates [2]: rate, share;
-// step [1]; pieces [gridDim.x].  log_beta = log(beta), rest = 1 - beta.  P is a multiple of 64.
+// state, next [4, P], rows p, m, v, average; gradient [P]; norm [1] of gradient_norm, read where CLIP or LOSS_SCALE; rates [2]: rate, share;
+// step [1]; loss_scale [3] of loss_scale_update, read where LOSS_SCALE: gradients are divided by its first, its third is taken from
+// t, and where the norm is not finite next = state; pieces [gridDim.x].  log_beta = log(beta), rest = 1 - beta.  P is a multiple of 64.
 // grid pieces, block 256.  next '=', may be state; elements of no piece are left alone.  Deterministic.
 extern "C" __global__ void __launch_bounds__(256) adam_step(const float* state, const float* __restrict__ gradient,
-    const float* __restrict__ norm, const float* __restrict__ rates, const int* __restrict__ step, float* next,
+    const float* __restrict__ norm, const float* __restrict__ rates, const int* __restrict__ step,
+    const float* __restrict__ loss_scale, float* next,
     const Piece* __restrict__ pieces, int count_arg, float beta1, float rest1, float log_beta1, float beta2, float rest2, float log_beta2,
     float epsilon, float decay, float max_norm) {
     Piece piece = pieces[blockIdx.x];
     // 1 - beta^t, which a power would lose the first digits of: beta is close to 1.
     float t = (float)*step + 1.f, rate = rates[0], share = rates[1];
+#if LOSS_SCALE
+    t -= loss_scale[2];
+#endif
     float size = rate / -expm1f(t * log_beta1), inverse_root = rsqrtf(-expm1f(t * log_beta2));
     float clip = 1.f;
 #if CLIP
@@ -23,9 +28,16 @@ extern "C" __global__ void __launch_bounds__(256) adam_step(const float* state, 
     clip = max_norm / (*norm + 1e-6f);
     clip = clip > 1.f ? 1.f : clip;
 #endif
+#if LOSS_SCALE
+    clip /= loss_scale[0];
+    bool skip = !(fabsf(*norm) < __int_as_float(0x7f800000));
+#endif
     float shrink = DECOUPLED ? 1.f - rate * decay : 1.f;
 
     auto update = [&](float& p, float g, float& m, float& v, float& average) {
+#if LOSS_SCALE
+        if (skip) return;
+#endif
         g *= clip;
         if (!DECOUPLED) g = fmaf(decay, p, g);
         m = fmaf(beta1, m, rest1 * g);

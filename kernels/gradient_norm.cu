@@ -1,11 +1,11 @@
 #include "multi_tensor.cuh"
 
 #ifdef GRADIENT_NORM
-// gradient_norm   norm = sqrt(sum of squares of the elements of all pieces).
-// gradient [P]; pieces [gridDim.x]; partials [gridDim.x] scratch; counter [1] zero, and zero again afterwards; norm [1].
+// gradient_norm   norm = sqrt(sum of squares of the elements of all pieces), divided by loss_scale[0] where LOSS_SCALE.
+// gradient [P]; pieces [gridDim.x]; loss_scale [3] of loss_scale_update; partials [gridDim.x] scratch; counter [1] zero, and zero again afterwards; norm [1].
 // grid pieces, block 256; the last block adds up.  Shared memory 36 bytes.  norm '='.  Deterministic.
 extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* __restrict__ gradient, const Piece* __restrict__ pieces,
-    float* partials, u32* counter, float* norm) {
+    const float* __restrict__ loss_scale, float* partials, u32* counter, float* norm) {
     __shared__ float shared[8];
     __shared__ int flag;
     Piece piece = pieces[blockIdx.x];
@@ -27,6 +27,10 @@ extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* __r
     sum = 0.f;
     for (int i = threadIdx.x; i < gridDim.x; i += 256) sum += partials[i];
     sum = block_sum(sum, shared);
+#if LOSS_SCALE
+    if (threadIdx.x == 0) *norm = sqrtf(sum) / loss_scale[0];
+#else
     if (threadIdx.x == 0) *norm = sqrtf(sum);
+#endif
 }
 #endif

@@ -1,3 +1,4 @@
+using RawDiffusion.Cuda;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
@@ -23,7 +24,7 @@ internal sealed class TrainBench : IStepBench
     public TrainBench(IDevice device, UNetConfig config, int batch, uint seed, bool recompute = false)
     {
         this.batch = batch;
-        trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), new TrainingOptions { BatchSize = batch, Seed = seed },
+        trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), new TrainingOptions { BatchSize = batch, Seed = seed, LossScaling = device is CudaDevice { Precision: Precision.Fp16 } },
             new CompileOptions { Recompute = recompute });
         trainer.Start(RandomWeights.Of(config, seed));
         images = new float[batch * config.ImageSize * config.ImageSize * config.ImageChannels];

@@ -82,6 +82,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private readonly CpuContext context;
     private readonly NativeBuffer[] swapped;
     private readonly bool guard;
+    private readonly IReadOnlySet<Value> unguarded;
     private bool disposed;
 
     public CpuExecutable(CpuDevice device, Graph source, CompileOptions options)
@@ -93,6 +94,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
         if (options.Recompute) graph = Recompute.Apply(graph);
+        unguarded = LossScale.ScaledValues(graph);
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
         arena = new NativeBuffer(plan.ArenaBytes, hugePages: !options.RunsOnce);
         owned.Add(arena);
@@ -172,7 +174,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     private void Check(Node node)
     {
-        if (node.Output.DType != DType.F32) return;
+        if (node.Output.DType != DType.F32 || unguarded.Contains(node.Output)) return;
         NonFiniteException.Require(node, Span(node.Output));
     }
 

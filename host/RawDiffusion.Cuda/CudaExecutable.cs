@@ -28,6 +28,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private readonly List<(DeviceRange Destination, DeviceRange Source)> copies = [];
     private readonly Dictionary<Value, nint> staging = [];
     private readonly bool guard;
+    private readonly IReadOnlySet<Value> unguarded;
     private readonly nint stream;
     private readonly LaunchSequence? sequence;
     private nint partStaging;
@@ -47,8 +48,9 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
-        if (device.Precision == Precision.Fp16 && graph.Nodes.Any(n => n.Operator is Adam) && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
-            throw new GraphException("there is no training in fp16: gradients below 6e-8 would become zero; train in bf16, tf32 or fp32");
+        unguarded = LossScale.ScaledValues(graph);
+        if (device.Precision == Precision.Fp16 && unguarded.Count == 0 && graph.Nodes.Any(n => n.Operator is Adam) && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
+            throw new GraphException("training in fp16 needs a scaled loss, as gradients below 6e-8 would become zero: expected a LossScale in the graph, found none");
         if (options.Recompute) graph = Recompute.Apply(graph);
         storage = new StoragePolicy(graph, device.Precision);
         Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
@@ -272,7 +274,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     private void Check(Node node)
     {
-        if (node.Output.DType != DType.F32) return;
+        if (node.Output.DType != DType.F32 || unguarded.Contains(node.Output)) return;
         var values = new float[node.Output.Shape.Count];
         Read(node.Output, values);
         NonFiniteException.Require(node, values);

@@ -119,7 +119,8 @@ internal sealed class Train(Terminal terminal)
                 if (trained.Last is { } last)
                 {
                     writer.WriteNumber("loss", last.Loss);
-                    writer.WriteNumber("gradient_norm", last.GradientNorm);
+                    if (last.LowerScale is null) writer.WriteNumber("gradient_norm", last.GradientNorm);
+                    else writer.WriteNull("gradient_norm");
                 }
                 writer.WriteNumber("parameters", run.Network.ParameterCount);
                 writer.WriteNumber("seconds", seconds);

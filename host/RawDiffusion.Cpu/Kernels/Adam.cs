@@ -37,6 +37,7 @@ internal sealed unsafe class AdamKernel : CpuKernel<Adam>
         private readonly float* norm;
         private readonly float* rates;
         private readonly int* step;
+        private readonly float* lossScale;
         private readonly float* next;
 
         public Launch(Node node, CpuContext context)
@@ -50,6 +51,7 @@ internal sealed unsafe class AdamKernel : CpuKernel<Adam>
             norm = context.Pointer(node.Input(2));
             rates = context.Pointer(node.Input(3));
             step = (int*)context.Pointer(node.Input(4));
+            lossScale = context.PointerOrNull(node.Inputs.ElementAtOrDefault(5));
             next = context.Pointer(node.Output);
         }
 
@@ -61,9 +63,15 @@ internal sealed unsafe class AdamKernel : CpuKernel<Adam>
         public override void Run(int phase, int task, float* scratch)
         {
             (long first, int length) = pieces[task];
-            double t = *step + 1.0, rate = rates[0];
+            if (lossScale is not null && !float.IsFinite(*norm))
+            {
+                for (int r = 0; r < Adam.Rows; r++) new Span<float>(state + r * count + first, length).CopyTo(new Span<float>(next + r * count + first, length));
+                return;
+            }
+            double t = *step + 1.0 - (lossScale is null ? 0 : lossScale[LossScale.Skipped]), rate = rates[0];
             // Of NaN and a number this is NaN.
             double clip = options.MaxNorm is { } maximum ? Math.Min(1, maximum / (*norm + 1e-6)) : 1;
+            if (lossScale is not null) clip /= lossScale[LossScale.Scale];
             V scale = S.Splat((float)clip), decay = S.Splat((float)(options.Decoupled ? 0 : options.WeightDecay));
             V shrink = S.Splat((float)(options.Decoupled ? 1 - rate * options.WeightDecay : 1));
             V beta1 = S.Splat((float)options.Beta1), rest1 = S.Splat((float)(1 - options.Beta1));
@@ -121,6 +129,7 @@ internal sealed unsafe class GradientNormKernel : CpuKernel<GradientNorm>
         private readonly (long First, int Count)[] pieces = ParameterPieces.Of(((GradientNorm)node.Operator).Layout);
         private readonly double[] partials = new double[ParameterPieces.Of(((GradientNorm)node.Operator).Layout).Length];
         private readonly float* gradient = context.Pointer(node.Input(0));
+        private readonly float* lossScale = context.PointerOrNull(node.Inputs.ElementAtOrDefault(1));
         private readonly float* norm = context.Pointer(node.Output);
 
         public override string Description => "gradient norm";
@@ -132,7 +141,7 @@ internal sealed unsafe class GradientNormKernel : CpuKernel<GradientNorm>
         public override void Run(int phase, int task, float* scratch)
         {
             if (phase == 0) partials[task] = Squares(gradient + pieces[task].First, pieces[task].Count);
-            else *norm = (float)Math.Sqrt(partials.Sum());
+            else *norm = (float)(Math.Sqrt(partials.Sum()) / (lossScale is null ? 1 : lossScale[LossScale.Scale]));
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

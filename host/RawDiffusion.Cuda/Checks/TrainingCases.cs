@@ -139,6 +139,7 @@ internal static class TrainingCases
             Value[] values = [.. v.Select((x, i) => i % 2 == 0 ? g.Silu(x!) : x!)];
             return [.. Rows(g, g.Pack(layout, values), 1), .. Rows(g, g.Pack(layout, values), 1)];
         });
+        var scale = new CaseInput([LossScale.Length], 4, 0.5);
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count])]);
         // More pieces than a block has threads.
         var many = new ParameterLayout([.. Enumerable.Range(0, 300).Select<int, (string, Shape)>(i => ($"p{i}", [1]))]);
@@ -149,10 +150,18 @@ internal static class TrainingCases
             [(new(), 2, 0.02, 4), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2, 0.02, 4), (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2, 0.02, 4),
              (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4), (new(), 2, 100, 0)])
         {
-            yield return new KernelCase("Adam",
-                [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm), new CaseInput([2], rate, 0.05 * rate), CaseInput.Counter(step)],
-                (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
+            yield return new KernelCase("Adam", State(norm, rate, step), (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
         }
+        // With a scaled loss: a step that is done, one that is skipped, and what becomes of the scale.
+        yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count]), scale]);
+        yield return new KernelCase(new LossScale(), [scale, new CaseInput([1])]);
+        foreach (double norm in (double[])[2, double.NaN])
+        {
+            yield return new KernelCase("Adam", [.. State(norm, 0.02, 4), scale with { Deviation = 0 }],
+                (g, v) => Rows(g, g.Adam(layout, new() { MaxNorm = 1 }, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!, v[5]), Adam.Rows));
+        }
+        CaseInput[] State(double norm, double rate, int step) =>
+            [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm), new CaseInput([2], rate, 0.05 * rate), CaseInput.Counter(step)];
         // A part that begins between two boundaries of vectors.
         yield return new KernelCase("View", [new CaseInput([37])], (g, v) => [g.Silu(g.View(v[0]!, [2, 12], 5))]);
         foreach (Shape shape in (Shape[])[[3, 5, 7, 3], [2, 6, 10, 64], [4, 40], [0, 3]])

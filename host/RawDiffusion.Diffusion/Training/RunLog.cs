@@ -9,24 +9,29 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="Steps">How many steps they are of.</param>
 /// <param name="Loss">Sum of losses.</param>
 /// <param name="GradientNorm">Sum of norms.</param>
-public readonly record struct LogWindow(int Steps, double Loss, double GradientNorm)
+/// <param name="Overflows">Steps of them that were skipped, as their gradients overflowed: they have no norm.</param>
+public readonly record struct LogWindow(int Steps, double Loss, double GradientNorm, int Overflows = 0)
 {
     /// <summary>With one more step.</summary>
-    public LogWindow With(StepResult step) => new(Steps + 1, Loss + step.Loss, GradientNorm + step.GradientNorm);
+    public LogWindow With(StepResult step) => step.LowerScale is null
+        ? this with { Steps = Steps + 1, Loss = Loss + step.Loss, GradientNorm = GradientNorm + step.GradientNorm }
+        : this with { Steps = Steps + 1, Loss = Loss + step.Loss, Overflows = Overflows + 1 };
 
     /// <summary>Text that <see cref="Parse"/> gives back exactly.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Steps} {Loss:R} {GradientNorm:R}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Steps} {Loss:R} {GradientNorm:R}{(Overflows > 0 ? $" {Overflows}" : "")}");
 
     /// <summary>Reads <see cref="ToString"/>.</summary>
     /// <exception cref="FileFormatException">It is something else.</exception>
     public static LogWindow Parse(string text)
     {
         string[] parts = text.Split(' ');
-        return parts.Length == 3
+        int overflows = 0;
+        return parts.Length is 3 or 4
             && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int steps)
             && double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double loss)
             && double.TryParse(parts[2], NumberStyles.Float, CultureInfo.InvariantCulture, out double norm)
-            ? new LogWindow(steps, loss, norm)
+            && (parts.Length == 3 || int.TryParse(parts[3], NumberStyles.None, CultureInfo.InvariantCulture, out overflows))
+            ? new LogWindow(steps, loss, norm, overflows)
             : throw new FileFormatException($"expected the sums of a log window, found '{text}'");
     }
 }
@@ -34,7 +39,9 @@ public readonly record struct LogWindow(int Steps, double Loss, double GradientN
 /// <summary>
 /// The log of a run, a JSON object on each line: <c>step</c>; <c>loss</c> and <c>gradient_norm</c>, means since the line before;
 /// <c>rate</c>; <c>seconds</c> and <c>images_per_second</c> since then, and <c>waited</c>, seconds of them that went into waiting for
-/// images; <c>skipped</c>, images that could not be read so far. All but the last four are the same whenever the run is done again.
+/// images; <c>skipped</c>, images that could not be read so far; in fp16, where there were any, <c>overflows</c>, steps since the line
+/// before that were skipped as their gradients overflowed. Step, loss, norm, rate and overflows are the same whenever the run is done
+/// again.
 /// </summary>
 /// <param name="path">The file.</param>
 public sealed class RunLog(string path)
@@ -59,12 +66,14 @@ public sealed class RunLog(string path)
             json.WriteStartObject();
             json.WriteNumber("step", last.Step);
             json.WriteNumber("loss", window.Loss / window.Steps);
-            json.WriteNumber("gradient_norm", window.GradientNorm / window.Steps);
+            if (window.Steps > window.Overflows) json.WriteNumber("gradient_norm", window.GradientNorm / (window.Steps - window.Overflows));
+            else json.WriteNull("gradient_norm");
             json.WriteNumber("rate", last.LearningRate);
             json.WriteNumber("seconds", Math.Round(seconds, 4));
             json.WriteNumber("images_per_second", Math.Round(images / Math.Max(seconds, 1e-9), 3));
             json.WriteNumber("waited", Math.Round(waited, 4));
             json.WriteNumber("skipped", skipped);
+            if (window.Overflows > 0) json.WriteNumber("overflows", window.Overflows);
             json.WriteEndObject();
         }
         buffer.WriteByte((byte)'\n');

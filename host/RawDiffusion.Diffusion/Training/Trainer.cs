@@ -12,7 +12,8 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="Loss">Mean over the step's images.</param>
 /// <param name="GradientNorm">Norm of all gradients, before clipping.</param>
 /// <param name="LearningRate">Rate of the step.</param>
-public readonly record struct StepResult(long Step, float Loss, float GradientNorm, double LearningRate);
+/// <param name="LowerScale">The loss scale after a step that was skipped, as its gradients overflowed; null for one that was done.</param>
+public readonly record struct StepResult(long Step, float Loss, float GradientNorm, double LearningRate, float? LowerScale = null);
 
 /// <summary>
 /// A network in training: the compiled step and its state. Everything that is drawn is a function of the seed and the step, so
@@ -74,6 +75,7 @@ public sealed class Trainer : IDisposable
         WriteRow(checkpoint, Adam.Second, null);
         WriteRow(checkpoint, Adam.Average, "");
         WriteStatistics(checkpoint, "");
+        if (options.LossScaling) executable.Write(TrainingGraph.ScaleName, [LossScale.Initial, 0, 0]);
         SetStep(0);
     }
 
@@ -88,12 +90,13 @@ public sealed class Trainer : IDisposable
         WriteRow(state, Adam.Second, SecondPrefix);
         WriteRow(state, Adam.Average, AveragePrefix);
         WriteStatistics(state, OnlinePrefix);
+        if (options.LossScaling) executable.Write(TrainingGraph.ScaleName, state[TrainingGraph.ScaleName].ToSingles());
         SetStep(step);
     }
 
     /// <summary>
     /// All that <see cref="Restore"/> needs, as tensors that are read from the device when they are asked for: the network's by
-    /// the names of ema_pytorch's wrapper (<c>online_model.</c>, <c>ema_model.</c>), Adam's means, and <c>step</c>.
+    /// the names of ema_pytorch's wrapper (<c>online_model.</c>, <c>ema_model.</c>), Adam's means, <c>step</c>, and the loss scale.
     /// </summary>
     public IReadOnlyList<KeyValuePair<string, Tensor>> State() =>
     [
@@ -102,6 +105,7 @@ public sealed class Trainer : IDisposable
         .. Row(Adam.Average, AveragePrefix, buffers: true),
         .. Row(Adam.First, FirstPrefix, buffers: false),
         .. Row(Adam.Second, SecondPrefix, buffers: false),
+        .. LossScales(),
     ];
 
     /// <summary>The network as a checkpoint, as tensors that are read from the device when they are asked for.</summary>
@@ -119,6 +123,7 @@ public sealed class Trainer : IDisposable
         for (long first = 0; first < Adam.Rows * RowLength; first += SharedAtOnce)
             ShareState(TrainableWeights.StateName, first, part.AsSpan(0, (int)Math.Min(SharedAtOnce, Adam.Rows * RowLength - first)));
         foreach (StateDictEntry entry in training.Weights.Statistics) ShareState(entry.Name, 0, new float[entry.Count]);
+        if (options.LossScaling) ShareState(TrainingGraph.ScaleName, 0, new float[LossScale.Length]);
 
         void ShareState(string name, long first, Span<float> values)
         {
@@ -138,7 +143,14 @@ public sealed class Trainer : IDisposable
         Span<float> loss = stackalloc float[1], norm = stackalloc float[1];
         executable.Read("loss", loss);
         executable.Read("gradient_norm", norm);
-        return new StepResult(++Step, loss[0], norm[0], rate);
+        float? lower = null;
+        if (options.LossScaling && !float.IsFinite(norm[0]))
+        {
+            Span<float> scale = stackalloc float[LossScale.Length];
+            executable.Read(TrainingGraph.ScaleName, scale);
+            lower = scale[LossScale.Scale];
+        }
+        return new StepResult(++Step, loss[0], norm[0], rate, lower);
     }
 
     /// <summary>Does one step and times its kernels.</summary>
@@ -197,6 +209,9 @@ public sealed class Trainer : IDisposable
             { Shape.Count: > 0 } => new Tensor(TensorType.Float32, e.Shape, bytes => executable.Read(e.Name, MemoryMarshal.Cast<byte, float>(bytes))),
             _ => Tensor.FromInt64s([], [Batches]),
         }));
+
+    private IEnumerable<KeyValuePair<string, Tensor>> LossScales() => !options.LossScaling ? []
+        : [KeyValuePair.Create(TrainingGraph.ScaleName, new Tensor(TensorType.Float32, [LossScale.Length], bytes => executable.Read(TrainingGraph.ScaleName, MemoryMarshal.Cast<byte, float>(bytes))))];
 
     private void RequireFinite(string name, ReadOnlySpan<float> values)
     {

@@ -13,10 +13,14 @@ namespace RawDiffusion.Diffusion.Training;
 /// Inputs, B images: <c>x_start</c> [B, S, S, C]; <c>noise</c>, alike, where the caller gives it; <c>t</c> [B]; <c>signal</c> and
 /// <c>sigma</c> [B], sqrt(alphasCumprod_t) and sqrt(1 - alphasCumprod_t); <c>weights</c> [B], each image's share of the loss;
 /// <c>keep</c> [B], 0 where latents are dropped; <c>rates</c> [2], learning rate and the moving average's share. States: those of
-/// <see cref="TrainableWeights"/>, and <c>step</c> [1], steps done. Outputs: <c>loss</c> and <c>gradient_norm</c> [1].
+/// <see cref="TrainableWeights"/>, <c>step</c> [1], steps done, and with <see cref="TrainingOptions.LossScaling"/>
+/// <see cref="ScaleName"/> [3]. Outputs: <c>loss</c> and <c>gradient_norm</c> [1].
 /// </remarks>
 public sealed class TrainingGraph
 {
+    /// <summary>Name of the state of a <see cref="LossScale"/>.</summary>
+    public const string ScaleName = "loss_scale";
+
     // Streams of random numbers under a run's seed; the host draws timesteps and dropped latents.
     internal const uint NoiseStream = 1, TimestepStream = 2, KeepStream = 3;
 
@@ -68,6 +72,7 @@ public sealed class TrainingGraph
         foreach (string name in (string[])["t", "signal", "sigma", "weights"]) whole[name] = g.Input(name, [batch]);
         if (options.UnconditionalProbability > 0) whole["keep"] = g.Input("keep", [batch]);
         Value rates = g.Input("rates", [2]);
+        Value? scale = options.LossScaling ? g.State(ScaleName, [LossScale.Length]) : null;
 
         // Running statistics move on from part to part.
         var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Plain(g, s.Name));
@@ -78,6 +83,7 @@ public sealed class TrainingGraph
         {
             Graph part = BuildPart(i);
             var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state, ["step"] = step };
+            if (scale is not null) arguments[ScaleName] = scale;
             foreach ((string name, Value value) in whole)
                 arguments[name] = options.Accumulate == 1 ? value : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
             Func<Value, Value> copy = Inline.Into(g, part, arguments);
@@ -93,8 +99,9 @@ public sealed class TrainingGraph
         foreach ((string name, Value next) in running) g.Assign(states[name], next);
 
         Value gradient = options.World == 1 ? gradients[0] : SumOverRanks(g, gradients);
-        Value norm = g.GradientNorm(Weights.Layout, gradient, "gradient_norm");
-        g.Assign(state, g.Adam(Weights.Layout, options.Adam, state, gradient, norm, rates, step, "adam"));
+        Value norm = g.GradientNorm(Weights.Layout, gradient, scale, "gradient_norm");
+        g.Assign(state, g.Adam(Weights.Layout, options.Adam, state, gradient, norm, rates, step, scale, "adam"));
+        if (scale is not null) g.Assign(scale, g.LossScale(scale, norm));
         g.Assign(step, g.NextStep(step));
         g.Output("loss", options.World == 1 ? loss! : g.AllReduce(loss!, options.World, "loss.ranks"));
         g.Output("gradient_norm", norm);
@@ -125,9 +132,11 @@ public sealed class TrainingGraph
         int shares = options.Accumulate * options.World;
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossFactors.Apply(g);
+        loss = g.Outputs["loss"];
+        if (options.LossScaling) loss = g.ScaleRows(loss, g.View(g.Input(ScaleName, [LossScale.Length]), [1], LossScale.Scale, ScaleName), "loss.scaled");
         var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
             .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
-        IReadOnlyList<Value> gradients = Gradients.Of(g, g.Outputs["loss"], [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])]);
+        IReadOnlyList<Value> gradients = Gradients.Of(g, loss, [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])]);
         for (int b = 0, first = 0; b < buckets.Count; first += buckets[b++].Parameters.Count)
             g.Output($"gradient.{b}", g.Pack(buckets[b], [.. gradients.Skip(first).Take(buckets[b].Parameters.Count)], $"gradients.{b}"));
         return g;

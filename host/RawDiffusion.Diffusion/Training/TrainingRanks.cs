@@ -63,7 +63,7 @@ public static class TrainingRanks
 
     /// <summary>The options of this process's steps.</summary>
     internal static TrainingOptions OptionsOf(RunConfig config, ICommunicator? ranks) =>
-        config.Training with { Rank = ranks?.Rank ?? 0, World = ranks?.Size ?? 1 };
+        config.Training with { Rank = ranks?.Rank ?? 0, World = ranks?.Size ?? 1, LossScaling = config.Precision == "fp16" };
 
     /// <summary>Loads this process's images.</summary>
     internal static ImageLoader LoaderOf(RunConfig config, ImageSet set, ICommunicator? ranks, long step, Action<string>? warn) => new(set, new LoaderOptions(config.Training.BatchSize)

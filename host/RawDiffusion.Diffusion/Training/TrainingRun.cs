@@ -219,8 +219,11 @@ public sealed class TrainingRun : IDisposable
         try
         {
             StepResult step = trainer.Run(batch);
-            if (!float.IsFinite(step.Loss) || !float.IsFinite(step.GradientNorm))
+            if (!float.IsFinite(step.Loss) || (!float.IsFinite(step.GradientNorm) && step.LowerScale is null))
                 throw Diagnose(step.Step, $"the loss is {step.Loss} and the norm of the gradients {step.GradientNorm}");
+            if (step.LowerScale < 1)
+                throw new TrainingException($"step {step.Step}: the gradients overflow even where the loss is not scaled up; {LastGood}, or train in another --precision");
+            if (step.LowerScale is { } scale) tell($"step {step.Step}: gradients overflow and the step is skipped; the loss is scaled by {scale} from now on");
             return step;
         }
         catch (NonFiniteException e)

@@ -31,7 +31,9 @@ public sealed record AdamOptions
 /// <remarks>
 /// Inputs: 0 state [4, P], rows <see cref="Parameters"/>, <see cref="First"/> (m), <see cref="Second"/> (v) and
 /// <see cref="Average"/>; 1 gradient [P]; 2 norm [1], of <see cref="GradientNorm"/>; 3 rates [2]: learning rate, then the share of
-/// the parameters in their new average; 4 step [1], steps done before this one. Output: the state's next content.
+/// the parameters in their new average; 4 step [1], steps done before this one; 5 the state of a <see cref="LossScale"/> [3],
+/// optional. Output: the state's next content. With a loss scale the gradient is divided by it, steps that were skipped do not count,
+/// and where the norm is not finite nothing changes.
 /// </remarks>
 /// <param name="Layout">Places of the parameters.</param>
 /// <param name="Options">Constants.</param>
@@ -55,6 +57,7 @@ public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operato
             RequireShape(inputs, i, roles[i], shapes[i]);
         }
         TableRow.StepCounter(inputs, 4);
+        RequireShape(inputs, 5, "loss scale", [LossScale.Length]);
         return state;
     }
 
@@ -62,7 +65,10 @@ public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operato
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(16.0 * Layout.Count, 36.0 * Layout.Count);
 }
 
-/// <summary>The root of the sum of squares of all parameters' gradients: [P] gives [1].</summary>
+/// <summary>
+/// The root of the sum of squares of all parameters' gradients, [1], divided by the loss scale. Inputs: 0 gradient [P]; 1 the state of a
+/// <see cref="LossScale"/> [3], optional.
+/// </summary>
 /// <param name="Layout">Places of the parameters; elements between them do not count.</param>
 public sealed record GradientNorm(ParameterLayout Layout) : Operator
 {
@@ -71,6 +77,7 @@ public sealed record GradientNorm(ParameterLayout Layout) : Operator
     {
         Take(inputs, 0, "gradient", 1);
         RequireShape(inputs, 0, "gradient", Layout.Shape);
+        RequireShape(inputs, 1, "loss scale", [LossScale.Length]);
         return [1];
     }
 
@@ -81,10 +88,10 @@ public sealed record GradientNorm(ParameterLayout Layout) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Operators.Adam"/>
-    public static Value Adam(this Graph g, ParameterLayout layout, AdamOptions options, Value state, Value gradient, Value norm, Value rates, Value step, string? name = null) =>
-        g.Apply(new Adam(layout, options), [state, gradient, norm, rates, step], name);
+    public static Value Adam(this Graph g, ParameterLayout layout, AdamOptions options, Value state, Value gradient, Value norm, Value rates, Value step, Value? lossScale = null, string? name = null) =>
+        g.Apply(new Adam(layout, options), [state, gradient, norm, rates, step, lossScale], name);
 
     /// <inheritdoc cref="Operators.GradientNorm"/>
-    public static Value GradientNorm(this Graph g, ParameterLayout layout, Value gradient, string? name = null) =>
-        g.Apply(new GradientNorm(layout), [gradient], name);
+    public static Value GradientNorm(this Graph g, ParameterLayout layout, Value gradient, Value? lossScale = null, string? name = null) =>
+        g.Apply(new GradientNorm(layout), [gradient, lossScale], name);
 }

@@ -48,7 +48,7 @@ public static class Definition
         Array64 x = at(0)!;
         return op switch
         {
-            Adam adam => Training.Adam(adam, x, at(1)!, at(2)![0], at(3)!, at(4)![0]),
+            Adam adam => Training.Adam(adam, x, at(1)!, at(2)![0], at(3)!, at(4)![0], at(5)),
             ActivateGrad grad => Gradients.Activate(grad.Activation, x, at(1)!),
             AddEmbeddingGradEmbedding => Gradients.Embedding(x),
             AttentionGrad grad => Gradients.Attention(grad.Heads, x, at(1)!, at(2)!),
@@ -62,7 +62,7 @@ public static class Definition
             Conv2dGradInput grad => Gradients.Conv2dInput(grad, x, at(1)!),
             Conv2dGradWeight grad => Gradients.Conv2dWeight(grad, x, at(1)!),
             Dropout dropout => Gradients.Dropout(dropout, x, (uint)at(1)![0]),
-            GradientNorm norm => Training.GradientNorm(norm.Layout, x),
+            GradientNorm norm => Training.GradientNorm(norm.Layout, x, at(1)),
             GroupNormGradAffine => Gradients.GroupNormAffine(x, at(1)),
             GroupNormGradFilm => Gradients.GroupNormFilm(x, at(1)!, at(2)!),
             GroupNormGradInput grad => Gradients.GroupNormInput(grad, x, at(1)!, at(2)!, at(3)!, at(4)!),
@@ -71,6 +71,7 @@ public static class Definition
             LatentOrthogonalityGrad grad => Training.LatentOrthogonalityGrad(grad.Factors, x, at(1)![0]),
             LinearGradInput => Gradients.LinearInput(x, at(1)!),
             LinearGradWeight => Gradients.LinearWeight(x, at(1)!),
+            LossScale => Training.LossScale(x, at(1)![0]),
             MeanFactorsGradInput grad => Gradients.MeanFactors(grad.Groups, x),
             MseLoss => Gradients.MseLoss(x, at(1)!, at(2)),
             MseLossGradPrediction => Gradients.MseLossPrediction(x, at(1)!, at(2), at(3)![0]),

@@ -12,14 +12,24 @@ internal static class Training
         return all;
     }
 
-    public static Array64 GradientNorm(ParameterLayout layout, Array64 gradient) =>
-        new([1], [Math.Sqrt(Elements(layout).Sum(i => gradient[i] * gradient[i]))]);
+    public static Array64 GradientNorm(ParameterLayout layout, Array64 gradient, Array64? lossScale) =>
+        new([1], [Math.Sqrt(Elements(layout).Sum(i => gradient[i] * gradient[i])) / (lossScale?[Operators.LossScale.Scale] ?? 1)]);
 
-    public static Array64 Adam(Adam op, Array64 state, Array64 gradient, double norm, Array64 rates, double step)
+    public static Array64 LossScale(Array64 state, double norm)
     {
-        (AdamOptions o, double rate, double share, double t) = (op.Options, rates[0], rates[1], step + 1);
+        (double scale, double row, double skipped) = (state[Operators.LossScale.Scale], state[Operators.LossScale.Row] + 1, state[Operators.LossScale.Skipped]);
+        if (!double.IsFinite(norm)) return new Array64([3], [scale / 2, 0, skipped + 1]);
+        if (row < Operators.LossScale.Interval) return new Array64([3], [scale, row, skipped]);
+        return new Array64([3], [2 * scale > float.MaxValue ? scale : 2 * scale, 0, skipped]);
+    }
+
+    public static Array64 Adam(Adam op, Array64 state, Array64 gradient, double norm, Array64 rates, double step, Array64? lossScale)
+    {
+        (AdamOptions o, double rate, double share, double t) = (op.Options, rates[0], rates[1], step + 1 - (lossScale?[Operators.LossScale.Skipped] ?? 0));
         var next = new Array64(state.Shape, [.. state.Values]);
+        if (lossScale is not null && !double.IsFinite(norm)) return next;
         double clip = o.MaxNorm is { } maximum ? Math.Min(1, maximum / (norm + 1e-6)) : 1;
+        clip /= lossScale?[Operators.LossScale.Scale] ?? 1;
         foreach (int i in Elements(op.Layout))
         {
             double p = state[Operators.Adam.Parameters, i], g = clip * gradient[i];

@@ -86,6 +86,37 @@ public sealed class AdamTests
         OperatorContract.Check("Adam", (g, v) => Parameters(g, g.Apply(op, v), Adam.Rows), a => Parameters(Definition.Evaluate(op, a), Adam.Rows), arguments);
     }
 
+    /// <summary>Gradients are divided by the loss's scale; steps that were skipped do not count.</summary>
+    [Test]
+    public void A_scaled_loss_gives_the_same_step([Values(null, 0.5, 1e6)] double? maxNorm, [Values] bool decoupled)
+    {
+        var op = new Adam(Layout, new AdamOptions { MaxNorm = maxNorm, WeightDecay = 0.1, Decoupled = decoupled });
+        Argument[] plain = Arguments(3), scaled = [.. Arguments(5), Scale(1024, skipped: 2)];
+        scaled[1] = scaled[1] with { Data = [.. scaled[1].Data!.Select(x => 1024 * x)] };
+        Array64 right = Parameters(Definition.Evaluate(op, [.. plain.Select(a => a.Draw(new Random(1)))]), Adam.Rows);
+        OperatorContract.Check("Adam", (g, v) => Parameters(g, g.Apply(op, v), Adam.Rows), _ => right, scaled);
+        OperatorContract.Check("Adam", (g, v) => Parameters(g, g.Apply(op, v), Adam.Rows), a => Parameters(Definition.Evaluate(op, a), Adam.Rows), scaled);
+    }
+
+    [Test]
+    public void A_norm_that_is_not_finite_skips_the_step_of_a_scaled_loss([Values(double.NaN, double.PositiveInfinity)] double norm, [Values(null, 0.5)] double? maxNorm, [Values] bool inPlace)
+    {
+        var op = new Adam(Layout, new AdamOptions { MaxNorm = maxNorm, WeightDecay = 0.1 });
+        Argument[] arguments = [.. Arguments(3), Scale(1024, skipped: 0)];
+        arguments[2] = Argument.Of(new Array64([1], [norm]));
+        arguments[1] = Argument.Of(new Array64(Layout.Shape).Map(_ => norm));
+        OperatorContract.Check("Pack", (g, v) => Parameters(g, g.Apply(op, inPlace ? [g.Apply(new Activate(Activation.None), [v[0]]), .. v.Skip(1)] : v), Adam.Rows),
+            a => Parameters(a[0]!, Adam.Rows), arguments);
+    }
+
+    [Test]
+    public void The_norm_is_that_of_the_loss_that_is_not_scaled()
+    {
+        Argument gradient = Gradient(Layout), scale = Scale(4096, skipped: 1);
+        OperatorContract.Check("GradientNorm", (g, v) => g.GradientNorm(Layout, v[0]!, v[1]), a => Definition.Evaluate(new GradientNorm(Layout), a), gradient, scale);
+        OperatorContract.Check("GradientNorm", (g, v) => g.GradientNorm(Layout, v[0]!, v[1]), a => Definition.Evaluate(new GradientNorm(Layout), [a[0]]).Map(x => x / 4096), gradient, scale);
+    }
+
     [Test]
     public void Norms_are_those_of_the_parameters_alone([Values(1, 4096, 9003)] int last)
     {
@@ -106,6 +137,8 @@ public sealed class AdamTests
         OperatorContract.CheckShapesDisagree("Adam", Apply, [1], state, Argument.Input([Count - 1]), one, two, step);
         OperatorContract.CheckShapesDisagree("Adam", Apply, [2], state, gradient, two, two, step);
         OperatorContract.CheckShapesDisagree("Adam", Apply, [3], state, gradient, one, one, step);
+        OperatorContract.CheckShapesDisagree("Adam", (g, v) => g.Adam(Layout, new AdamOptions(), v[0]!, v[1]!, v[2]!, v[3]!, v[4]!, v[5]), [5], state, gradient, one, two, step, two);
+        OperatorContract.CheckShapesDisagree("GradientNorm", (g, v) => g.GradientNorm(Layout, v[0]!, v[1]), [1], gradient, one);
         OperatorContract.CheckShapesDisagree("GradientNorm", (g, v) => g.GradientNorm(Layout, v[0]!), [0], Argument.Input([Count + 64]));
     }
 
@@ -117,6 +150,8 @@ public sealed class AdamTests
         for (int i = 0; i < Count; i++) state[Adam.Second, i] = Math.Abs(state[Adam.Second, i]);
         return [Argument.Of(state), Gradient(Layout), Argument.Of(new Array64([1], [40])), Argument.Of(new Array64([2], [0.01f, 0.25])), Argument.Step(step)];
     }
+
+    private static Argument Scale(double scale, double skipped) => Argument.Of(new Array64([3], [scale, 5, skipped]));
 
     // Not a number between parameters: whoever reads there shows it.
     private static Argument Gradient(ParameterLayout layout)

@@ -1,0 +1,11 @@
+using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
+
+namespace RawDiffusion.Cuda.Launches;
+
+/// <summary>Launches of <c>kernels/loss_scale.cu</c>.</summary>
+internal sealed class LossScaleLaunch : OperatorLaunch<LossScale>
+{
+    protected override void Prepare(Node node, LossScale op, LaunchContext context) =>
+        context.Kernel("loss_scale.cu", "loss_scale_update").Read(node.Input(0)).Read(node.Input(1)).Write(node.Output).Argument(LossScale.Interval).Launch(1, 1);
+}
