@@ -1,6 +1,7 @@
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Cuda.Launches;
+using RawDiffusion.Cuda.Tests.Compilation;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Reference;
@@ -17,7 +18,9 @@ public sealed class Conv2dTests
     [Test]
     public void Every_tile_computes_the_convolution([Values(Precision.Fp32, Precision.Tf32, Precision.Bf16)] Precision precision, [Values(1, 3)] int kernel)
     {
-        using var device = new CudaDevice(new EmulatedDriver(new EmulatorOptions { Architecture = 90 }), new KernelCompiler(), precision);
+        // Prebuilt kernels have portable tiles alone.
+        var compiler = new KernelCompiler(KernelSources.Embedded, Compiler.Nvrtc, KernelCache.OfUser);
+        using var device = new CudaDevice(new EmulatedDriver(new EmulatorOptions { Architecture = 90 }), compiler, precision);
         var random = new Random(kernel);
         float[] Draw(int count) => [.. Enumerable.Range(0, count).Select(_ => random.Next(-64, 65) / 32f)];
         // More than one tile in each direction, and the last one cut, for every tile; three chunks of the smallest size.
