@@ -8,8 +8,9 @@ namespace RawDiffusion.Cli;
 /// </summary>
 internal static class SharedJob
 {
-    // What fails in all processes for the same reason is told by the first that ends the job; the others wait so much longer.
-    private static readonly TimeSpan Precedence = TimeSpan.FromMilliseconds(500);
+    // What fails in all processes for the same reason is told by the first, which ends the job. The others give it time on a busy
+    // machine, and each other less: there may be many, and an error may be the last one's alone.
+    private static readonly TimeSpan Precedence = TimeSpan.FromSeconds(1), Distance = TimeSpan.FromMilliseconds(100);
 
     public static int Run(MpiLaunch launch, string[] args, Interruption interruption)
     {
@@ -63,7 +64,7 @@ internal static class SharedJob
 
     private static void Tell(StringWriter said, MpiLaunch launch)
     {
-        Thread.Sleep(launch.Rank * Precedence);
+        if (launch.Rank > 0) Thread.Sleep(Precedence + (launch.Rank - 1) * Distance);
         string text = said.ToString();
         int error = text.LastIndexOf("error: ", StringComparison.Ordinal);
         if (error >= 0) WriterOf(Console.OpenStandardError()).WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
