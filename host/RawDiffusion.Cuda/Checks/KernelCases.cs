@@ -48,6 +48,8 @@ public static class KernelCases
                 [x, weight, bias, x2, affine, embedding, null, new CaseInput([n, h, w, 24]), new CaseInput([n, h, w, 40]), CaseInput.Weight([o, 1, 1, 64])]);
             yield return new KernelCase(new Conv2d(1, padding),
                 [x, weight, bias, x2, null, null, null, new CaseInput([n, h, w, 19]), null, CaseInput.Weight([o, 1, 1, 19])]);
+            // A tensor in float32 beside one as the precision stores it.
+            yield return new KernelCase(new Conv2d(1, padding), [x with { IsWeight = true }, weight, bias, x2, null, null, null]);
         }
     }
 

@@ -20,6 +20,7 @@ public sealed class PlantedKernelFaultTests
     [TestCase("pool2d.cu", "Pool2d [2, 3, 6, 8]", "left = max(left, 0);", "left = max(left, left == 0 ? PADDING : 0);", TestName = "A window that begins at the edge, cut")]
     [TestCase("dropout.cu", "Dropout [1, 3, 7, 2]", "(u32)(block >> 32), *step, 0)", "(u32)(block >> 32), 3, 0)", TestName = "The same mask in each step")]
     [TestCase("dropout.cu", "Dropout [2, 3, 5, 8]", "w >= threshold ? v[k] * factor : 0.f", "v[k] * (w >= threshold ? factor : 0.f)", TestName = "Not a number, dropped but kept")]
+    [TestCase("conv2d_patch.cuh", "Conv2d [1, 5, 9, 33] [21, 3, 3, 40] [21] [1, 5, 9, 7] - - -", "if (c < input.channels) load<Source", "if (c <= input.channels) load<Source", Precision.Bf16, TestName = "The first channel of a second tensor, in another format")]
     [TestCase("attention.cu", "AttentionGrad [4, 1, 2, 192]", "softmax + from, inside)", "softmax + from, true)", TestName = "Queries beyond the end with a weight")]
     [TestCase("attention.cu", "AttentionGrad [2, 8, 8, 192] [2, 8, 8, 64]", "settle<block_rows, DY_T>(cotangents);", "", Precision.Tf32, TestName = "Cotangents cut off instead of rounded")]
     public void A_planted_fault_is_found(string file, string cases, string from, string to, Precision precision = Precision.Fp32)

@@ -90,7 +90,8 @@ public sealed class PrebuiltKernelsTests
     public void A_list_that_does_not_compile_is_an_error_with_the_log()
     {
         var list = new KernelList(["sm_80 scale.cu scale_backward"]);
-        Assert.That(() => PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, Stream.Null, _ => { }),
+        Nvrtc nvrtc = Compiler.Nvrtc;
+        Assert.That(() => PrebuiltKernelsWriter.Write(list, Compiler.Sources, nvrtc, null, Stream.Null, _ => { }),
             Throws.TypeOf<KernelCompileException>().With.Message.Contains("undeclared"));
     }
 
