@@ -62,8 +62,11 @@ public sealed class CubinInfoTests
         Assert.That(Read(architecture).ComputeCapability, Is.EqualTo(architecture));
 
     [Test]
-    public void A_kernel_that_is_not_there_is_an_error_that_names_those_that_are() =>
-        Assert.That(() => Read(80)["complex"], Throws.ArgumentException.With.Message.Contains("complex").And.Message.Contains("shared_sum"));
+    public void A_kernel_that_is_not_there_is_an_error_that_names_those_that_are()
+    {
+        CubinInfo cubin = Read(80);
+        Assert.That(() => cubin["complex"], Throws.ArgumentException.With.Message.Contains("complex").And.Message.Contains("shared_sum"));
+    }
 
     [Test]
     public void What_is_no_machine_code_is_refused()

@@ -42,7 +42,8 @@ public sealed class KernelCompilerTests
     public void A_mistake_is_reported_with_file_line_variant_and_the_log()
     {
         var variant = new KernelVariant("scale.cu", "scale_backward", [("BLOCK", "64")]);
-        string message = Assert.Throws<KernelCompileException>(() => Make().Compile(variant, "compute_80"))!.Message;
+        KernelCompiler compiler = Make();
+        string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(variant, "compute_80"))!.Message;
         Assert.That(message, Does.Contain("scale.cu(12): error").And.Contain("\"undeclared\"").And.Contain("scale_backward[BLOCK=64]").And.Contain("compute_80"));
     }
 
@@ -59,14 +60,16 @@ public sealed class KernelCompilerTests
     public void A_kernel_that_the_file_does_not_hold_is_an_error_that_says_what_to_declare()
     {
         var variant = new KernelVariant("scale.cu", "scale_sideways", []);
-        string message = Assert.Throws<KernelCompileException>(() => Make().Compile(variant, "sm_80"))!.Message;
+        KernelCompiler compiler = Make();
+        string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(variant, "sm_80"))!.Message;
         Assert.That(message, Does.Contain("scale_sideways").And.Contain("#ifdef SCALE_SIDEWAYS").And.Contain("extern \"C\""));
     }
 
     [Test]
     public void A_file_that_is_no_kernel_source_is_an_error_that_names_those_that_are()
     {
-        string message = Assert.Throws<KernelCompileException>(() => Make().Compile(new("scale.cuda", "scale_forward", []), "sm_80"))!.Message;
+        KernelCompiler compiler = Make();
+        string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(new("scale.cuda", "scale_forward", []), "sm_80"))!.Message;
         Assert.That(message, Does.Contain("scale.cuda").And.Contain("common.cuh, scale.cu"));
     }
 
