@@ -81,20 +81,18 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private readonly List<(Node Node, CpuLaunch Launch)> launches = [];
     private readonly CpuContext context;
     private readonly NativeBuffer[] swapped;
-    private readonly bool guard;
-    private readonly IReadOnlySet<Value> unguarded;
+    private readonly IReadOnlySet<Node>? watched;
     private bool disposed;
 
     public CpuExecutable(CpuDevice device, Graph source, CompileOptions options)
     {
         pool = device.Pool;
-        guard = options.Guard;
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
         if (options.Recompute) graph = Recompute.Apply(graph);
-        unguarded = LossScale.ScaledValues(graph);
+        if (options.Guard) watched = NonFiniteException.Watched(graph);
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
         arena = new NativeBuffer(plan.ArenaBytes, hugePages: !options.RunsOnce);
         owned.Add(arena);
@@ -141,8 +139,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         {
             cancellation.ThrowIfCancellationRequested();
             pool.Run(launch);
-            // A sum that has only started is nobody's to read.
-            if (guard && node.Operator is not AllReduce) Check(node);
+            if (watched?.Contains(node) == true) NonFiniteException.Require(node, Span(node.Output));
         }
         Update();
     }
@@ -170,12 +167,6 @@ internal sealed unsafe class CpuExecutable : IExecutable
         disposed = true;
         foreach (NativeBuffer buffer in owned) buffer.Dispose();
         owned.Clear();
-    }
-
-    private void Check(Node node)
-    {
-        if (node.Output.DType != DType.F32 || unguarded.Contains(node.Output)) return;
-        NonFiniteException.Require(node, Span(node.Output));
     }
 
     private void Update()

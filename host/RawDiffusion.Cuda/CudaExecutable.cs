@@ -27,8 +27,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private readonly List<(Node Node, DeviceLaunch Launch)> launches = [];
     private readonly List<(DeviceRange Destination, DeviceRange Source)> copies = [];
     private readonly Dictionary<Value, nint> staging = [];
-    private readonly bool guard;
-    private readonly IReadOnlySet<Value> unguarded;
+    private readonly IReadOnlySet<Node>? watched;
     private readonly nint stream;
     private readonly LaunchSequence? sequence;
     private nint partStaging;
@@ -43,13 +42,12 @@ internal sealed unsafe class CudaExecutable : IExecutable
     {
         this.device = device;
         driver = device.Driver;
-        guard = options.Guard;
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
-        unguarded = LossScale.ScaledValues(graph);
-        if (device.Precision == Precision.Fp16 && unguarded.Count == 0 && graph.Nodes.Any(n => n.Operator is Adam) && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
+        if (options.Guard) watched = NonFiniteException.Watched(graph);
+        if (device.Precision == Precision.Fp16 && !graph.Nodes.Any(n => n.Operator is LossScale) && graph.Nodes.Any(n => n.Operator is Adam) && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
             throw new GraphException("training in fp16 needs a scaled loss, as gradients below 6e-8 would become zero: expected a LossScale in the graph, found none");
         if (options.Recompute) graph = Recompute.Apply(graph);
         storage = new StoragePolicy(graph, device.Precision);
@@ -132,7 +130,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     {
         ObjectDisposedException.ThrowIf(disposed, this);
         cancellation.ThrowIfCancellationRequested();
-        if (!guard)
+        if (watched is null)
         {
             sequence!.Run(stream);
             return;
@@ -142,8 +140,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             (Node node, DeviceLaunch launch) = launches[i];
             cancellation.ThrowIfCancellationRequested();
             Start(launch);
-            // A sum that has only started is nobody's to read.
-            if (IsLast(i) && node.Operator is not AllReduce) Check(node);
+            if (IsLast(i) && watched.Contains(node)) Check(node);
         }
         Update();
     }
@@ -274,7 +271,6 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     private void Check(Node node)
     {
-        if (node.Output.DType != DType.F32 || unguarded.Contains(node.Output)) return;
         var values = new float[node.Output.Shape.Count];
         Read(node.Output, values);
         NonFiniteException.Require(node, values);

@@ -12,6 +12,18 @@ public sealed class NonFiniteException(Node node, long index, float value)
     /// <summary>The node that produced it.</summary>
     public Node Node { get; } = node;
 
+    /// <summary>The nodes whose outputs a guarded run looks at.</summary>
+    /// <param name="graph">The graph.</param>
+    public static IReadOnlySet<Node> Watched(Graph graph)
+    {
+        // Infinities of a scaled loss are no reason to stop: the step is skipped, and the scale becomes smaller.
+        HashSet<Value> scaled = [.. graph.Nodes.Where(n => n.Operator is LossScale).Select(n => n.Input(0))];
+        foreach (Node node in graph.Nodes)
+            if (node.Operator is not Adam && node.Inputs.Any(i => i is not null && scaled.Contains(i))) scaled.Add(node.Output);
+        // A sum that has only started is nobody's to read.
+        return graph.Nodes.Where(n => n.Output.DType == DType.F32 && n.Operator is not AllReduce && !scaled.Contains(n.Output)).ToHashSet();
+    }
+
     /// <summary>Requires that all that a node computed is finite.</summary>
     /// <param name="node">The node.</param>
     /// <param name="output">Its output.</param>

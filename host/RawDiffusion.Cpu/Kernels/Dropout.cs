@@ -25,12 +25,7 @@ internal sealed unsafe class DropoutKernel : CpuKernel<Dropout>
         {
             float* from = x + first, to = y + first;
             long block = (op.First + first) / 4;
-            int done = S.Lanes switch
-            {
-                16 when Avx512F.IsSupported => DropoutVectors.Apply512(from, to, length, (ulong)block, (uint)*step, op, kept),
-                8 when Avx2.IsSupported => DropoutVectors.Apply256(from, to, length, (ulong)block, (uint)*step, op, kept),
-                _ => 0,
-            };
+            int done = S.Lanes >= 8 && Avx2.IsSupported ? DropoutVectors.Apply(from, to, length, (ulong)block, (uint)*step, op, kept) : 0;
             for (int i = done; i < length; i++)
             {
                 long at = block + i / 4;
@@ -53,37 +48,9 @@ internal static unsafe class DropoutVectors
 {
     private const uint Multiplier0 = 0xD2511F53, Multiplier1 = 0xCD9E8D57, Weyl0 = 0x9E3779B9, Weyl1 = 0xBB67AE85;
 
-    /// <summary>Processes elements in groups of 32; returns how many.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static int Apply512(float* x, float* y, int length, ulong block, uint step, Dropout op, float kept)
-    {
-        Vector512<ulong> order = Vector512.Create(0UL, 4, 1, 5, 2, 6, 3, 7), low = Vector512.Create(0xffffffffUL);
-        Vector512<uint> m0 = Vector512.Create((ulong)Multiplier0).AsUInt32(), m1 = Vector512.Create((ulong)Multiplier1).AsUInt32(), threshold = Vector512.Create(op.Threshold);
-        Vector512<ulong> w0 = Vector512.Create((ulong)Weyl0), w1 = Vector512.Create((ulong)Weyl1);
-        Vector512<float> factor = Vector512.Create(kept);
-        int i = 0;
-        for (; i <= length - 32; i += 32, block += 8)
-        {
-            Vector512<ulong> c0 = Vector512.Create(block) + order, c1 = c0 >>> 32, c2 = Vector512.Create((ulong)step), c3 = Vector512<ulong>.Zero;
-            Vector512<ulong> k0 = Vector512.Create((ulong)op.Seed), k1 = Vector512.Create((ulong)op.Stream);
-            for (int round = 0; round < 10; round++, k0 += w0, k1 += w1)
-            {
-                Vector512<ulong> p0 = Avx512F.Multiply(c0.AsUInt32(), m0), p1 = Avx512F.Multiply(c2.AsUInt32(), m1);
-                (c0, c1, c2, c3) = ((p1 >>> 32) ^ c1 ^ k0, p1, (p0 >>> 32) ^ c3 ^ k1, p0);
-            }
-            Vector512<ulong> first = c0 & low | c1 << 32, second = c2 & low | c3 << 32;
-            Store(Avx512F.UnpackLow(first, second), i);
-            Store(Avx512F.UnpackHigh(first, second), i + 16);
-        }
-        return i;
-
-        void Store(Vector512<ulong> words, int at) =>
-            ((Vector512.Load(x + at) * factor).AsUInt32() & Vector512.GreaterThanOrEqual(words.AsUInt32(), threshold)).AsSingle().Store(y + at);
-    }
-
     /// <summary>Processes elements in groups of 16; returns how many.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static int Apply256(float* x, float* y, int length, ulong block, uint step, Dropout op, float kept)
+    public static int Apply(float* x, float* y, int length, ulong block, uint step, Dropout op, float kept)
     {
         Vector256<ulong> order = Vector256.Create(0UL, 2, 1, 3), low = Vector256.Create(0xffffffffUL);
         Vector256<uint> m0 = Vector256.Create((ulong)Multiplier0).AsUInt32(), m1 = Vector256.Create((ulong)Multiplier1).AsUInt32(), threshold = Vector256.Create(op.Threshold);

@@ -31,6 +31,8 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     private readonly List<DeviceRange> reads = [];
     private readonly List<DeviceRange> writes = [];
     private readonly List<byte> arguments = [];
+    private readonly HashSet<Storage> types = [Storage.F32, Storage.I32];
+    private readonly List<Value> values = [];
 
     /// <summary>A macro with an integer value.</summary>
     public LaunchBuilder Define(string name, int value) => Define(name, value.ToString(CultureInfo.InvariantCulture));
@@ -46,13 +48,17 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>A macro that names an element type: <c>float</c>, <c>bf16</c>, <c>f16</c>, <c>int</c>.</summary>
-    public LaunchBuilder Type(string name, Storage storage) => Define(name, storage switch
+    public LaunchBuilder Type(string name, Storage storage)
     {
-        Storage.Bf16 => "bf16",
-        Storage.F16 => "f16",
-        Storage.I32 => "int",
-        _ => "float",
-    });
+        types.Add(storage);
+        return Define(name, storage switch
+        {
+            Storage.Bf16 => "bf16",
+            Storage.F16 => "f16",
+            Storage.I32 => "int",
+            _ => "float",
+        });
+    }
 
     /// <summary>
     /// An extent of the shape: an <c>int</c> parameter named <paramref name="name"/> in lower case + <c>_arg</c>, and a
@@ -67,7 +73,12 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>A pointer to memory that the kernel reads; null for an absent value.</summary>
-    public LaunchBuilder Read(Value? value) => Read(value is null ? default : context.Aligned(value));
+    public LaunchBuilder Read(Value? value)
+    {
+        if (value is null) return Read(default(DeviceRange));
+        values.Add(value);
+        return Read(context.Aligned(value));
+    }
 
     /// <inheritdoc cref="Read(Value)"/>
     public LaunchBuilder Read(DeviceRange range)
@@ -77,7 +88,11 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>A pointer to memory that the kernel assigns.</summary>
-    public LaunchBuilder Write(Value value) => Write(context.Memory(value));
+    public LaunchBuilder Write(Value value)
+    {
+        values.Add(value);
+        return Write(context.Memory(value));
+    }
 
     /// <inheritdoc cref="Write(Value)"/>
     public LaunchBuilder Write(DeviceRange range)
@@ -135,8 +150,11 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>Adds the launch to its node. A grid without blocks (an empty batch) launches nothing.</summary>
+    /// <exception cref="GraphException">A value is stored in 16 bits, and no macro tells the kernel of such a type: it would read other numbers.</exception>
     public void Launch(Dim3 grid, Dim3 block, int sharedBytes = 0)
     {
+        if (values.Find(v => !types.Contains(context.StorageOf(v))) is { } untold)
+            throw new GraphException($"{kernel} takes {untold} for float32, but it is stored in {context.StorageOf(untold)}");
         if (grid.Count == 0) return;
         context.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments], reads, writes));
     }

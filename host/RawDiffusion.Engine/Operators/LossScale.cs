@@ -21,15 +21,6 @@ public sealed record LossScale : Operator
     /// <inheritdoc/>
     public override int InPlaceInput => 0;
 
-    /// <summary>What a graph computes with a scaled loss, but for the parameters: a run that looks for infinities must not stop at those.</summary>
-    public static IReadOnlySet<Value> ScaledValues(Graph graph)
-    {
-        HashSet<Value> scaled = [.. graph.Nodes.Where(n => n.Operator is LossScale).Select(n => n.Input(0))];
-        foreach (Node node in graph.Nodes)
-            if (node.Operator is not Adam && node.Inputs.Any(i => i is not null && scaled.Contains(i))) scaled.Add(node.Output);
-        return scaled;
-    }
-
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
