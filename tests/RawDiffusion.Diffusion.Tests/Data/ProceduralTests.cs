@@ -144,6 +144,23 @@ public sealed class ProceduralTests
     }
 
     [Test]
+    public void Sums_beside_stripes_leave_the_held_out_region_to_single_stripes()
+    {
+        using var set = ProceduralSet.Create("sos+stripes", new ProceduralOptions());
+        int sums = 0, stripesInRegion = 0;
+        for (int i = 0; i < 1000; i++)
+        {
+            float[] a = set.TruthOf(i)!.Attributes;
+            bool inRegion = (a[2] == 1 && a[1] is >= 13 and <= 19) || (a[5] == 1 && a[4] is >= 13 and <= 19);
+            if (a[2] + a[5] == 1) stripesInRegion += inRegion ? 1 : 0;
+            else Assert.That((a[2], a[5], inRegion), Is.EqualTo((1f, 1f, false)), "a sum");
+            sums += a[2] + a[5] == 2 ? 1 : 0;
+        }
+        Assert.That(sums, Is.InRange(450, 550), "half of them");
+        Assert.That(stripesInRegion, Is.InRange(60, 150), "a fifth of the others");
+    }
+
+    [Test]
     public void Periodic_bumps_go_on_at_the_other_edge()
     {
         using var plain = ProceduralSet.Create("bumps", new ProceduralOptions());

@@ -3,14 +3,16 @@ using System.Numerics;
 namespace RawDiffusion.Diffusion.Data.Procedural;
 
 /// <summary>
-/// Four shiny spheres on a gray ground, lit from above left, with shadows: one of each of four colour families. They stand
-/// apart from each other on the ground, and may hide parts of each other. Rays: 3 x 3 a pixel.
+/// Up to four shiny spheres on a gray ground, lit from above left, with shadows: one of each of four colour families. They stand
+/// apart from each other on the ground, and may hide parts of each other. Each is there or not, independently of the others, so
+/// that an image of one sphere, which is what a factor should be, is an image of the set. Rays: 3 x 3 a pixel.
 /// </summary>
 /// <remarks>The ground is the plane y = 0; x is to the right and z away from the camera. Attributes are in these units.</remarks>
 internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr-toy", options, defaultSize: 64)
 {
     private const int Spheres = 4;
     private const int RaysPerSide = 3;
+    private const float Presence = 0.7f;
     private const float RadiusMin = 0.5f;
     private const float RadiusMax = 0.8f;
     private const float Gap = 0.15f;
@@ -30,7 +32,7 @@ internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr
     public override int Objects => Spheres;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> AttributeNames { get; } = ["x", "z", "radius", "red", "green", "blue"];
+    public override IReadOnlyList<string> AttributeNames { get; } = ["x", "z", "radius", "red", "green", "blue", "visible"];
 
     private protected override void Paint(Draws draws, Scene scene)
     {
@@ -40,19 +42,20 @@ internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr
             spheres = [.. Enumerable.Range(0, Spheres).Select(k => Place(draws, k))];
         }
         while (!Apart(spheres));
-        for (int pixel = 0; pixel < Size * Size; pixel++) Trace(spheres, scene, pixel);
         for (int k = 0; k < Spheres; k++)
         {
+            if (draws.Between(0, 1) >= Presence) spheres[k] = spheres[k] with { Visible = false };
             Sphere s = spheres[k];
-            scene.Describe(k, s.Centre.X, s.Centre.Z, s.Radius, s.Colour.Red, s.Colour.Green, s.Colour.Blue);
+            scene.Describe(k, s.Centre.X, s.Centre.Z, s.Radius, s.Colour.Red, s.Colour.Green, s.Colour.Blue, s.Visible ? 1 : 0);
         }
+        for (int pixel = 0; pixel < Size * Size; pixel++) Trace(spheres, scene, pixel);
     }
 
     private static Sphere Place(Draws draws, int k)
     {
         float radius = draws.Between(RadiusMin, RadiusMax);
         var centre = new Vector3(draws.Between(GroundX.From, GroundX.To), radius, draws.Between(GroundZ.From, GroundZ.To));
-        return new Sphere(centre, radius, Colour.Draw(draws, k, Spheres));
+        return new Sphere(centre, radius, Colour.Draw(draws, k, Spheres), Visible: true);
     }
 
     private static bool Apart(Sphere[] spheres)
@@ -92,6 +95,7 @@ internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr
         float open = 1;
         foreach (Sphere s in spheres)
         {
+            if (!s.Visible) continue;
             float near = s.Radius * s.Radius / Vector3.DistanceSquared(point, s.Centre);
             open *= 1 - 0.6f * near * near;
         }
@@ -132,11 +136,12 @@ internal sealed class ClevrToy(ProceduralOptions options) : ProceduralSet("clevr
         return nearest;
     }
 
-    private readonly record struct Sphere(Vector3 Centre, float Radius, Colour Colour)
+    private readonly record struct Sphere(Vector3 Centre, float Radius, Colour Colour, bool Visible)
     {
-        /// <summary>How far along a ray, from outside, the sphere is met; infinity where it is not.</summary>
+        /// <summary>How far along a ray, from outside, the sphere is met; infinity where it is not, or is not there.</summary>
         public float Meet(Vector3 from, Vector3 direction)
         {
+            if (!Visible) return float.PositiveInfinity;
             Vector3 offset = Centre - from;
             float along = Vector3.Dot(offset, direction);
             float root = Radius * Radius - (offset.LengthSquared() - along * along);

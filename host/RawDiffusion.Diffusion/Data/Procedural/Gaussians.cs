@@ -11,6 +11,9 @@ internal enum GaussianKind
 
     /// <summary>One of the two stripes of a sum, the other one outside the image: g(x) / 2 or g(y) / 2.</summary>
     Stripes,
+
+    /// <summary>A sum or a single stripe, half of the images each.</summary>
+    SosAndStripes,
 }
 
 /// <summary>
@@ -20,7 +23,8 @@ internal enum GaussianKind
 /// </summary>
 /// <remarks>
 /// Positions are drawn from 0, 0.1 .. 32. Of bumps and sums, those with x or y from 13 to 19 are the held-out part and the others
-/// the training part. Single stripes have all positions in both parts: they are what composing the held-out sums is learned from.
+/// the training part. Single stripes have all positions in both parts: composing the held-out sums is learned from them, together
+/// with the other sums (<see cref="GaussianKind.SosAndStripes"/>).
 /// A stripe's label is its position in a frame of 44 units that has margins of 6 units around the image, in which stripes are not seen.
 /// </remarks>
 internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, ProceduralOptions options) : ProceduralSet(name, options, defaultSize: 32)
@@ -40,9 +44,10 @@ internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, P
 
     private protected override void Paint(Draws draws, Scene scene)
     {
-        (float x, float y) = Position(draws);
+        bool single = kind == GaussianKind.Stripes || kind == GaussianKind.SosAndStripes && draws.Below(2) == 0;
+        (float x, float y) = Position(draws, everywhere: single);
         // Which stripe is seen, and where in its margin the other one is.
-        bool vertical = kind != GaussianKind.Stripes || draws.Below(2) == 0, horizontal = kind != GaussianKind.Stripes || !vertical;
+        bool vertical = !single || draws.Below(2) == 0, horizontal = !single || !vertical;
         if (!vertical) x = InMargin(draws);
         if (!horizontal) y = InMargin(draws);
         float[] gx = Profile(x, vertical), gy = Profile(y, horizontal);
@@ -71,13 +76,13 @@ internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, P
         scene.Describe(1, y + Margin, y, horizontal ? 1 : 0);
     }
 
-    private (float X, float Y) Position(Draws draws)
+    private (float X, float Y) Position(Draws draws, bool everywhere)
     {
         while (true)
         {
             (float x, float y) = (Coordinate(draws, 0, Frame), Coordinate(draws, 0, Frame));
             bool heldOut = x is >= HeldOutFrom and <= HeldOutTo || y is >= HeldOutFrom and <= HeldOutTo;
-            if (kind == GaussianKind.Stripes || heldOut == (Split == Split.HeldOut)) return (x, y);
+            if (everywhere || heldOut == (Split == Split.HeldOut)) return (x, y);
         }
     }
 

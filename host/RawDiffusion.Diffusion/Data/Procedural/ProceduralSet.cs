@@ -16,7 +16,7 @@ public abstract class ProceduralSet : ImageSet
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>
     public static IReadOnlyList<string> Names { get; } =
-        ["tetris", "clevr-toy", "shapes", "bumps", "sos", "stripes", "periodic-bumps", "periodic-sos", "periodic-stripes"];
+        ["tetris", "clevr-toy", "shapes", "bumps", "sos", "stripes", "sos+stripes", "periodic-bumps", "periodic-sos", "periodic-stripes"];
 
     /// <summary>Which part this is.</summary>
     public Split Split { get; }
@@ -34,6 +34,7 @@ public abstract class ProceduralSet : ImageSet
         "clevr-toy" => new ClevrToy(options),
         "shapes" => new Shapes(options),
         "bumps" or "sos" or "stripes" => new Gaussians(name, Enum.Parse<GaussianKind>(name, ignoreCase: true), periodic: false, options),
+        "sos+stripes" => new Gaussians(name, GaussianKind.SosAndStripes, periodic: false, options),
         "periodic-bumps" or "periodic-sos" or "periodic-stripes" =>
             new Gaussians(name, Enum.Parse<GaussianKind>(name["periodic-".Length..], ignoreCase: true), periodic: true, options),
         _ => throw new ArgumentException($"expected a procedural set ({string.Join(", ", Names)}), found '{name}'"),
