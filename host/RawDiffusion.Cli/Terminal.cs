@@ -16,8 +16,27 @@ internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProg
     /// <summary>Called by work that Ctrl-C lets come to a good end first; a second Ctrl-C still ends it at once.</summary>
     public Action EndsInGoodOrder { get; init; } = () => { };
 
-    /// <summary>Tells people something that does not stop the work.</summary>
-    public void Warn(string message) => Error.WriteLine($"warning: {OneLine(message)}");
+    private Action<string>? above;
+
+    /// <summary>Tells people something, in one line.</summary>
+    public void Tell(string message) => (above ?? Error.WriteLine)(OneLine(message));
+
+    /// <summary>Tells people of something that does not stop the work, and that they may want to change.</summary>
+    public void Warn(string message) => Tell($"warning: {message}");
+
+    /// <summary>Does work beside a display that redraws itself: what people are told meanwhile is written above it.</summary>
+    public T Draw<T>(Action<string> writeAbove, Func<T> work)
+    {
+        above = writeAbove;
+        try
+        {
+            return work();
+        }
+        finally
+        {
+            above = null;
+        }
+    }
 
     /// <summary>A message without line ends and control characters, whatever file names and values it quotes.</summary>
     public static string OneLine(string message) =>

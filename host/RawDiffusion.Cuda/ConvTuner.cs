@@ -1,4 +1,6 @@
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -11,43 +13,92 @@ namespace RawDiffusion.Cuda;
 /// </summary>
 /// <param name="device">Where to time.</param>
 /// <param name="file">Where choices are kept; null keeps them in memory alone.</param>
-internal sealed class ConvTuner(CudaDevice device, string? file)
+/// <param name="tell">Told before work that takes long.</param>
+internal sealed class ConvTuner(CudaDevice device, string? file, Action<string>? tell = null)
 {
     private const int Candidates = 6, Runs = 5;
+    private static readonly CompileOptions Alone = new() { Fuse = false, FoldConstants = false };
     private readonly Dictionary<string, ConvTile> choices = Read(file);
 
     /// <summary>The file beside the user's compiled kernels.</summary>
     public static string? UserFile => KernelCache.OfUser is { } cache ? Path.Combine(cache.Folder, "tiles.txt") : null;
 
-    /// <summary>The fastest tile for a node.</summary>
-    /// <param name="node">A convolution, or the gradient of one.</param>
-    /// <param name="shape">What it computes.</param>
-    public ConvTile Choose(Node node, ConvShape shape)
+    /// <summary>Gives the fastest tile of each convolution of a graph.</summary>
+    /// <param name="graph">Before all passes.</param>
+    /// <param name="options">Which passes will run.</param>
+    public Func<Node, ConvShape, ConvTile> TilesFor(Graph graph, CompileOptions options)
     {
-        string inputs = string.Concat(node.Inputs.Select(i => i is null ? '-' : '+'));
-        string key = $"{device.Driver.Device.Name}; {device.Precision}; {node.Operator}; {inputs}; {shape}";
-        IReadOnlyList<ConvTile> ranked = ConvTiling.Ranked(shape, device.Driver.Device);
-        // A file of another version may name a tile that the kernel no longer takes.
-        if (choices.TryGetValue(key, out ConvTile known) && ranked.Contains(known)) return known;
-        ConvTile best = ranked.Take(Candidates).MinBy(tile => Seconds(node, tile));
-        choices[key] = best;
-        Keep(key, best);
-        return best;
+        bool compiled = false;
+        return (node, shape) =>
+        {
+            string key = KeyOf(node, shape);
+            if (Known(key, shape) is { } known) return known;
+            if (!compiled) Compile(graph, options);
+            compiled = true;
+            ConvTile best = Tried(shape).MinBy(tile => Seconds(node, tile));
+            choices[key] = best;
+            Keep(key, best);
+            return best;
+        };
     }
 
-    // A graph of the node alone; activations come from and go to a copy, so that they are stored as in the middle of a network.
+    // Compiles side by side what will be asked for one by one: the graph's kernels, and all that are timed. A device that does nothing
+    // finds out which those are.
+    private void Compile(Graph graph, CompileOptions options)
+    {
+        var kernels = new KernelList();
+        using var idle = new CudaDevice(new IdleDriver(device.Driver.Device, device.Driver.Target), new KernelLister(kernels), device.Precision, specialize: true)
+        {
+            Ranks = device.Ranks is { } ranks ? new IdleRanks(ranks.Size) : null,
+        };
+        var unknown = new Dictionary<string, (Node Node, ConvShape Shape)>();
+        new CudaExecutable(idle, graph, options, Choose).Dispose();
+        foreach ((Node node, ConvShape shape) in unknown.Values)
+            foreach (ConvTile tile in Tried(shape)) new CudaExecutable(idle, GraphOf(node), Alone, (_, _) => tile).Dispose();
+        KernelVariant[] variants = [.. kernels.Entries.Select(e => e.Variant)];
+        tell?.Invoke($"{device.Driver.Device.Name}: compiling {variants.Length} kernels, then timing tiles of {unknown.Count} convolution{(unknown.Count == 1 ? "" : "s")}; once for a network and a batch size");
+        device.Load(variants);
+
+        ConvTile Choose(Node node, ConvShape shape)
+        {
+            string key = KeyOf(node, shape);
+            if (Known(key, shape) is { } known) return known;
+            unknown[key] = (node, shape);
+            return Tried(shape).First();
+        }
+    }
+
+    private string KeyOf(Node node, ConvShape shape)
+    {
+        string inputs = string.Concat(node.Inputs.Select(i => i is null ? '-' : '+'));
+        return $"{device.Driver.Device.Name}; {device.Precision}; {node.Operator}; {inputs}; {shape}";
+    }
+
+    // A file of another version may name a tile that the kernel no longer takes.
+    private ConvTile? Known(string key, ConvShape shape) =>
+        choices.TryGetValue(key, out ConvTile known) && ConvTiling.Ranked(shape, device.Driver.Device).Contains(known) ? known : null;
+
+    private IEnumerable<ConvTile> Tried(ConvShape shape) => ConvTiling.Ranked(shape, device.Driver.Device).Take(Candidates);
+
     private double Seconds(Node node, ConvTile tile)
+    {
+        Graph g = GraphOf(node);
+        using var executable = new CudaExecutable(device, g, Alone, (_, _) => tile);
+        foreach (Value input in g.Inputs.Values) executable.Write(input.Name, new float[input.Shape.Count]);
+        double Once() => executable.Profile().Where(k => k.Kernel == "conv2d_forward").Sum(k => k.Seconds);
+        Once();
+        return Enumerable.Range(0, Runs).Min(_ => Once());
+    }
+
+    // The node alone; activations come from and go to a copy, so that they are stored as in the middle of a network.
+    private static Graph GraphOf(Node node)
     {
         var g = new Graph();
         Value Stored(Value v) => v.Shape.Rank == 4 ? g.Apply(new Activate(Activation.None), [v], v.Name + ".copy") : v;
         Value?[] inputs = [.. node.Inputs.Select((v, i) => v is null ? null
             : LaunchContext.IsConstant(v) ? g.Constant($"in{i}", v.Shape, data => data.Clear()) : Stored(g.Input($"in{i}", v.Shape)))];
         g.Output("y", Stored(g.Apply(node.Operator, inputs)));
-        using var executable = new CudaExecutable(device, g, new CompileOptions { Fuse = false, FoldConstants = false }, tile);
-        foreach (Value input in g.Inputs.Values) executable.Write(input.Name, new float[input.Shape.Count]);
-        double Once() => executable.Profile().Where(k => k.Kernel == "conv2d_forward").Sum(k => k.Seconds);
-        Once();
-        return Enumerable.Range(0, Runs).Min(_ => Once());
+        return g;
     }
 
     private static Dictionary<string, ConvTile> Read(string? file)
@@ -80,5 +131,18 @@ internal sealed class ConvTuner(CudaDevice device, string? file)
         {
             // As above.
         }
+    }
+
+    private sealed record IdleRanks(int Size) : IDeviceRanks
+    {
+        public string Description => "nowhere";
+
+        public void StartAllReduce(ulong data, int count, nint stream) { }
+
+        public void Wait(ulong data, nint stream) { }
+
+        public void AllGather(ulong source, ulong destination, int count, nint stream) { }
+
+        public void Dispose() { }
     }
 }

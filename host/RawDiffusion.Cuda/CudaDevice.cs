@@ -29,16 +29,18 @@ public sealed class CudaDevice : IDevice
     /// memory. Not owned.
     /// </param>
     /// <param name="warn">Told why GPUs do without NCCL.</param>
+    /// <param name="tell">Told of work that takes long, and is done once.</param>
     /// <exception cref="CudaException">NCCL refused.</exception>
     public CudaDevice(
-        ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize = null, ICommunicator? ranks = null, Action<string>? warn = null)
+        ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize = null, ICommunicator? ranks = null,
+        Action<string>? warn = null, Action<string>? tell = null)
     {
         this.driver = driver;
         this.compiler = compiler;
         Precision = precision;
         bool measures = compiler.CanCompile && !driver.Device.TimesAreBounds;
         Specialize = specialize ?? measures;
-        if (measures && Specialize) Tuner = new ConvTuner(this, ConvTuner.UserFile);
+        if (measures && Specialize) Tuner = new ConvTuner(this, ConvTuner.UserFile, tell);
         if (ranks is not null) Ranks = DeviceRanks.Join(driver, ranks, warn);
     }
 
@@ -63,9 +65,15 @@ public sealed class CudaDevice : IDevice
     /// <summary>Times tiles; null where a model chooses them.</summary>
     internal ConvTuner? Tuner { get; init; }
 
-    /// <summary>The tile of a convolution; one that serves every device where kernels are not specialised.</summary>
-    internal ConvTile TileOf(Node node, ConvShape shape) =>
-        Tuner?.Choose(node, shape) ?? (Specialize ? ConvTiling.Choose(shape, driver.Device) : ConvTiling.ChoosePortable(shape));
+    /// <summary>
+    /// Chooses the tiles of a graph's convolutions: by timing them where that is possible and the graph runs often, by a model else; those
+    /// that serve every device where kernels are not specialised.
+    /// </summary>
+    internal Func<Node, ConvShape, ConvTile> TilesFor(Graph graph, CompileOptions options)
+    {
+        if (!Specialize) return (_, shape) => ConvTiling.ChoosePortable(shape);
+        return Tuner is null || options.RunsOnce ? (_, shape) => ConvTiling.Choose(shape, driver.Device) : Tuner.TilesFor(graph, options);
+    }
 
     internal ICudaDriver Driver => driver;
 

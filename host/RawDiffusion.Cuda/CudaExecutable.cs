@@ -37,8 +37,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
     /// <param name="device">Where it will run.</param>
     /// <param name="source">The graph before all passes.</param>
     /// <param name="options">Which passes to run.</param>
-    /// <param name="tile">The tile of all convolutions; chosen for each where null.</param>
-    public CudaExecutable(CudaDevice device, Graph source, CompileOptions options, ConvTile? tile = null)
+    /// <param name="tiles">Gives each convolution's tile; the device chooses where null.</param>
+    public CudaExecutable(CudaDevice device, Graph source, CompileOptions options, Func<Node, ConvShape, ConvTile>? tiles = null)
     {
         this.device = device;
         driver = device.Driver;
@@ -57,7 +57,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, siblings, tile is { } forced ? (_, _) => forced : device.TileOf, device.Precision, device.Specialize, device.Ranks);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, tiles ?? device.TilesFor(source, options), device.Precision, device.Specialize, device.Ranks);
         try
         {
             stream = driver.CreateStream();

@@ -1,6 +1,7 @@
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Checks;
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
 
 namespace PrebuildKernels;
 
@@ -17,7 +18,7 @@ internal static class CheckKernels
             var prepared = new PreparedCase(kernelCase);
             foreach (Precision precision in Enum.GetValues<Precision>())
             {
-                using var device = new CudaDevice(new IdleDriver(target.ComputeCapability, target.ToString()), new ListRecorder(list), precision, specialize: false);
+                using var device = new CudaDevice(new IdleDriver(target), new KernelLister(list), precision, specialize: false);
                 KernelCheck.Run(device, prepared);
             }
         }

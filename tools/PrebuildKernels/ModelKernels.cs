@@ -1,5 +1,6 @@
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
@@ -22,7 +23,7 @@ internal static class ModelKernels
     {
         foreach (Precision precision in Enum.GetValues<Precision>())
         {
-            using var device = new CudaDevice(new IdleDriver(target.ComputeCapability, target.ToString()), new ListRecorder(list), precision, specialize: false);
+            using var device = new CudaDevice(new IdleDriver(target), new KernelLister(list), precision, specialize: false);
             var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
             foreach (int images in Images)
             {

@@ -39,20 +39,20 @@ internal sealed class DeviceOptions
 
     /// <summary>Makes the device that the options name.</summary>
     /// <param name="result">The arguments.</param>
-    /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
+    /// <param name="terminal">Told of what takes long; of its processes each takes a GPU of its machine in turn.</param>
     /// <exception cref="CommandException">There is no such device here.</exception>
-    public IDevice Open(ParseResult result, ICommunicator? ranks = null) => Open(result.GetValue(device)!, result.GetValue(precision)!, result.GetValue(threads), ranks);
+    public IDevice Open(ParseResult result, Terminal terminal) => Open(result.GetValue(device)!, result.GetValue(precision)!, result.GetValue(threads), terminal);
 
     /// <summary>Makes a device: the one place where devices are chosen.</summary>
     /// <param name="device">A value of --device.</param>
     /// <param name="precision">A value of --precision.</param>
     /// <param name="threads">CPU threads, or null for one for each core.</param>
-    /// <param name="ranks">Processes that share the work; each takes a GPU of its machine in turn.</param>
+    /// <param name="terminal">Told of what takes long, and of what makes the device slower than it could be; of its processes each takes a GPU of its machine in turn.</param>
     /// <param name="together">Whether they run one graph together, as those that train do.</param>
-    /// <param name="warn">Told of what makes the device slower than it could be.</param>
     /// <exception cref="CommandException">There is no such device here.</exception>
-    public static IDevice Open(string device, string precision, int? threads, ICommunicator? ranks = null, bool together = false, Action<string>? warn = null)
+    public static IDevice Open(string device, string precision, int? threads, Terminal terminal, bool together = false)
     {
+        ICommunicator? ranks = terminal.Ranks;
         ICommunicator? exchange = together ? ranks : null;
         Precision format = Enum.Parse<Precision>(precision, ignoreCase: true);
         switch (device)
@@ -73,7 +73,7 @@ internal sealed class DeviceOptions
         CudaDevice OpenGpu()
         {
             int ordinal = ranks is null ? 0 : ranks.LocalRank % Math.Max(1, NvidiaDriver.Devices().Count);
-            return new(NvidiaDriver.Open(ordinal), new KernelCompiler(), format, ranks: exchange, warn: warn);
+            return new(NvidiaDriver.Open(ordinal), new KernelCompiler(), format, ranks: exchange, warn: terminal.Warn, tell: terminal.Tell);
         }
     }
 

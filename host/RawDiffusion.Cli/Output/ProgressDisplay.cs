@@ -54,14 +54,14 @@ internal static class ProgressDisplay
     private static T Draw<T>(Terminal terminal, string what, int total, Func<Action, T> work)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(terminal.Error) });
-        return console.Progress()
+        return terminal.Draw(console.WriteLine, () => console.Progress()
             .AutoClear(true)
             .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new StepsColumn(), new RemainingTimeColumn())
             .Start(context =>
             {
                 ProgressTask task = context.AddTask(Markup.Escape(what), maxValue: total);
                 return work(() => task.Increment(1));
-            });
+            }));
     }
 
     private sealed class StepsColumn : ProgressColumn

@@ -18,17 +18,6 @@ internal sealed class TrainingDisplay(Terminal terminal)
     private readonly List<float> losses = [];
     private double smooth, weight, rate;
 
-    /// <summary>Tells people something, above what is drawn.</summary>
-    public void Tell(string message)
-    {
-        lock (gate)
-        {
-            string line = Terminal.OneLine(message);
-            if (console is null) terminal.Error.WriteLine(line);
-            else console.WriteLine(line);
-        }
-    }
-
     /// <summary>Runs work that reports each step.</summary>
     public RunResult Run(Func<Action<RunProgress>, RunResult> work)
     {
@@ -37,10 +26,10 @@ internal sealed class TrainingDisplay(Terminal terminal)
             return work(progress =>
             {
                 Add(progress);
-                if (progress.Logged) Tell(Numbers(progress));
+                if (progress.Logged) terminal.Tell(Numbers(progress));
             });
         }
-        return console.Live(new Text("")).AutoClear(true).Start(context =>
+        return terminal.Draw(WriteAbove, () => console.Live(new Text("")).AutoClear(true).Start(context =>
         {
             var watch = Stopwatch.StartNew();
             TimeSpan next = TimeSpan.Zero;
@@ -51,7 +40,12 @@ internal sealed class TrainingDisplay(Terminal terminal)
                 next = watch.Elapsed + RefreshEvery;
                 lock (gate) context.UpdateTarget(Picture(progress));
             });
-        });
+        }));
+
+        void WriteAbove(string line)
+        {
+            lock (gate) console.WriteLine(line);
+        }
     }
 
     private void Add(RunProgress progress)

@@ -35,7 +35,7 @@ internal sealed class Bench(Terminal terminal)
     {
         uint seed = deviceOptions.Seed(result);
         (int batch, int repeat) = (networkOptions.Batch(result), networkOptions.Repeat(result));
-        using IDevice device = deviceOptions.Open(result);
+        using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
         long start = Stopwatch.GetTimestamp();
         using IStepBench bench = result.GetValue(what) == "train"

@@ -41,7 +41,7 @@ internal sealed class Decompose(Terminal terminal)
     {
         CropBox? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
-        using IDevice device = deviceOptions.Open(result, terminal.Ranks);
+        using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = modelOptions.Open(result, terminal);
         StepTable table = samplingOptions.Table(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;

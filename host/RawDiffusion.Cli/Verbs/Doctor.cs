@@ -23,7 +23,7 @@ internal sealed class Doctor(Terminal terminal)
     private int Run(ParseResult result)
     {
         string device;
-        using (Engine.IDevice opened = deviceOptions.Open(result)) device = opened.Description;
+        using (Engine.IDevice opened = deviceOptions.Open(result, terminal)) device = opened.Description;
         IReadOnlyList<Finding> findings = [.. Findings.Machine(), .. Findings.Libraries(), .. GpuFindings.All(), Findings.Mpi(terminal), .. Findings.Weights(), new("device", device)];
         if (deviceOptions.Json(result))
         {

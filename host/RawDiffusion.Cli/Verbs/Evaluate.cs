@@ -74,7 +74,7 @@ internal sealed class Evaluate(Terminal terminal)
         double limit = result.GetValue(threshold) ?? FactorMasks.DefaultThreshold;
         if (limit < 0) throw new UsageException($"--mask-threshold takes a number of at least 0, found {limit}");
         uint seed = deviceOptions.Seed(result);
-        using IDevice device = deviceOptions.Open(result);
+        using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = modelOptions.Open(result, terminal);
         StepTable table = samplingOptions.Table(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;

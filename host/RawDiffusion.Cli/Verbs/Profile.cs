@@ -47,7 +47,7 @@ internal sealed class Profile(Terminal terminal)
         bool compares = result.GetValue(compare);
         if (compares) RequireVendor(result);
         uint seed = deviceOptions.Seed(result);
-        using IDevice device = deviceOptions.Open(result);
+        using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
         bool trains = result.GetValue(what) == "train";
         if (!trains && result.GetValue(data) is not null) throw new UsageException($"{data.Name} goes with --what train, found --what {result.GetValue(what)}");

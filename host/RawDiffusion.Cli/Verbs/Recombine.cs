@@ -59,7 +59,7 @@ internal sealed class Recombine
         if (result.GetValue(average) && result.GetValue(pick) is not null) throw new UsageException("give either --pick or --average, not both");
         CropBox? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
-        using IDevice device = deviceOptions.Open(result);
+        using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel first = modelOptions.Open(result, terminal);
         StepTable table = samplingOptions.Table(result, first.Network.Metadata);
         using LoadedModel? second = result.GetValue(secondOptions.Checkpoint) is { } path2 ? secondOptions.Open(result, path2, terminal) : null;

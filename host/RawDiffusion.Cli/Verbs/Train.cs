@@ -50,13 +50,13 @@ internal sealed class Train(Terminal terminal)
         var display = new TrainingDisplay(terminal);
         string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
         using TrainingRun run = old is null
-            ? Begin(folder, config, device, set, commandLine, display)
-            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, display.Tell, terminal.Ranks);
+            ? Begin(folder, config, device, set, commandLine)
+            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Tell, terminal.Ranks);
 
         terminal.EndsInGoodOrder();
-        using CancellationTokenRegistration told = terminal.Cancellation.Register(() => display.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
+        using CancellationTokenRegistration told = terminal.Cancellation.Register(() => terminal.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
         string steps = run.Step < config.Training.Steps ? $"steps {run.Step + 1} to {config.Training.Steps}" : $"{run.Step} steps done and none left of {config.Training.Steps}";
-        display.Tell(string.Create(CultureInfo.InvariantCulture,
+        terminal.Tell(string.Create(CultureInfo.InvariantCulture,
             $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
         if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
@@ -75,7 +75,7 @@ internal sealed class Train(Terminal terminal)
         return ExitCode.Success;
     }
 
-    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal.Ranks, together: true, terminal.Warn);
+    private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal, together: true);
 
     // What cannot be trained is told before all images are decoded.
     private ImageSet OpenImages(RunConfig config)
@@ -85,7 +85,7 @@ internal sealed class Train(Terminal terminal)
         {
             config.NetworkFor(images.Size);
             return TrainingRanks.Cached(config, terminal.Ranks, images, (set, folder) => ProgressDisplay.Run(terminal, $"decoding {set.Name}", set.Count,
-                done => CachedSet.Of(set, folder, message => terminal.Error.WriteLine(Terminal.OneLine(message)), done, terminal.Cancellation)));
+                done => CachedSet.Of(set, folder, terminal.Tell, done, terminal.Cancellation)));
         }
         catch
         {
@@ -94,10 +94,10 @@ internal sealed class Train(Terminal terminal)
         }
     }
 
-    private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine, TrainingDisplay display)
+    private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine)
     {
         using TensorFile? init = Init(config);
-        return TrainingRun.Begin(folder, config, device, set, init, commandLine, display.Tell, terminal.Ranks);
+        return TrainingRun.Begin(folder, config, device, set, init, commandLine, terminal.Tell, terminal.Ranks);
     }
 
     private static TensorFile? Init(RunConfig config) => config.Init is { } path ? ModelOptions.OpenFile(path, WeightSelection.Auto) : null;
