@@ -7,6 +7,7 @@ public class SystemLibrary
 {
     private readonly string advice;
     private readonly Lazy<(nint Handle, string? Path)> loaded;
+    private string? refusal;
 
     /// <summary>States a library.</summary>
     /// <param name="title">Its name for people.</param>
@@ -30,8 +31,10 @@ public class SystemLibrary
     /// <summary>Where it was found; null if it was not.</summary>
     public string? FoundAt => loaded.Value.Path;
 
-    /// <summary>What to say where it was not found: names tried, and what to do.</summary>
-    public string Missing => $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}";
+    /// <summary>What to say where it was not found: names tried, or why one that is there does not load, and what to do.</summary>
+    public string Missing => IsFound || refusal is null
+        ? $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}"
+        : $"{Title} is there and does not load: {refusal}; {advice}";
 
     /// <summary>For those who import its functions; 0 where it was not found.</summary>
     public nint Handle => loaded.Value.Handle;
@@ -41,8 +44,26 @@ public class SystemLibrary
         foreach (string name in Tried)
         {
             if (NativeLibrary.TryLoad(name, out nint handle)) return (handle, MappedFile(name));
+            refusal ??= Refusal(name);
         }
         return (0, null);
+    }
+
+    // What the system's loader says of a library that exists; null of one that does not. Its words are the last line of the exception's.
+    private static string? Refusal(string name)
+    {
+        bool isPath = Path.IsPathRooted(name);
+        if (isPath ? !File.Exists(name) : !OperatingSystem.IsLinux()) return null;
+        try
+        {
+            NativeLibrary.Free(NativeLibrary.Load(name));
+            return null;
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            string text = e.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
+            return !isPath && text.StartsWith($"{name}: cannot open", StringComparison.Ordinal) ? null : text;
+        }
     }
 
     // Linux lists the files that are mapped into the process; elsewhere the name that loaded has to do.

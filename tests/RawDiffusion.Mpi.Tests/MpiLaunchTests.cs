@@ -44,6 +44,24 @@ public sealed class MpiLaunchTests
     }
 
     [Test]
+    public void A_library_that_is_there_and_does_not_load_says_why()
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"rawdiffusion-{Guid.NewGuid():n}.so");
+        File.WriteAllText(path, "no library");
+        try
+        {
+            var library = new SystemLibrary("MPI", "install it again", ["libmpi-that-nobody-has.so.1", path]);
+            Assert.That(library.IsFound, Is.False);
+            Assert.That(library.Missing, Does.StartWith("MPI is there and does not load: ").And.EndsWith("; install it again").And.Not.Contain("nobody"));
+            if (OperatingSystem.IsLinux()) Assert.That(library.Missing, Does.Contain($"{path}: file too short"));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Test]
     public void A_library_of_the_launchers_kind_is_tried_first()
     {
         Assert.That(new MpiLibrary(new MpiLaunch("MPICH's mpirun", 0, 2, 0)).Tried[0], Does.Contain("12"));
