@@ -9,8 +9,9 @@
 // state, next [4, P], rows p, m, v, average; gradient [P]; norm [1] of gradient_norm, read where CLIP or LOSS_SCALE; rates [2]: rate, share;
 // step [1]; loss_scale [3] of loss_scale_update, read where LOSS_SCALE: gradients are divided by its first, its third is taken from
 // t, and where the norm is not finite next = state; pieces [gridDim.x].  log_beta = log(beta), rest = 1 - beta.  P is a multiple of 64.
-// grid pieces, block 256.  next '=', may be state; elements of no piece are left alone.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) adam_step(const float* state, const float* __restrict__ gradient,
+// grid pieces, block 256 (at least 4 on a multiprocessor: left alone, the compiler spills to fit 6).  next '=', may be state; elements of
+// no piece are left alone.  Deterministic.
+extern "C" __global__ void __launch_bounds__(256, 4) adam_step(const float* state, const float* __restrict__ gradient,
     const float* __restrict__ norm, const float* __restrict__ rates, const int* __restrict__ step,
     const float* __restrict__ loss_scale, float* next,
     const Piece* __restrict__ pieces, int count_arg, float beta1, float rest1, float log_beta1, float beta2, float rest2, float log_beta2,

@@ -1,7 +1,8 @@
 // Self-attention over the T = POSITIONS positions of an image. qkv [N,T,3C] holds for each head its q, k and v channels
 // side by side ([head][q|k|v][HEAD]); y, dy [N,T,C]. Scores never leave registers (FlashAttention, arXiv 2205.14135 and
 // 2307.08691).
-// Launch bounds ask for one block, not for many: otherwise the assembler spills a register or two to fit another block.
+// Launch bounds ask for one block, not for many: otherwise the assembler spills a register or two to fit another block. Nor are
+// loops over the stream unrolled where a constant POSITIONS makes them short: that spills, too.
 #include "attention_tiles.cuh"
 
 extern __shared__ __align__(16) unsigned char shared[];
@@ -44,6 +45,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     sums o;
     o.clear();
     int count = (POSITIONS + STREAM - 1) / STREAM;
+#pragma unroll 1
     for (int j = 0; j < count; j++) {
         copy_async_wait<0>();
         keys.finish(j);
@@ -122,6 +124,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     owned q(queries);
     row_softmax soft[rows];
     int count = (POSITIONS + STREAM - 1) / STREAM;
+#pragma unroll 1
     for (int j = 0; j < count; j++) {
         copy_async_wait<0>();
         keys.finish(j);
@@ -182,6 +185,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     sums dq;
     dq.clear();
     int count = (POSITIONS + STREAM - 1) / STREAM;
+#pragma unroll 1
     for (int j = 0; j < count; j++) {
         copy_async_wait<0>();
         keys.finish(j);
@@ -255,6 +259,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 1)
     dk.clear();
     dv.clear();
     int count = (POSITIONS + STREAM - 1) / STREAM;
+#pragma unroll 1
     for (int j = 0; j < count; j++) {
         copy_async_wait<0>();
         queries.finish(j);

@@ -25,8 +25,9 @@ extern "C" __global__ void batch_norm_forward(const X_T* x, const float* __restr
 // batch_norm_statistics   y = (mean, biased variance) of each channel.
 // x [PIXELS, C]; y [2, C]; counts [TILES] pixels of each tile, TILE_PIXELS in all but the last; partials [TILES, 2, C] scratch;
 // counter [1] zero, and zero again afterwards.  grid TILES, block 256: a block takes a tile, the last one combines them, a warp
-// for each channel.  Shared memory 2048 * VECTOR + 4 bytes.  Each element is read once.  y '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) batch_norm_statistics(const X_T* __restrict__ x, const float* __restrict__ counts, float* partials,
+// for each channel (4 blocks on a multiprocessor: left alone, the compiler spills to fit 5).  Shared memory 2048 * VECTOR + 4 bytes.
+// Each element is read once.  y '='.  Deterministic.
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_statistics(const X_T* __restrict__ x, const float* __restrict__ counts, float* partials,
     u32* counter, float* y, int tiles_arg, int tile_pixels_arg, int pixels_arg, int c_arg) {
     __shared__ __align__(16) float shared[2 * 256 * VECTOR];
     __shared__ int flag;

@@ -304,7 +304,8 @@ extern "C" __global__ void conv2d_pack(const W_T* __restrict__ weight, Compute* 
 #ifdef CONV2D_GRAD_WEIGHT
 // conv2d_grad_weight   dw[o, ky, kx, c] = sum over images and output pixels of dy[n, oy, ox, o] * x[n, oy S + ky - P, ox S + kx - P, c].
 // x [N,H,W,C], dy [N,OH,OW,O], partial [gridDim.z,O,K,K,C] float32: a block sums the pixel tiles blockIdx.z, + gridDim.z, ..
-// grid (ceil(C / chunk), ceil(O / TILE_O) * K / TAP_ROWS, parts), block 128, shared memory two patches of x and of dy.
+// grid (ceil(C / chunk), ceil(O / TILE_O) * K / TAP_ROWS, parts), block 128 (2 on a multiprocessor: left alone, the compiler spills to
+// fit 3), shared memory two patches of x and of dy.
 // partial '='; conv2d_grad_weight_sum adds the parts.  Deterministic.
 namespace {
 
@@ -319,7 +320,7 @@ typedef GradTile<Compute, InputPatch, GradientPatch, TILE_O / WARPS_O, chunk / w
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(threads) conv2d_grad_weight(
+extern "C" __global__ void __launch_bounds__(threads, 2) conv2d_grad_weight(
     const X_T* __restrict__ x, const DY_T* __restrict__ dy, float* __restrict__ partial,
     int n_arg, int h_arg, int w_arg, int c_arg, int oh_arg, int ow_arg, int o_arg, int padding_arg) {
     extern __shared__ uint4 memory[];

@@ -5,9 +5,9 @@
 // group_norm_finish. x [N, PIXELS, C1], x2 [N, PIXELS, C2] as if concatenated; gamma, beta [C]; film [N, 2C], read where FILM;
 // counts [TILES] pixels of each tile, TILE_PIXELS in all but the last; affine [N, 2, C] '='.
 // partials [N, TILES, 2, C] scratch; counters [N] zero, and zero again afterwards.  VECTOR divides C1 and C2.
-// grid N * TILES, block 256: a block takes a tile of pixels, the last block of an image finishes it.
-// Shared memory 2048 * VECTOR + 4 bytes.  Each element is read once.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) group_norm_affine(const X_T* __restrict__ x, const X2_T* __restrict__ x2,
+// grid N * TILES, block 256 (4 on a multiprocessor: left alone, the compiler spills to fit 8): a block takes a tile of pixels, the
+// last block of an image finishes it.  Shared memory 2048 * VECTOR + 4 bytes.  Each element is read once.  Deterministic.
+extern "C" __global__ void __launch_bounds__(256, 4) group_norm_affine(const X_T* __restrict__ x, const X2_T* __restrict__ x2,
     const float* __restrict__ gamma, const float* __restrict__ beta, const float* __restrict__ film, const float* __restrict__ counts,
     float* partials, u32* counters, float* affine, float epsilon, int groups, int tiles_arg, int tile_pixels_arg, int pixels_arg,
     int c1_arg, int c2_arg) {

@@ -32,7 +32,9 @@ internal sealed class Conv2dGradWeightLaunch : OperatorLaunch<Conv2dGradWeight>
         string compute = ConvForward.Compute(context.Precision);
         int elementBytes = compute is "bf16" or "f16" ? 2 : 4;
         (int tileH, int tileW) = outHeight == 1 ? (1, 64) : (8, 8);
-        int units = op.Kernel == 1 && elementBytes == 2 && c > 32 ? 8 : c * elementBytes <= 32 ? 2 : 4;
+        int vector = ConvForward.Vector(8, c);
+        // Channels that are read one by one take registers that the sums of a second 16 of them would need.
+        int units = op.Kernel == 1 && elementBytes == 2 && c > 32 ? 8 : c * elementBytes <= 32 || vector == 1 ? 2 : 4;
         // Warps over output channels: all of them where a chunk has no second 16 input channels.
         int chunk = 16 * units / elementBytes, warpsO = chunk > 16 ? 2 : 4;
         if (chunk < 16) (units, chunk) = (4, 16);
@@ -49,15 +51,15 @@ internal sealed class Conv2dGradWeightLaunch : OperatorLaunch<Conv2dGradWeight>
             .Define("COMPUTE_T", compute).Type("X_T", context.StorageOf(x)).Type("DY_T", context.StorageOf(dy))
             .Define("KERNEL_SIZE", op.Kernel).Define("STRIDE", op.Stride).Define("TAP_ROWS", tapRows)
             .Define("TILE_H", tileH).Define("TILE_W", tileW).Define("TILE_O", TileO).Define("WARPS_O", warpsO).Define("UNITS", units)
-            .Define("VECTOR", ConvForward.Vector(8, c)).Define("DY_VECTOR", ConvForward.Vector(8, output[0]))
+            .Define("VECTOR", vector).Define("DY_VECTOR", ConvForward.Vector(8, output[0]))
             .Read(x).Read(dy).Write(partial)
             .Extent("N", n).Extent("H", x.Shape[1]).Extent("W", x.Shape[2]).Extent("C", c)
             .Extent("OH", outHeight).Extent("OW", outWidth).Extent("O", output[0]).Extent("PADDING", op.Padding)
             .Launch(grid with { Z = parts }, 128, 2 * (patch * pitch + tileH * tileW * gradientPitch));
         if (parts == 1) return;
-        int count = checked((int)output.Count), vector = ConvForward.Vector(4, count);
+        int count = checked((int)output.Count), sumVector = ConvForward.Vector(4, count);
         context.Kernel("conv2d.cu", "conv2d_grad_weight_sum")
-            .Define("VECTOR", vector).Read(partial).Write(node.Output).Extent("COUNT", count).Extent("PARTS", parts)
-            .Launch(ConvTile.Ceiling(count, Block * vector), Block);
+            .Define("VECTOR", sumVector).Read(partial).Write(node.Output).Extent("COUNT", count).Extent("PARTS", parts)
+            .Launch(ConvTile.Ceiling(count, Block * sumVector), Block);
     }
 }

@@ -203,8 +203,8 @@ internal static class ConvTiling
         double registers = 140 + tile.Registers(shape);
         double resident = Math.Max(1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
         double most = Math.Ceiling(blocks / device.Multiprocessors);
-        // The compiler was seen to spill what more than six units need while they are normalised.
-        double spills = shape.Affine && tile.Staged(shape) > 6 ? SpillFactor : 1;
+        // The compiler was seen to spill what more than five units need while they are normalised.
+        double spills = shape.Affine && tile.Staged(shape) > 5 ? SpillFactor : 1;
         return spills * Math.Max(most * busy + BlockCycles, Math.Ceiling(most / Math.Floor(resident)) * chain);
     }
 

@@ -1,6 +1,6 @@
-using System.Collections.Concurrent;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Cuda.Emulator.Counters;
 using RawDiffusion.Diffusion.Models;
@@ -43,19 +43,26 @@ public sealed class PublishedStepTests
         Assert.That(moved / compulsory, Is.LessThanOrEqualTo(1.3));
     }
 
-    /// <summary>What the assembler makes of the step's kernels on every architecture.</summary>
-    [Test]
-    public void Its_kernels_spill_nothing_and_multiply_on_tensor_cores([Values(80, 86, 89, 90)] int architecture)
+    /// <summary>What the assembler makes of the step's kernels: with extents as arguments, and as constants, for which tiles depend on the GPU.</summary>
+    [TestCase(80, false)]
+    [TestCase(90, false)]
+    [TestCase(80, true)]
+    [TestCase(86, true)]
+    [TestCase(89, true)]
+    [TestCase(90, true)]
+    public void Its_kernels_spill_nothing_and_multiply_on_tensor_cores(int architecture, bool specialize)
     {
         if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: machine code cannot be compiled");
-        var compiler = new Recorder(new KernelCompiler());
-        using var device = new CudaDevice(new EmulatedDriver(new EmulatorOptions { Architecture = architecture }), compiler, Precision.Bf16);
+        var list = new KernelList();
+        using var device = new CudaDevice(new IdleDriver(new KernelTarget(IsMachineCode: true, architecture)), new KernelLister(list), Precision.Bf16, specialize);
         using DecompModel model = Model();
-        Step(device, model).Dispose();
-        Assert.That(compiler.Variants, Has.Count.GreaterThan(20));
-        Parallel.ForEach(compiler.Variants, variant =>
+        Step(device, model, images: 16).Dispose();
+        Assert.That(list.Entries.Count(), Is.GreaterThan(20));
+        var compiler = new KernelCompiler();
+        Parallel.ForEach(list.Entries, entry =>
         {
-            KernelResources kernel = new CubinInfo(compiler.Inner.Compile(variant, $"sm_{architecture}")).Kernels.Single(k => k.Name == variant.Kernel);
+            (KernelVariant variant, string target) = entry;
+            KernelResources kernel = new CubinInfo(compiler.Compile(variant, target)).Kernels.Single(k => k.Name == variant.Kernel);
             Assert.That(kernel.UsesLocalMemory, Is.False, $"{variant} keeps {kernel.FrameBytes} bytes in local memory");
             if (variant.Kernel is "conv2d_forward" or "attention_forward") Assert.That(kernel.Count("HMMA"), Is.GreaterThan(0), variant.ToString());
         });
@@ -67,34 +74,17 @@ public sealed class PublishedStepTests
         return new DecompModel(RandomWeights.Of(config, 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
     }
 
-    // A composition of four factors at its first step.
-    private static Sampler Step(CudaDevice device, DecompModel model)
+    // Compositions of four factors at their first step.
+    private static Sampler Step(CudaDevice device, DecompModel model, int images = 1)
     {
         GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50));
         StepTable table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
         var latents = new float[model.Config.NumComponents * model.Config.LatentDim];
         Trajectory composition = new Decomposer(device, model, table, new SamplerOptions()).Trajectories(latents, 0).Last();
-        var sampler = new Sampler(device, [model], [composition], table);
-        var noise = new float[model.Config.ImageSize * model.Config.ImageSize * 3];
+        var sampler = new Sampler(device, [model], [.. Enumerable.Repeat(composition, images)], table);
+        var noise = new float[images * model.Config.ImageSize * model.Config.ImageSize * 3];
         Philox.Normal(noise, 0, 0, 1, 0);
         sampler.Start(noise);
         return sampler;
-    }
-
-    private sealed class Recorder(KernelCompiler inner) : IKernelCompiler
-    {
-        private readonly ConcurrentDictionary<KernelVariant, bool> variants = [];
-
-        public KernelCompiler Inner => inner;
-
-        public ICollection<KernelVariant> Variants => variants.Keys;
-
-        public bool CanCompile => inner.CanCompile;
-
-        public byte[] Compile(KernelVariant variant, string target)
-        {
-            variants[variant] = true;
-            return inner.Compile(variant, target);
-        }
     }
 }
