@@ -44,7 +44,6 @@ public sealed class PublishedStepTests
     }
 
     /// <summary>What the assembler makes of the step's kernels: with extents as arguments, and as constants, for which tiles depend on the GPU.</summary>
-    [TestCase(80, false)]
     [TestCase(90, false)]
     [TestCase(80, true)]
     [TestCase(86, true)]
