@@ -7,9 +7,9 @@ constexpr int warps = 4;
 #ifdef LINEAR_FORWARD
 // linear_forward   y = activation(x w^T + bias).
 // x [M,I] of X_T; w [O,I]; bias [O] if BIAS; y [M,O]; partial [gridDim.z,M,O] and counters [gridDim.x * gridDim.y] if SPLIT.
-// grid (ceil(O / 16), ceil(M / TILE_ROWS), parts of I), block 128 (small tiles: 8 on a multiprocessor; left alone, the compiler spills to fit 12).
-// A warp computes TILE_ROWS x 4 outputs, its lanes reading VECTOR neighbours each along I. y '=', counters are zero before and after.  Deterministic: the last block of a tile adds
-// the parts in their order.
+// grid (ceil(O / 16), ceil(M / TILE_ROWS), parts of I), block 128 (small tiles: 8 on a multiprocessor; left alone, the compiler
+// spills to fit 12). A warp computes TILE_ROWS x 4 outputs, its lanes reading VECTOR neighbours each along I. y '=', counters are
+// zero before and after.  Deterministic: the last block of a tile adds the parts in their order.
 // GROUP: w and bias are those of several layers of the same x, one after the other; output o goes to addresses[o], whose rows
 // lie strides[o] elements apart.
 constexpr int tile_out = 4;

@@ -79,12 +79,12 @@ public sealed class TrainingGoldenTests
 
     [TestCase("xstart.plain")]
     [TestCase("eps.orthog_down")]
-    public void GradientsOfAllParameters(string variant) => CheckGradients(variant, new CpuDevice());
+    public void GradientsOfAllParameters(string variant) => CheckGradients(variant, new CpuDevice(), ofNorm: 1e-7);
 
-    /// <summary>The CUDA kernels in float32, executed by the emulator.</summary>
+    /// <summary>The CUDA kernels in float32, executed by the emulator. They add squares in float32, the CPU in float64.</summary>
     [TestCase("xstart.plain"), TestCase("eps.orthog_down"), Explicit("takes minutes")]
     public void GradientsOfAllParametersOnTheEmulator(string variant) =>
-        CheckGradients(variant, new CudaDevice(new EmulatedDriver(), new KernelCompiler(), Precision.Fp32));
+        CheckGradients(variant, new CudaDevice(new EmulatedDriver(), new KernelCompiler(), Precision.Fp32), ofNorm: 2e-7);
 
     [Test]
     public void ThreeAdamSteps() => CheckAdam(new CpuDevice());
@@ -131,7 +131,7 @@ public sealed class TrainingGoldenTests
         }
     }
 
-    private static void CheckGradients(string variant, IDevice device)
+    private static void CheckGradients(string variant, IDevice device, double ofNorm)
     {
         using Step step = new(OptionsOf(variant), device, gradients: true);
         step.Run(0);
@@ -142,8 +142,7 @@ public sealed class TrainingGoldenTests
             Span<float> part = all.AsSpan((int)parameter.Offset, (int)parameter.Shape.Count);
             foreach (float g in part) squares += (double)g * g;
         }
-        // A device rounds the sum of squares and its root to float32 at different places.
-        Assert.That(step.Read("gradient_norm", 1)[0], Is.EqualTo((float)Math.Sqrt(squares)).Within(2).Ulps);
+        Assert.That(step.Read("gradient_norm", 1)[0], Is.EqualTo(Math.Sqrt(squares)).Within(100 * ofNorm).Percent);
         step.CheckTensors($"grad.{variant}", all);
     }
 
