@@ -53,9 +53,10 @@ public sealed class TarFile : IDisposable
         }
     }
 
-    /// <summary>Reads an entry as an image; see <see cref="ImageFile.Read(string)"/>.</summary>
+    /// <summary>Reads an entry as an image; see <see cref="ImageFile.Read(string, ImageOrientation)"/>.</summary>
     /// <exception cref="FileFormatException">It is none.</exception>
-    public Image ReadImage(TarEntry entry) => ImageFile.Read(file.Part(entry.Name, entry.Position, entry.Length));
+    public Image ReadImage(TarEntry entry, ImageOrientation orientation = ImageOrientation.Exif) =>
+        ImageFile.Read(file.Part(entry.Name, entry.Position, entry.Length), orientation);
 
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();

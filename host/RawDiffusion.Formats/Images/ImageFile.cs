@@ -1,39 +1,50 @@
 namespace RawDiffusion.Formats.Images;
 
-/// <summary>Image files: reads PNG, JPEG, PGM and PPM, and what ImageSharp reads in a build that has it; writes PNG.</summary>
+/// <summary>Image files: reads PNG, JPEG, WebP, BMP, TGA and PNM; writes PNG.</summary>
 public static class ImageFile
 {
-    /// <summary>Whether JPEG can be read: the system's TurboJPEG library was found, or the build has ImageSharp.</summary>
-    public static bool CanReadJpeg => TurboJpeg.IsAvailable || OtherImages.IsAvailable;
+    /// <summary>
+    /// The longest file that is read. Formats without compression need 2 bytes for each of <see cref="Image.MaxSamples"/>, and a header.
+    /// </summary>
+    public const long MaxBytes = 2L * Image.MaxSamples + (1 << 20);
 
     /// <summary>
-    /// Reads an image; the format is told by content. Gray stays gray, palettes become RGB (RGBA with transparency), 16 bits
-    /// stay 16. JPEG needs <see cref="CanReadJpeg"/>.
+    /// Reads an image; its content tells the format. Gray stays gray, palettes become RGB (RGBA with transparency), 16 bits of PNG and PNM
+    /// stay 16. A file of several frames gives the first.
     /// </summary>
+    /// <param name="path">A regular file.</param>
+    /// <param name="orientation">What to do with a picture that a camera has turned.</param>
     /// <exception cref="FileFormatException">
-    /// The file is no image of these formats, is damaged, is larger than <see cref="Image.MaxSamples"/>, or is a JPEG and
-    /// <see cref="CanReadJpeg"/> is false.
+    /// The file is no image of these formats, is damaged or truncated, or has more than <see cref="Image.MaxSamples"/> samples.
     /// </exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static Image Read(string path)
+    public static Image Read(string path, ImageOrientation orientation = ImageOrientation.Exif)
     {
         using var file = new FileContent(path);
-        return Read(file);
+        return Read(file, orientation);
     }
 
-    internal static Image Read(FileContent file)
+    internal static Image Read(FileContent file, ImageOrientation orientation = ImageOrientation.Exif)
     {
-        byte[] start = file.ReadBytes(0, Math.Min(16, file.Length), "the file's start");
-        if (PngReader.Matches(start)) return PngReader.Read(file);
-        if (JpegReader.Matches(start) && (TurboJpeg.IsAvailable || !OtherImages.IsAvailable)) return JpegReader.Read(file);
-        if (PnmReader.Matches(start)) return PnmReader.Read(file);
-        return OtherImages.Read(file);
+        if (file.Length > MaxBytes) throw file.Error($"expected a picture of at most {MaxBytes} bytes, found {file.Length}");
+        byte[] content = file.ReadBytes(0, file.Length, "the picture");
+        if (PngFile.Matches(content)) return PngFile.Read(file, content, orientation);
+        if (JpegFile.Matches(content)) return JpegFile.Read(file, content, orientation);
+        if (PnmReader.Matches(content)) return PnmReader.Read(file, content);
+        return PictureLibrary.Decode(file, content, orientation);
     }
-
-    /// <summary>What to do to read JPEG where <see cref="CanReadJpeg"/> is false.</summary>
-    public static string JpegAdvice => TurboJpeg.Missing;
 
     /// <summary>Writes a PNG file, whole or not at all.</summary>
     /// <exception cref="IOException">The file cannot be written.</exception>
-    public static void WritePng(string path, Image image) => AtomicFile.Write(path, stream => PngWriter.Write(stream, image));
+    public static void WritePng(string path, Image image) => AtomicFile.Write(path, stream => PictureLibrary.EncodePng(stream, image));
+}
+
+/// <summary>What is done with a picture whose EXIF data says that it was taken with the camera turned.</summary>
+public enum ImageOrientation
+{
+    /// <summary>It is turned upright.</summary>
+    Exif,
+
+    /// <summary>It stays as it is stored.</summary>
+    Raw,
 }

@@ -19,6 +19,9 @@ public sealed class PnmTests
     [TestCase("P2 2 1 3 0 #zero\n 2", 2, 1, 1, 8, new byte[] { 0, 170 })]
     [TestCase("P3\n1 1\n1000\n1000 500 0\n", 1, 1, 3, 16, new byte[] { 255, 255, 0, 128, 0, 0 })]
     [TestCase("P5 1 1 100 \u0032", 1, 1, 1, 8, new byte[] { 128 })]
+    [TestCase("P1 3 1 0 1#black\n0", 3, 1, 1, 8, new byte[] { 255, 0, 255 })]
+    [TestCase("P1 3 1\n010", 3, 1, 1, 8, new byte[] { 255, 0, 255 })]
+    [TestCase("P4 9 2\n\u0080\u0080\u0000\u007f", 9, 2, 1, 8, new byte[] { 0, 255, 255, 255, 255, 255, 255, 255, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255 })]
     [TestCase("P5 1 1 255 \u0007trailing", 1, 1, 1, 8, new byte[] { 7 })]
     public void Every_kind_is_read(string content, int width, int height, int channels, int bits, byte[] samples)
     {
@@ -41,9 +44,12 @@ public sealed class PnmTests
     [TestCase("P5 1 1 255", "white space")]
     [TestCase("P5 1 1 255#", "white space")]
     [TestCase("P5 x", "width is missing")]
-    [TestCase("P4 1 1 x", "expected a PNG, JPEG, PGM or PPM image")]
-    [TestCase("P6", "expected a PNG, JPEG, PGM or PPM image")]
-    [TestCase("GIF89a", "GIF89a")]
+    [TestCase("P1 3 1 01", "take at least 3 bytes, 2 are left")]
+    [TestCase("P4 9 2 abc", "take at least 4 bytes, 3 are left")]
+    [TestCase("P1 2 1 2 1", "a bit is missing")]
+    [TestCase("P7 1 1 x", "expected a PNG, JPEG, WebP, BMP, TGA or PNM picture")]
+    [TestCase("P6", "expected a PNG, JPEG, WebP, BMP, TGA or PNM picture")]
+    [TestCase("GIF89a", "convert it to PNG")]
     [TestCase("", "it is empty")]
     public void Others_are_refused(string content, string says) => Assert.That(ErrorOf(content), Does.Contain(says));
 }

@@ -1,0 +1,147 @@
+using SixLabors.ImageSharp;
+using SixLabors.ImageSharp.Formats;
+using SixLabors.ImageSharp.Formats.Bmp;
+using SixLabors.ImageSharp.Formats.Jpeg;
+using SixLabors.ImageSharp.Formats.Png;
+using SixLabors.ImageSharp.Formats.Tga;
+using SixLabors.ImageSharp.Formats.Webp;
+using SixLabors.ImageSharp.Memory;
+using SixLabors.ImageSharp.PixelFormats;
+using SixLabors.ImageSharp.Processing;
+using Pixels = SixLabors.ImageSharp.Image;
+
+namespace RawDiffusion.Formats.Images;
+
+/// <summary>
+/// Decodes and encodes pictures with SixLabors.ImageSharp. Only the formats that are registered here can be reached: its decoders of GIF and
+/// TIFF have had memory-unsafe faults.
+/// </summary>
+internal static class PictureLibrary
+{
+    /// <summary>The library's own working memory for one buffer; the largest picture in the widest pixels takes as much.</summary>
+    private const int MaxMegabytes = 1024;
+
+    private static readonly Configuration Formats = new(
+        new PngConfigurationModule(), new JpegConfigurationModule(), new WebpConfigurationModule(), new BmpConfigurationModule(),
+        new TgaConfigurationModule())
+    {
+        MemoryAllocator = MemoryAllocator.Create(new() { AllocationLimitMegabytes = MaxMegabytes, MaximumPoolSizeMegabytes = 64 }),
+        // Pictures are decoded side by side by their callers.
+        MaxDegreeOfParallelism = 1,
+    };
+
+    /// <summary>Decodes a picture whose container has been checked, as far as its format has a check.</summary>
+    /// <param name="file">What errors name.</param>
+    /// <param name="content">The picture.</param>
+    /// <param name="orientation">Whether to turn it.</param>
+    /// <exception cref="FileFormatException">It is none, is damaged, or is too large.</exception>
+    public static Image Decode(FileContent file, byte[] content, ImageOrientation orientation)
+    {
+        try
+        {
+            IImageInfo info = Pixels.Identify(Formats, new MemoryStream(content, writable: false), out IImageFormat? format)
+                ?? throw Unknown(file, content);
+            CheckSize(file, info.Width, info.Height, 4);
+            (int channels, int bits) = Layout(info, format!);
+            return (channels, bits) switch
+            {
+                (1, 8) => Load<L8>(content, orientation, 1, 8),
+                (2, 8) => Load<La16>(content, orientation, 2, 8),
+                (3, 8) => Load<Rgb24>(content, orientation, 3, 8),
+                (4, 8) => Load<Rgba32>(content, orientation, 4, 8),
+                (1, 16) => Load<L16>(content, orientation, 1, 16),
+                (2, 16) => Load<La32>(content, orientation, 2, 16),
+                (3, 16) => Load<Rgb48>(content, orientation, 3, 16),
+                (4, 16) => Load<Rgba64>(content, orientation, 4, 16),
+                _ => throw new InvalidOperationException($"no pixels of {channels} channels of {bits} bits"),
+            };
+        }
+        // A damaged file makes the library throw much else than its own exceptions: indices out of range, overflows, division by zero.
+        catch (Exception exception) when (exception is not (FileFormatException or OutOfMemoryException))
+        {
+            throw file.Error($"the picture is damaged, or of a kind that is not supported ({exception.Message}); fetch it again, or convert it to PNG",
+                exception);
+        }
+    }
+
+    /// <summary>The error for a picture with too many pixels, before memory is taken for them.</summary>
+    /// <exception cref="FileFormatException">It is too large, or empty.</exception>
+    public static void CheckSize(FileContent file, long width, long height, int channels)
+    {
+        if (!Image.Fits(width, height, channels))
+            throw file.Error($"the picture has {width} x {height} pixels; at most {Image.MaxSide} a side and {Image.MaxSamples} samples are read");
+    }
+
+    /// <summary>Writes PNG, 8 or 16 bits, gray to RGBA, with nothing in it that depends on time or machine.</summary>
+    public static void EncodePng(Stream stream, Image image)
+    {
+        switch (image.Channels, image.BitDepth)
+        {
+            case (1, 8): Save<L8>(stream, image, PngColorType.Grayscale); break;
+            case (2, 8): Save<La16>(stream, image, PngColorType.GrayscaleWithAlpha); break;
+            case (3, 8): Save<Rgb24>(stream, image, PngColorType.Rgb); break;
+            case (4, 8): Save<Rgba32>(stream, image, PngColorType.RgbWithAlpha); break;
+            case (1, 16): Save<L16>(stream, image, PngColorType.Grayscale); break;
+            case (2, 16): Save<La32>(stream, image, PngColorType.GrayscaleWithAlpha); break;
+            case (3, 16): Save<Rgb48>(stream, image, PngColorType.Rgb); break;
+            default: Save<Rgba64>(stream, image, PngColorType.RgbWithAlpha); break;
+        }
+    }
+
+    /// <summary>Channels and bits that lose nothing of a picture.</summary>
+    private static (int Channels, int Bits) Layout(IImageInfo info, IImageFormat format)
+    {
+        switch (format)
+        {
+            case PngFormat:
+                PngMetadata png = info.Metadata.GetPngMetadata();
+                int bits = png.BitDepth == PngBitDepth.Bit16 ? 16 : 8;
+                return (png.ColorType switch
+                {
+                    PngColorType.Grayscale => 1,
+                    PngColorType.GrayscaleWithAlpha => 2,
+                    PngColorType.RgbWithAlpha => 4,
+                    PngColorType.Palette => png.HasTransparency ? 4 : 3,
+                    _ => 3,
+                }, bits);
+            case JpegFormat:
+                return (info.Metadata.GetJpegMetadata().ColorType == JpegColorType.Luminance ? 1 : 3, 8);
+            case WebpFormat or BmpFormat or TgaFormat:
+                return (info.PixelType.BitsPerPixel == 32 ? 4 : 3, 8);
+            default:
+                throw new InvalidOperationException($"no layout for {format.Name}");
+        }
+    }
+
+    private static Image Load<TPixel>(byte[] content, ImageOrientation orientation, int channels, int bits) where TPixel : unmanaged, IPixel<TPixel>
+    {
+        using Image<TPixel> decoded = Pixels.Load<TPixel>(Formats, new MemoryStream(content, writable: false));
+        if (orientation == ImageOrientation.Exif) decoded.Mutate(picture => picture.AutoOrient());
+        var samples = new byte[decoded.Width * decoded.Height * channels * (bits / 8)];
+        decoded.CopyPixelDataTo(samples);
+        return new Image(decoded.Width, decoded.Height, channels, bits, samples);
+    }
+
+    private static void Save<TPixel>(Stream stream, Image image, PngColorType colour) where TPixel : unmanaged, IPixel<TPixel>
+    {
+        using Image<TPixel> pixels = Pixels.LoadPixelData<TPixel>(Formats, image.Samples, image.Width, image.Height);
+        pixels.Save(stream, new PngEncoder
+        {
+            ColorType = colour,
+            BitDepth = image.BitDepth == 16 ? PngBitDepth.Bit16 : PngBitDepth.Bit8,
+            CompressionLevel = PngCompressionLevel.BestCompression,
+            FilterMethod = PngFilterMethod.Adaptive,
+            ChunkFilter = PngChunkFilter.ExcludeAll,
+            TransparentColorMode = PngTransparentColorMode.Preserve,
+        });
+    }
+
+    private static FileFormatException Unknown(FileContent file, ReadOnlySpan<byte> content)
+    {
+        string? refused = content.StartsWith("GIF8"u8) ? "GIF"
+            : content.StartsWith((ReadOnlySpan<byte>)[0x49, 0x49, 0x2a, 0]) || content.StartsWith((ReadOnlySpan<byte>)[0x4d, 0x4d, 0, 0x2a]) ? "TIFF" : null;
+        return refused is null
+            ? file.Error($"expected a PNG, JPEG, WebP, BMP, TGA or PNM picture, but the file starts with {Checkpoint.FirstBytes(file)}")
+            : file.Error($"{refused} pictures are not read, because decoders of this format have had faults that hostile files use; convert it to PNG");
+    }
+}
