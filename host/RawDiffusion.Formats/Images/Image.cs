@@ -61,6 +61,28 @@ public sealed class Image
         return new Image(width, height, Channels, BitDepth, samples);
     }
 
+    /// <summary>The picture that a camera held at an angle meant, as a copy where it is not the stored one.</summary>
+    /// <param name="orientation">EXIF's number: where the stored first row and column belong. 1, and what EXIF does not know, is upright.</param>
+    internal Image Upright(int orientation)
+    {
+        if (orientation is < 2 or > 8) return this;
+        bool transposed = orientation >= 5;
+        (int width, int height) = transposed ? (Height, Width) : (Width, Height);
+        int pixel = Channels * (BitDepth / 8);
+        var samples = new byte[Samples.Length];
+        for (int y = 0; y < height; y++)
+        {
+            for (int x = 0; x < width; x++)
+            {
+                (int column, int row) = transposed ? (y, x) : (x, y);
+                if (orientation is 2 or 3 or 7 or 8) column = Width - 1 - column;
+                if (orientation is 3 or 4 or 6 or 7) row = Height - 1 - row;
+                Samples.AsSpan((row * Width + column) * pixel, pixel).CopyTo(samples.AsSpan((y * width + x) * pixel));
+            }
+        }
+        return new Image(width, height, Channels, BitDepth, samples);
+    }
+
     /// <summary>Whether sizes are positive and within <see cref="MaxSide"/> and <see cref="MaxSamples"/>.</summary>
     internal static bool Fits(long width, long height, int channels) =>
         width is > 0 and <= MaxSide && height is > 0 and <= MaxSide && channels is >= 1 and <= 4 && width * height * channels <= MaxSamples;

@@ -28,10 +28,11 @@ public static class ImageFile
     {
         if (file.Length > MaxBytes) throw file.Error($"expected a picture of at most {MaxBytes} bytes, found {file.Length}");
         byte[] content = file.ReadBytes(0, file.Length, "the picture");
-        if (PngFile.Matches(content)) return PngFile.Read(file, content, orientation);
-        if (JpegFile.Matches(content)) return JpegFile.Read(file, content, orientation);
-        if (PnmReader.Matches(content)) return PnmReader.Read(file, content);
-        return PictureLibrary.Decode(file, content, orientation);
+        (Image picture, int turned) = PngFile.Matches(content) ? PngFile.Read(file, content)
+            : JpegFile.Matches(content) ? JpegFile.Read(file, content)
+            : PnmReader.Matches(content) ? (PnmReader.Read(file, content), 1)
+            : PictureLibrary.Decode(file, content);
+        return orientation == ImageOrientation.Exif ? picture.Upright(turned) : picture;
     }
 
     /// <summary>Writes a PNG file, whole or not at all.</summary>

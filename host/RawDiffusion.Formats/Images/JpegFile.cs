@@ -22,16 +22,27 @@ internal static class JpegFile
 
     public static bool Matches(ReadOnlySpan<byte> content) => content.StartsWith((ReadOnlySpan<byte>)[0xff, StartOfImage, 0xff]);
 
-    public static Image Read(FileContent file, byte[] content, ImageOrientation orientation)
+    public static (Image Picture, int Orientation) Read(FileContent file, byte[] content)
     {
         (byte[] kept, End end) = Kept(file, content);
-        if (end == End.Marked) return PictureLibrary.Decode(file, kept, orientation);
+        if (end == End.Marked) return Decode(file, kept);
         if (end == End.BetweenScans) throw file.Error("the JPEG file ends before its last scan; it is truncated, fetch it again");
         // Some cameras and programs leave out the end marker, and a file may be cut anywhere. If the picture is complete, it does not depend
         // on what follows.
-        Image[] endings = [.. new byte[] { 0x00, 0x55, 0xfe }.Select(b => PictureLibrary.Decode(file, WithEnding(kept, b), orientation))];
-        if (endings.All(e => e.Samples.AsSpan().SequenceEqual(endings[0].Samples))) return endings[0];
+        (Image Picture, int Orientation)[] endings = [.. new byte[] { 0x00, 0x55, 0xfe }.Select(b => Decode(file, WithEnding(kept, b)))];
+        if (endings.All(e => e.Picture.Samples.AsSpan().SequenceEqual(endings[0].Picture.Samples))) return endings[0];
         throw file.Error("the JPEG file ends before its picture does; it is truncated, fetch it again");
+    }
+
+    /// <summary>
+    /// Decodes a whole file. The library repeats a chroma sample over the pixels that share it; other programs interpolate, and so does this: with
+    /// an Adobe segment that says "no transform" the library gives the planes as they are.
+    /// </summary>
+    private static (Image Picture, int Orientation) Decode(FileContent file, byte[] kept)
+    {
+        if (JpegChroma.Of(kept) is not { } chroma) return PictureLibrary.Decode(file, kept, (Components(kept) == 1 ? 1 : 3, 8));
+        (Image planes, int orientation) = PictureLibrary.Decode(file, [.. kept[..2], .. JpegChroma.Untransformed, .. kept[2..]]);
+        return (chroma.ToRgb(planes), orientation);
     }
 
     /// <summary>The file without comments and without application segments but those of orientation and colours.</summary>

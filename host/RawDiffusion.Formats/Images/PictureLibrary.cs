@@ -1,5 +1,4 @@
 using SixLabors.ImageSharp;
-using SixLabors.ImageSharp.Formats;
 using SixLabors.ImageSharp.Formats.Bmp;
 using SixLabors.ImageSharp.Formats.Jpeg;
 using SixLabors.ImageSharp.Formats.Png;
@@ -7,7 +6,7 @@ using SixLabors.ImageSharp.Formats.Tga;
 using SixLabors.ImageSharp.Formats.Webp;
 using SixLabors.ImageSharp.Memory;
 using SixLabors.ImageSharp.PixelFormats;
-using SixLabors.ImageSharp.Processing;
+using SixLabors.ImageSharp.Metadata.Profiles.Exif;
 using Pixels = SixLabors.ImageSharp.Image;
 
 namespace RawDiffusion.Formats.Images;
@@ -33,26 +32,26 @@ internal static class PictureLibrary
     /// <summary>Decodes a picture whose container has been checked, as far as its format has a check.</summary>
     /// <param name="file">What errors name.</param>
     /// <param name="content">The picture.</param>
-    /// <param name="orientation">Whether to turn it.</param>
+    /// <param name="layout">Channels and bits that lose nothing of it; null for 8 bits of red, green, blue, and alpha if it has that.</param>
+    /// <returns>The picture as it is stored, and its EXIF orientation, 1 for upright.</returns>
     /// <exception cref="FileFormatException">It is none, is damaged, or is too large.</exception>
-    public static Image Decode(FileContent file, byte[] content, ImageOrientation orientation)
+    public static (Image Picture, int Orientation) Decode(FileContent file, byte[] content, (int Channels, int Bits)? layout = null)
     {
         try
         {
-            IImageInfo info = Pixels.Identify(Formats, new MemoryStream(content, writable: false), out IImageFormat? format)
-                ?? throw Unknown(file, content);
+            IImageInfo info = Pixels.Identify(Formats, new MemoryStream(content, writable: false)) ?? throw Unknown(file, content);
             CheckSize(file, info.Width, info.Height, 4);
-            (int channels, int bits) = Layout(info, format!);
+            (int channels, int bits) = layout ?? (info.PixelType.BitsPerPixel == 32 ? 4 : 3, 8);
             return (channels, bits) switch
             {
-                (1, 8) => Load<L8>(content, orientation, 1, 8),
-                (2, 8) => Load<La16>(content, orientation, 2, 8),
-                (3, 8) => Load<Rgb24>(content, orientation, 3, 8),
-                (4, 8) => Load<Rgba32>(content, orientation, 4, 8),
-                (1, 16) => Load<L16>(content, orientation, 1, 16),
-                (2, 16) => Load<La32>(content, orientation, 2, 16),
-                (3, 16) => Load<Rgb48>(content, orientation, 3, 16),
-                (4, 16) => Load<Rgba64>(content, orientation, 4, 16),
+                (1, 8) => Load<L8>(content, 1, 8),
+                (2, 8) => Load<La16>(content, 2, 8),
+                (3, 8) => Load<Rgb24>(content, 3, 8),
+                (4, 8) => Load<Rgba32>(content, 4, 8),
+                (1, 16) => Load<L16>(content, 1, 16),
+                (2, 16) => Load<La32>(content, 2, 16),
+                (3, 16) => Load<Rgb48>(content, 3, 16),
+                (4, 16) => Load<Rgba64>(content, 4, 16),
                 _ => throw new InvalidOperationException($"no pixels of {channels} channels of {bits} bits"),
             };
         }
@@ -88,38 +87,12 @@ internal static class PictureLibrary
         }
     }
 
-    /// <summary>Channels and bits that lose nothing of a picture.</summary>
-    private static (int Channels, int Bits) Layout(IImageInfo info, IImageFormat format)
-    {
-        switch (format)
-        {
-            case PngFormat:
-                PngMetadata png = info.Metadata.GetPngMetadata();
-                int bits = png.BitDepth == PngBitDepth.Bit16 ? 16 : 8;
-                return (png.ColorType switch
-                {
-                    PngColorType.Grayscale => 1,
-                    PngColorType.GrayscaleWithAlpha => 2,
-                    PngColorType.RgbWithAlpha => 4,
-                    PngColorType.Palette => png.HasTransparency ? 4 : 3,
-                    _ => 3,
-                }, bits);
-            case JpegFormat:
-                return (info.Metadata.GetJpegMetadata().ColorType == JpegColorType.Luminance ? 1 : 3, 8);
-            case WebpFormat or BmpFormat or TgaFormat:
-                return (info.PixelType.BitsPerPixel == 32 ? 4 : 3, 8);
-            default:
-                throw new InvalidOperationException($"no layout for {format.Name}");
-        }
-    }
-
-    private static Image Load<TPixel>(byte[] content, ImageOrientation orientation, int channels, int bits) where TPixel : unmanaged, IPixel<TPixel>
+    private static (Image Picture, int Orientation) Load<TPixel>(byte[] content, int channels, int bits) where TPixel : unmanaged, IPixel<TPixel>
     {
         using Image<TPixel> decoded = Pixels.Load<TPixel>(Formats, new MemoryStream(content, writable: false));
-        if (orientation == ImageOrientation.Exif) decoded.Mutate(picture => picture.AutoOrient());
         var samples = new byte[decoded.Width * decoded.Height * channels * (bits / 8)];
         decoded.CopyPixelDataTo(samples);
-        return new Image(decoded.Width, decoded.Height, channels, bits, samples);
+        return (new Image(decoded.Width, decoded.Height, channels, bits, samples), decoded.Metadata.ExifProfile?.GetValue(ExifTag.Orientation)?.Value ?? 1);
     }
 
     private static void Save<TPixel>(Stream stream, Image image, PngColorType colour) where TPixel : unmanaged, IPixel<TPixel>

@@ -22,19 +22,34 @@ internal static class PngFile
 
     public static bool Matches(ReadOnlySpan<byte> content) => content.StartsWith(Signature);
 
-    public static Image Read(FileContent file, byte[] content, ImageOrientation orientation)
+    public static (Image Picture, int Orientation) Read(FileContent file, byte[] content)
     {
         List<(string Type, int Start, int Length)> chunks = Chunks(file, content);
-        CheckData(file, content, chunks);
-        byte[] header = content[chunks[0].Start..][..13];
-        using var kept = new MemoryStream(content.Length);
-        kept.Write(Signature);
-        foreach ((string type, int start, int length) in chunks)
+        PngHeader header = PngHeader.Read(file, content.AsSpan(chunks[0].Start, chunks[0].Length));
+        byte[] pixels = Pixels(file, content, chunks, header);
+        // As Python's imread has it, a transparent colour of gray and RGB is left aside; only palettes have transparency.
+        byte[] before = [.. header.IsPalette ? Palette(file, content, chunks, header) : [], .. Copy("eXIf")];
+        (int Channels, int Bits) layout = header.Layout(chunks.Exists(c => c.Type == "tRNS"));
+        PictureLibrary.CheckSize(file, header.Width, header.Height, layout.Channels);
+        if (!header.Interlaced)
+            return PictureLibrary.Decode(file, [.. Signature, .. Chunk("IHDR"u8, header.Bytes), .. before, .. Copy("IDAT"), .. Chunk("IEND"u8, [])], layout);
+
+        // The library reads interlaced pictures of less than 5 columns wrong, or never ends: each pass is handed to it as a picture of its own.
+        var whole = new Image(header.Width, header.Height, layout.Channels, layout.Bits,
+            new byte[header.Width * header.Height * layout.Channels * (layout.Bits / 8)]);
+        int orientation = 1, position = 0;
+        foreach (PngPass pass in header.Passes())
         {
-            // As Python's imread has it, a transparent colour of gray and RGB is left aside; only palettes have transparency.
-            if (Kept.Contains(type) && (type != "tRNS" || header[9] == 3)) kept.Write(content, start - 8, length + Overhead);
+            PngHeader part = header with { Width = pass.Width, Height = pass.Height, Interlaced = false };
+            byte[] data = Deflate(pixels.AsSpan(position, (int)part.PixelBytes()));
+            position += (int)part.PixelBytes();
+            (Image picture, orientation) = PictureLibrary.Decode(file,
+                [.. Signature, .. Chunk("IHDR"u8, part.Bytes), .. before, .. Chunk("IDAT"u8, data), .. Chunk("IEND"u8, [])], layout);
+            pass.CopyTo(picture, whole);
         }
-        return PictureLibrary.Decode(file, kept.ToArray(), orientation);
+        return (whole, orientation);
+
+        byte[] Copy(string type) => [.. chunks.Where(c => c.Type == type).SelectMany(c => content[(c.Start - 8)..(c.Start + c.Length + 4)])];
     }
 
     /// <summary>All chunks up to IEND, their order and checksums checked.</summary>
@@ -51,7 +66,7 @@ internal static class PngFile
             string type = Encoding.Latin1.GetString(typed[..4]);
             if (Crc32.Of(typed) != BinaryPrimitives.ReadUInt32BigEndian(content.AsSpan(position + 8 + (int)length)))
                 throw file.Error($"the checksum of the PNG chunk '{type}' is wrong; the file is damaged, fetch it again");
-            if ((type == "IHDR") != (chunks.Count == 0) || type == "IHDR" && length != 13) throw file.Error("a PNG file must begin with an IHDR chunk and have no other");
+            if ((type == "IHDR") != (chunks.Count == 0)) throw file.Error("a PNG file must begin with an IHDR chunk and have no other");
             if (type == "IDAT" && chunks[^1].Type != "IDAT" && chunks.Exists(c => c.Type == "IDAT"))
                 throw file.Error("the IDAT chunks of the PNG file are not consecutive; the file is damaged");
             // A capital first letter marks chunks without which the image cannot be shown.
@@ -62,56 +77,55 @@ internal static class PngFile
         }
     }
 
-    /// <summary>Whether the compressed data is whole and has a row for every row of the picture.</summary>
-    private static void CheckData(FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks)
+    /// <summary>The unpacked data: a filter byte and the samples of each row. It is whole, and has no more than the picture needs.</summary>
+    private static byte[] Pixels(FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks, PngHeader header)
     {
-        ReadOnlySpan<byte> header = content.AsSpan(chunks[0].Start);
-        int width = BinaryPrimitives.ReadInt32BigEndian(header), height = BinaryPrimitives.ReadInt32BigEndian(header[4..]);
-        (int depth, int colour, bool interlaced) = (header[8], header[9], header[12] == 1);
-        if (!IsKind(depth, colour)) throw file.Error($"a PNG file cannot have colour type {colour} with {depth} bits; it is damaged");
-        if (header[10] != 0 || header[11] != 0 || header[12] > 1) throw file.Error("the PNG file is compressed, filtered or interlaced in an unknown way");
-        int samples = colour switch { 2 => 3, 4 => 2, 6 => 4, _ => 1 };
-        PictureLibrary.CheckSize(file, width, height, colour == 3 ? 4 : samples);
-        long needed = interlaced ? InterlacedBytes(width, height, samples * depth) : Bytes(width, height, samples * depth);
-        long held = chunks.Where(c => c.Type == "IDAT").Sum(c => (long)c.Length);
-        if (needed > held * MaxInflation) throw file.Error($"{held} bytes of PNG data cannot hold {width} x {height} pixels; the file is truncated or damaged");
-        if (colour == 3) CheckPalette(file, chunks);
-
+        long needed = header.PixelBytes(), held = chunks.Where(c => c.Type == "IDAT").Sum(c => (long)c.Length);
+        if (needed > held * MaxInflation)
+            throw file.Error($"{held} bytes of PNG data cannot hold {header.Width} x {header.Height} pixels; the file is truncated or damaged");
         using var compressed = new MemoryStream((int)held);
         foreach ((_, int start, int length) in chunks.Where(c => c.Type == "IDAT")) compressed.Write(content, start, length);
         compressed.Position = 0;
+        var pixels = new byte[needed];
         try
         {
             using var inflated = new ZLibStream(compressed, CompressionMode.Decompress);
-            var buffer = new byte[1 << 16];
-            for (int read = 1; needed > 0 && read > 0; needed -= read) read = inflated.Read(buffer, 0, (int)Math.Min(needed, buffer.Length));
-            // To the end, where the checksum is: a picture has no more data than its pixels.
-            if (needed > 0 || inflated.Read(buffer, 0, 1) > 0) throw file.Error("the PNG data does not have as many bytes as the picture needs; the file is damaged");
+            inflated.ReadExactly(pixels);
+            // One byte further stands the checksum of it all.
+            if (inflated.ReadByte() >= 0) throw file.Error("the PNG data has more bytes than the picture needs; the file is damaged");
+            return pixels;
         }
         catch (Exception exception) when (exception is IOException or InvalidDataException)
         {
-            throw file.Error("the PNG data is damaged; fetch the file again", exception);
+            throw file.Error("the compressed PNG data is damaged or too short; fetch the file again", exception);
         }
     }
 
-    private static void CheckPalette(FileContent file, List<(string Type, int Start, int Length)> chunks)
+    /// <summary>The palette, black where it has fewer colours than indices: the library reads past its end. And its transparency.</summary>
+    private static byte[] Palette(FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks, PngHeader header)
     {
-        int at = chunks.FindIndex(c => c.Type == "PLTE");
+        int at = chunks.FindIndex(c => c.Type == "PLTE"), alpha = chunks.FindIndex(c => c.Type == "tRNS");
         if (at < 0) throw file.Error("the PNG file has no palette (PLTE), but its colours are palette indices");
-        int length = chunks[at].Length;
+        (_, int start, int length) = chunks[at];
         if (length == 0 || length % 3 != 0 || length > 3 * 256) throw file.Error($"a PNG palette cannot have {length} bytes");
+        var colours = new byte[Math.Max(length, 3 << header.BitDepth)];
+        content.AsSpan(start, length).CopyTo(colours);
+        byte[] transparency = alpha < 0 ? [] : content.AsSpan(chunks[alpha].Start, Math.Min(chunks[alpha].Length, colours.Length / 3)).ToArray();
+        return [.. Chunk("PLTE"u8, colours), .. alpha < 0 ? [] : Chunk("tRNS"u8, transparency)];
     }
 
-    private static bool IsKind(int depth, int colour) =>
-        (colour, depth) is (0, 1 or 2 or 4 or 8 or 16) or (3, 1 or 2 or 4 or 8) or (2 or 4 or 6, 8 or 16);
-
-    /// <summary>Bytes of so many pixels, with the filter byte before each row.</summary>
-    private static long Bytes(int width, int height, int bits) => width == 0 || height == 0 ? 0 : height * (1 + ((long)width * bits + 7) / 8);
-
-    /// <summary>Bytes of the seven passes of Adam7.</summary>
-    private static long InterlacedBytes(int width, int height, int bits)
+    private static byte[] Chunk(ReadOnlySpan<byte> type, ReadOnlySpan<byte> data)
     {
-        (int X, int Y, int StepX, int StepY)[] passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
-        return passes.Sum(p => Bytes((width - p.X + p.StepX - 1) / p.StepX, (height - p.Y + p.StepY - 1) / p.StepY, bits));
+        byte[] chunk = [0, 0, 0, 0, .. type, .. data, 0, 0, 0, 0];
+        BinaryPrimitives.WriteInt32BigEndian(chunk, data.Length);
+        BinaryPrimitives.WriteUInt32BigEndian(chunk.AsSpan(8 + data.Length), Crc32.Of(chunk.AsSpan(4, 4 + data.Length)));
+        return chunk;
+    }
+
+    private static byte[] Deflate(ReadOnlySpan<byte> bytes)
+    {
+        using var buffer = new MemoryStream();
+        using (var deflated = new ZLibStream(buffer, CompressionLevel.NoCompression)) deflated.Write(bytes);
+        return buffer.ToArray();
     }
 }

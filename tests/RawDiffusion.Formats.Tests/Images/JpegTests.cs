@@ -78,11 +78,11 @@ public sealed class JpegTests
     {
         byte[] jpeg = Bytes(nameof(Gray));
         int frame = jpeg.AsSpan().IndexOf([(byte)0xff, (byte)0xc0]);
-        BinaryPrimitives.WriteUInt16BigEndian(jpeg.AsSpan(frame + 5), 60000);
+        BinaryPrimitives.WriteUInt16BigEndian(jpeg.AsSpan(frame + 5), 20000);
         BinaryPrimitives.WriteUInt16BigEndian(jpeg.AsSpan(frame + 7), 4000);
         long before = GC.GetAllocatedBytesForCurrentThread();
         string path = Files.Write("x.jpg", jpeg);
-        Assert.That(Assert.Throws<FileFormatException>(() => ImageFile.Read(path))!.Message, Does.Contain("cannot hold 4000 x 60000"));
+        Assert.That(Assert.Throws<FileFormatException>(() => ImageFile.Read(path))!.Message, Does.Contain("cannot hold 4000 x 20000"));
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(1 << 20));
     }
 }
