@@ -31,7 +31,7 @@ public static class ImageFile
         (Image picture, int turned) = PngFile.Matches(content) ? PngFile.Read(file, content)
             : JpegFile.Matches(content) ? JpegFile.Read(file, content)
             : PnmReader.Matches(content) ? (PnmReader.Read(file, content), 1)
-            : PictureLibrary.Decode(file, content);
+            : PictureLibrary.DecodeWhole(file, content);
         return orientation == ImageOrientation.Exif ? picture.Upright(turned) : picture;
     }
 

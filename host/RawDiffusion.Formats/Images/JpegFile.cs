@@ -24,12 +24,12 @@ internal static class JpegFile
 
     public static (Image Picture, int Orientation) Read(FileContent file, byte[] content)
     {
-        (byte[] kept, End end) = Kept(file, content);
-        if (end == End.Marked) return Decode(file, kept);
+        (byte[] kept, int components, End end) = Kept(file, content);
+        if (end == End.Marked) return Decode(file, kept, components);
         if (end == End.BetweenScans) throw file.Error("the JPEG file ends before its last scan; it is truncated, fetch it again");
         // Some cameras and programs leave out the end marker, and a file may be cut anywhere. If the picture is complete, it does not depend
         // on what follows.
-        (Image Picture, int Orientation)[] endings = [.. new byte[] { 0x00, 0x55, 0xfe }.Select(b => Decode(file, WithEnding(kept, b)))];
+        (Image Picture, int Orientation)[] endings = [.. new byte[] { 0x00, 0x55, 0xfe }.Select(b => Decode(file, WithEnding(kept, b), components))];
         if (endings.All(e => e.Picture.Samples.AsSpan().SequenceEqual(endings[0].Picture.Samples))) return endings[0];
         throw file.Error("the JPEG file ends before its picture does; it is truncated, fetch it again");
     }
@@ -38,20 +38,20 @@ internal static class JpegFile
     /// Decodes a whole file. The library repeats a chroma sample over the pixels that share it; other programs interpolate, and so does this: with
     /// an Adobe segment that says "no transform" the library gives the planes as they are.
     /// </summary>
-    private static (Image Picture, int Orientation) Decode(FileContent file, byte[] kept)
+    private static (Image Picture, int Orientation) Decode(FileContent file, byte[] kept, int components)
     {
-        if (JpegChroma.Of(kept) is not { } chroma) return PictureLibrary.Decode(file, kept, (Components(kept) == 1 ? 1 : 3, 8));
+        if (JpegChroma.Of(kept) is not { } chroma) return PictureLibrary.Decode(file, kept, (components == 1 ? 1 : 3, 8));
         (Image planes, int orientation) = PictureLibrary.Decode(file, [.. kept[..2], .. JpegChroma.Untransformed, .. kept[2..]]);
         return (chroma.ToRgb(planes), orientation);
     }
 
     /// <summary>The file without comments and without application segments but those of orientation and colours.</summary>
-    private static (byte[] Kept, End End) Kept(FileContent file, byte[] content)
+    private static (byte[] Kept, int Components, End End) Kept(FileContent file, byte[] content)
     {
         using var kept = new MemoryStream(content.Length);
         kept.Write(content, 0, 2);
         // A sequential picture is complete when each component had its scan; a progressive one says so by its end marker alone.
-        int scans = 0, missing = int.MaxValue;
+        int scans = 0, components = 0, missing = 0;
         for (int position = 2; ;)
         {
             // Other programs pass over stray bytes before a marker.
@@ -62,7 +62,7 @@ internal static class JpegFile
             if (marker == EndOfImage && scans > 0)
             {
                 kept.Write([0xff, EndOfImage]);
-                return (kept.ToArray(), End.Marked);
+                return (kept.ToArray(), components, End.Marked);
             }
             // Stand-alone markers, and a stuffed byte outside of a scan, hold nothing.
             if (marker is EndOfImage or StartOfImage or 0 or 1 or (>= 0xd0 and <= 0xd7))
@@ -74,7 +74,11 @@ internal static class JpegFile
             int length = 2 + BinaryPrimitives.ReadUInt16BigEndian(content.AsSpan(position + 2));
             if (length < 4 || length > content.Length - position)
                 throw file.Error($"a JPEG segment of {length} bytes reaches past the end of the file; it is truncated or damaged, fetch it again");
-            if (IsFrame(marker)) missing = CheckFrame(file, content, position, length);
+            if (IsFrame(marker))
+            {
+                components = CheckFrame(file, content, position, length);
+                missing = marker is 0xc0 or 0xc1 ? components : int.MaxValue;
+            }
             if (marker == StartOfScan) missing -= content[position + 4];
             if (marker != Comment && marker is < FirstApplication or > LastApplication or Exif or Adobe) kept.Write(content, position, length);
             position += length;
@@ -84,7 +88,7 @@ internal static class JpegFile
             int end = EndOfScan(content, position);
             kept.Write(content, position, end - position);
             position = end;
-            if (position >= content.Length - 1) return (kept.ToArray(), missing <= 0 ? End.InLastScan : End.BetweenScans);
+            if (position >= content.Length - 1) return (kept.ToArray(), components, missing <= 0 ? End.InLastScan : End.BetweenScans);
         }
     }
 
@@ -100,7 +104,7 @@ internal static class JpegFile
 
     private static bool IsFrame(byte marker) => marker is >= 0xc0 and <= 0xcf and not (0xc4 or 0xc8 or 0xcc);
 
-    /// <summary>Checks the size; gives the number of components of a sequential picture, else more than there can be scans for.</summary>
+    /// <summary>Checks the size; gives the number of components.</summary>
     private static int CheckFrame(FileContent file, byte[] content, int position, int length)
     {
         if (length < 11) throw file.Error("the JPEG header is damaged; fetch the file again");
@@ -108,7 +112,7 @@ internal static class JpegFile
         PictureLibrary.CheckSize(file, width, height, 3);
         if ((long)width * height > (long)content.Length * MaxPixelsPerByte)
             throw file.Error($"{content.Length} bytes of JPEG cannot hold {width} x {height} pixels; the file is truncated or damaged");
-        return content[position + 1] is 0xc0 or 0xc1 ? content[position + 9] : int.MaxValue;
+        return content[position + 9];
     }
 
     /// <summary>How a file ends.</summary>

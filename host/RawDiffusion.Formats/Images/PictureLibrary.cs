@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using SixLabors.ImageSharp;
 using SixLabors.ImageSharp.Formats.Bmp;
 using SixLabors.ImageSharp.Formats.Jpeg;
@@ -61,6 +62,25 @@ internal static class PictureLibrary
             throw file.Error($"the picture is damaged, or of a kind that is not supported ({exception.Message}); fetch it again, or convert it to PNG",
                 exception);
         }
+    }
+
+    /// <summary>
+    /// Decodes WebP, BMP or TGA. The library takes what a cut file lacks for black: so a RIFF container must have its length, and a picture of the other
+    /// two must not depend on what follows the file.
+    /// </summary>
+    /// <inheritdoc cref="Decode"/>
+    public static (Image Picture, int Orientation) DecodeWhole(FileContent file, byte[] content)
+    {
+        (Image Picture, int Orientation) decoded = Decode(file, content);
+        if (content.AsSpan().StartsWith("RIFF"u8))
+        {
+            return BinaryPrimitives.ReadUInt32LittleEndian(content.AsSpan(4)) <= content.Length - 8L ? decoded
+                : throw file.Error("the WebP file is shorter than it says; it is truncated, fetch it again");
+        }
+        var padding = new byte[4096 + 4 * decoded.Picture.Width * decoded.Picture.Height];
+        padding.AsSpan().Fill(0xa5);
+        if (Decode(file, [.. content, .. padding]).Picture.Samples.AsSpan().SequenceEqual(decoded.Picture.Samples)) return decoded;
+        throw file.Error("the file ends before its picture does; it is truncated, fetch it again");
     }
 
     /// <summary>The error for a picture with too many pixels, before memory is taken for them.</summary>

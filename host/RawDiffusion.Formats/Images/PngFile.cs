@@ -26,11 +26,10 @@ internal static class PngFile
     {
         List<(string Type, int Start, int Length)> chunks = Chunks(file, content);
         PngHeader header = PngHeader.Read(file, content.AsSpan(chunks[0].Start, chunks[0].Length));
-        byte[] pixels = Pixels(file, content, chunks, header);
+        (int Channels, int Bits) layout = header.Layout(chunks.Exists(c => c.Type == "tRNS"));
+        byte[] pixels = Pixels(file, content, chunks, header, layout.Channels);
         // As Python's imread has it, a transparent colour of gray and RGB is left aside; only palettes have transparency.
         byte[] before = [.. header.IsPalette ? Palette(file, content, chunks, header) : [], .. Copy("eXIf")];
-        (int Channels, int Bits) layout = header.Layout(chunks.Exists(c => c.Type == "tRNS"));
-        PictureLibrary.CheckSize(file, header.Width, header.Height, layout.Channels);
         if (!header.Interlaced)
             return PictureLibrary.Decode(file, [.. Signature, .. Chunk("IHDR"u8, header.Bytes), .. before, .. Copy("IDAT"), .. Chunk("IEND"u8, [])], layout);
 
@@ -78,11 +77,12 @@ internal static class PngFile
     }
 
     /// <summary>The unpacked data: a filter byte and the samples of each row. It is whole, and has no more than the picture needs.</summary>
-    private static byte[] Pixels(FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks, PngHeader header)
+    private static byte[] Pixels(FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks, PngHeader header, int channels)
     {
         long needed = header.PixelBytes(), held = chunks.Where(c => c.Type == "IDAT").Sum(c => (long)c.Length);
         if (needed > held * MaxInflation)
             throw file.Error($"{held} bytes of PNG data cannot hold {header.Width} x {header.Height} pixels; the file is truncated or damaged");
+        PictureLibrary.CheckSize(file, header.Width, header.Height, channels);
         using var compressed = new MemoryStream((int)held);
         foreach ((_, int start, int length) in chunks.Where(c => c.Type == "IDAT")) compressed.Write(content, start, length);
         compressed.Position = 0;
