@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
-using RawDiffusion.Formats.Images;
 using RawDiffusion.Mpi;
 
 namespace RawDiffusion.Cli;
@@ -20,11 +19,6 @@ internal static class Findings
         yield return new("processors", $"{Environment.ProcessorCount}");
         yield return new("SIMD", string.Join(", ", Simd()));
         yield return new("memory", string.Create(CultureInfo.InvariantCulture, $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 1073741824.0:0.0} GiB"));
-    }
-
-    public static IEnumerable<Finding> Libraries()
-    {
-        yield return new("JPEG", ImageFile.CanReadJpeg ? PathOfLoaded("turbojpeg") ?? "can be read" : ImageFile.JpegAdvice);
     }
 
     /// <summary>The library of several processes, and whether this is one.</summary>
@@ -47,13 +41,5 @@ internal static class Findings
         if (Avx2.IsSupported) yield return "AVX2";
         if (Fma.IsSupported) yield return "FMA";
         yield return Vector128.IsHardwareAccelerated ? "128-bit vectors" : "no vectors: everything will be slow";
-    }
-
-    // Linux lists the files that are mapped into the process.
-    private static string? PathOfLoaded(string name)
-    {
-        if (!OperatingSystem.IsLinux()) return null;
-        return File.ReadLines("/proc/self/maps").Select(line => line[Math.Max(0, line.IndexOf('/'))..])
-            .FirstOrDefault(path => Path.GetFileName(path).Contains(name, StringComparison.Ordinal));
     }
 }

@@ -96,7 +96,7 @@ public sealed class BadInputTests : IDisposable
     [Test]
     public void An_image_that_is_none()
     {
-        Decompose("--image", work.Write("text.png", "not an image"u8.ToArray())).Failed(1, "text.png", "expected a PNG, JPEG, PGM or PPM image");
+        Decompose("--image", work.Write("text.png", "not an image"u8.ToArray())).Failed(1, "text.png", "expected a PNG, JPEG, WebP, BMP, TGA or PNM picture");
         Decompose("--image", work.Write("empty.png", [])).Failed(1, "empty.png");
         byte[] sample = File.ReadAllBytes(Goldens.PathOf("images/synth_20x24.png"));
         Decompose("--image", work.Write("cut.png", sample[..(sample.Length / 2)])).Failed(1, "cut.png");

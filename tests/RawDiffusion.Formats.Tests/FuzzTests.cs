@@ -14,6 +14,9 @@ public sealed class FuzzTests
     private const int Mutations = 2500;
     private const long MaxBytes = 64 << 20;
 
+    /// <summary>A few bytes of BMP, TGA or WebP may name a size of 2^28 samples.</summary>
+    private const long MaxPictureBytes = 1 << 30;
+
     /// <summary>Far above what any of these files needs; a machine under load may be slow, a runaway loop is slower.</summary>
     private static readonly TimeSpan MaxTime = TimeSpan.FromSeconds(5);
 
@@ -65,6 +68,26 @@ public sealed class FuzzTests
         Fuzz("x.jpg", JpegTests.Bytes(kind), path => ImageFile.Read(path));
     }
 
+    [TestCase("lossless.webp")]
+    [TestCase("lossy.webp")]
+    [TestCase("plain.bmp")]
+    [TestCase("plain.tga")]
+    public void Picture(string name) => FuzzPicture(name, Mutations);
+
+    /// <summary>The long run, by name, a format a process; NUnit's parameter <c>mutations</c> sets the number for each file.</summary>
+    [Explicit("takes minutes")]
+    [TestCase("adam7.png", "gray_alpha.png", "palette.png", "rgb16.png")]
+    [TestCase("baseline.jpg", "progressive.jpg", "exif6.jpg", "cmyk.jpg")]
+    [TestCase("lossless.webp", "lossy.webp")]
+    [TestCase("plain.bmp")]
+    [TestCase("plain.tga")]
+    [TestCase("plain.ppm", "max16.ppm")]
+    public void Pictures_at_length(params string[] names)
+    {
+        int mutations = TestContext.Parameters.Get("mutations", 200_000) / names.Length;
+        foreach (string name in names) FuzzPicture(name, mutations);
+    }
+
     [TestCase(TarEntryFormat.Pax)]
     [TestCase(TarEntryFormat.Gnu)]
     public void Tar(TarEntryFormat format)
@@ -77,11 +100,23 @@ public sealed class FuzzTests
         }, TarFileTests.FixChecksum);
     }
 
-    private static void Fuzz(string name, byte[] seed, Action<string> read, Action<byte[]>? repair = null)
+    private static void FuzzPicture(string name, int mutations)
+    {
+        Fuzz(name, File.ReadAllBytes(Files.Golden($"pictures/{name}")), path => ImageFile.Read(path), name.EndsWith(".png") ? PngEncoder.FixChecksums : null,
+            mutations, MaxPictureBytes);
+        // The library's buffers are not the garbage collector's.
+        using var process = Process.GetCurrentProcess();
+        TestContext.Out.WriteLine($"{name}: peak of the process {process.PeakWorkingSet64 >> 20} MiB");
+        Assert.That(process.PeakWorkingSet64, Is.LessThan(MaxPictureBytes));
+    }
+
+    private static void Fuzz(
+        string name, byte[] seed, Action<string> read, Action<byte[]>? repair = null, int mutations = Mutations, long maxBytes = MaxBytes)
     {
         var random = new Random(12345);
         int refused = 0;
-        for (int i = 0; i < Mutations; i++)
+        TimeSpan slowest = default;
+        for (int i = 0; i < mutations; i++)
         {
             byte[] damaged = Damage(seed, random);
             if (i % 2 == 0) repair?.Invoke(damaged);
@@ -101,11 +136,13 @@ public sealed class FuzzTests
             {
                 Assert.Fail($"mutation {i}: {e}");
             }
-            Assert.That(Stopwatch.GetElapsedTime(start), Is.LessThan(MaxTime), $"mutation {i}");
-            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(MaxBytes), $"mutation {i}");
+            TimeSpan took = Stopwatch.GetElapsedTime(start);
+            if (took > slowest) slowest = took;
+            Assert.That(took, Is.LessThan(MaxTime), $"mutation {i}");
+            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(maxBytes), $"mutation {i}");
         }
-        TestContext.Out.WriteLine($"{name}: {refused} of {Mutations} damaged files refused");
-        Assert.That(refused, Is.GreaterThan(Mutations / 20));
+        TestContext.Out.WriteLine($"{name}: {refused} of {mutations} damaged files refused, slowest {slowest.TotalMilliseconds:0} ms");
+        Assert.That(refused, Is.GreaterThan(mutations / 20));
     }
 
     /// <summary>One to four changes: a bit, a byte, a number made extreme, bytes removed, repeated or cut off.</summary>

@@ -10,7 +10,7 @@ namespace RawDiffusion.Diffusion.Data;
 public sealed class FileSet : ImageSet
 {
     /// <summary>Endings of the names of pictures, in small letters.</summary>
-    public static IReadOnlyList<string> Extensions { get; } = [".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".pnm"];
+    public static IReadOnlyList<string> Extensions { get; } = [".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tga", ".ppm", ".pgm", ".pnm"];
 
     private readonly IReadOnlyList<string> paths;
     private readonly ImageCrop? crop;
