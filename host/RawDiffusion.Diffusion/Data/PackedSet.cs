@@ -50,7 +50,7 @@ public sealed class PackedSet : ImageSet
     /// <exception cref="IOException">It cannot be read.</exception>
     public static PackedSet Open(string path)
     {
-        SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
+        SafeFileHandle file = RegularFile.Open(path);
         try
         {
             var bytes = new byte[HeaderLength];
