@@ -33,6 +33,9 @@ public sealed class MadeSet : ImageSet
     public override bool IsDecoded => true;
 
     /// <inheritdoc/>
+    public override IEnumerable<string> Files => [.. images.Files, .. masks, Path.Combine(Name, TableName)];
+
+    /// <inheritdoc/>
     public override int Objects { get; }
 
     /// <inheritdoc/>

@@ -45,6 +45,9 @@ public sealed class PackedSet : ImageSet
     /// <inheritdoc/>
     public override string Identity => $"packed from {header.Key}, {Count} images";
 
+    /// <inheritdoc/>
+    public override IEnumerable<string> Files => [path];
+
     /// <summary>Opens a packed file.</summary>
     /// <exception cref="FileFormatException">It is none, or is truncated or damaged.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
