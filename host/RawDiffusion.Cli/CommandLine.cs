@@ -62,8 +62,9 @@ internal static class CommandLine
         }
         catch (OutOfMemoryException e)
         {
-            string what = e is HostMemoryException ? e.Message : $"there is no more memory than the {HostMemory.Text(ProcessMemory.Peak())} that were in use";
-            return Fail(terminal, $"{what}: {HostMemory.Limit()}; raise that limit, or use a smaller batch or model", ExitCode.Failure);
+            bool ofHeap = e is not HostMemoryException;
+            string what = ofHeap ? $"there is no memory beside the {HostMemory.Text(GC.GetTotalMemory(false))} of .NET's heap and {HostMemory.Text(ProcessMemory.Peak())} in all that were in use" : e.Message;
+            return Fail(terminal, $"{what}: {HostMemory.Limit(ofHeap)}; raise that limit, or use a smaller batch or model", ExitCode.Failure);
         }
         catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException
             or CudaException or KernelCompileException or EmulatorException or TrainingException)

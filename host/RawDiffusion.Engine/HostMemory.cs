@@ -33,9 +33,12 @@ public static unsafe partial class HostMemory
     }
 
     /// <summary>What limits this process's memory: the least of the limit of addresses, that of its control groups, and what the machine has.</summary>
-    public static string Limit()
+    /// <param name="ofHeap">Whether memory of .NET's heap was asked for, which has a limit of its own.</param>
+    public static string Limit(bool ofHeap)
     {
-        List<(long Bytes, string Text)> limits = [(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, "the machine, or the .NET heap's limit, has {0}")];
+        long heap = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        List<(long Bytes, string Text)> limits = [(Machine() ?? heap, "the machine has {0}")];
+        if (ofHeap) limits.Add((heap, ".NET's heap (DOTNET_GCHeapHardLimit, or a part of the cgroup memory limit) has {0}"));
         if (ControlGroup is { } group) limits.Add((group, "this process's control group (cgroup memory limit) has {0}"));
         if (Addresses() is { } addresses) limits.Add((addresses, "'ulimit -v' gives this process {0} of addresses, and .NET's own runtime takes some of it"));
         (long bytes, string text) = limits.MinBy(l => l.Bytes);
@@ -70,6 +73,13 @@ public static unsafe partial class HostMemory
 
     private static readonly long? ControlGroup = OperatingSystem.IsLinux() && File.Exists("/proc/self/cgroup")
         ? ControlGroupLimit(File.ReadAllLines("/proc/self/cgroup"), "/sys/fs/cgroup") : null;
+
+    private static long? Machine()
+    {
+        if (!OperatingSystem.IsLinux()) return null;
+        string[] total = File.ReadLines("/proc/meminfo").First(line => line.StartsWith("MemTotal:", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return 1024 * long.Parse(total[1], CultureInfo.InvariantCulture);
+    }
 
     private static long? Number(string path)
     {

@@ -98,6 +98,15 @@ public sealed class MpiTests : MpiFixture
     }
 
     [Test]
+    public void Nothing_but_json_is_printed()
+    {
+        // mpirun gives processes a terminal of their own.
+        Environment.SetEnvironmentVariable("TERM", "xterm");
+        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--json", "--out", Folder)).Succeeded();
+        Assert.That(outcome.Out, Does.StartWith("{").And.EndsWith("}\n"));
+    }
+
+    [Test]
     public void More_processes_than_images()
     {
         MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--out", Folder)).Succeeded();
