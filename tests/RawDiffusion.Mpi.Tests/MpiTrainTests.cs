@@ -54,7 +54,7 @@ public sealed class MpiTrainTests : MpiFixture
     [TestCase(1)]
     public void A_signal_to_one_process_ends_the_run_saved(int rank)
     {
-        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn("cpu"), "--batch", "1", "--steps", "100000", "--save-every", "100000", "--out", Path.Combine(Folder, "ended")]));
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn("cpu").Select(s => s == "--save-every" ? "--keep" : s), "--batch", "1", "--steps", "100000", "--out", Path.Combine(Folder, "ended")]));
         Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
         string log = Path.Combine(Folder, "ended", "log.jsonl");
         WaitFor(() => outcome.IsCompleted || (File.Exists(log) && new FileInfo(log).Length > 0));

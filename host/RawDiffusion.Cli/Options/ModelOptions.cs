@@ -30,7 +30,7 @@ internal sealed class ModelOptions
         numHeadChannels = OptionOf.Integer("--num-head-channels" + suffix, $"Channels of an attention head {(second ? "of the second model [default: as the first]" : "[default: 64]")}", 1);
         Checkpoint = OptionOf.Text("--checkpoint" + suffix, "FILE", second
             ? "Model of the second image's factors [default: the same]"
-            : "Model: .pt of PyTorch or .safetensors [default: weights/shapes.safetensors]");
+            : "Model: .pt of PyTorch or .safetensors, - for standard input [default: weights/shapes.safetensors]");
     }
 
     /// <summary>The model's file.</summary>

@@ -14,7 +14,7 @@ internal sealed class Import(Terminal terminal)
 {
     private readonly DeviceOptions deviceOptions = new();
     private readonly ModelOptions modelOptions = new();
-    private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors" };
+    private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors; - is standard input" };
     private readonly Option<string?> target = OptionOf.Text("--to", "FILE", "Write the model's weights as .safetensors or .pt");
     private readonly Option<bool> half = new("--half") { Description = "With --to: floating-point tensors in float16, half the size" };
 
