@@ -18,6 +18,7 @@ public sealed partial record FileStatus(string Kind, string Identity)
     /// <exception cref="IOException">The system cannot tell: a name is too long, links go in a circle, a folder may not be looked into.</exception>
     public static FileStatus? Of(string path)
     {
+        if (path.Length == 0 || path.Contains('\0')) return null;
         string full = Path.GetFullPath(path);
         return OperatingSystem.IsLinux() ? OfLinux(full) : OfOther(full);
     }
