@@ -35,4 +35,7 @@ internal static class ExitCode
 
     /// <summary>128 + SIGINT, as shells have it.</summary>
     public const int Interrupted = 130;
+
+    /// <summary>128 + SIGPIPE: as of other tools whose output nobody reads any more.</summary>
+    public const int OutputClosed = 141;
 }

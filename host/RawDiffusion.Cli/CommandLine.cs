@@ -1,12 +1,15 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using System.Reflection;
+using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Verbs;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator.Checks;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Training;
+using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Cli;
@@ -14,6 +17,9 @@ namespace RawDiffusion.Cli;
 /// <summary>The command: parses arguments, runs a verb, turns failures into one line and an exit code.</summary>
 internal static class CommandLine
 {
+    /// <summary>Name and version, as <c>--version</c> prints them.</summary>
+    public static string Version { get; } = $"rawdiffusion {typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion}";
+
     public const string InterruptedMessage = "interrupted: nothing was written";
 
     /// <summary>Runs the command; can be called again and again in one process.</summary>
@@ -22,9 +28,15 @@ internal static class CommandLine
     {
         try
         {
+            (Option<bool> quiet, Option<bool> verbose) = (OptionOf.Flag("--quiet", "Say nothing on standard error but warnings and errors"), OptionOf.Flag("--verbose", "Say more on standard error: what was found in files, where it is computed"));
+            (quiet.Recursive, verbose.Recursive) = (true, true);
             RootCommand root = Root(terminal);
+            root.Options.Add(quiet);
+            root.Options.Add(verbose);
             ParseResult result = root.Parse(args.Length > 0 ? args : ["--help"]);
             if (result is { Errors.Count: > 0, Action: ParseErrorAction }) return Fail(terminal, Describe(result), ExitCode.Usage);
+            if (result.GetValue(quiet) && result.GetValue(verbose)) return Fail(terminal, "give either --quiet or --verbose, not both", ExitCode.Usage);
+            terminal.Verbosity = result.GetValue(quiet) ? Verbosity.Quiet : result.GetValue(verbose) ? Verbosity.Verbose : Verbosity.Normal;
             if (!terminal.IsFirst && result.CommandResult.Command is not VerbCommand { IsShared: true }) return ExitCode.Success;
             int exitCode = result.Invoke(new InvocationConfiguration
             {
@@ -44,9 +56,15 @@ internal static class CommandLine
         {
             return Fail(terminal, e.Message, e.ExitCode);
         }
-        catch (OutOfMemoryException)
+        catch (OutputClosedException)
         {
-            return Fail(terminal, "the system has not enough memory for this; use a smaller batch or model", ExitCode.Failure);
+            return ExitCode.OutputClosed;
+        }
+        catch (OutOfMemoryException e)
+        {
+            bool ofHeap = e is not HostMemoryException;
+            string what = ofHeap ? $"there is no memory beside the {HostMemory.Text(GC.GetTotalMemory(false))} of .NET's heap and {HostMemory.Text(ProcessMemory.Peak())} in all that were in use" : e.Message;
+            return Fail(terminal, $"{what}: {HostMemory.Limit(ofHeap)}; raise that limit, or use a smaller batch or model", ExitCode.Failure);
         }
         catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException
             or CudaException or KernelCompileException or EmulatorException or TrainingException)
@@ -72,6 +90,7 @@ internal static class CommandLine
         };
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExample((HelpAction)help.Action!);
+        root.Options.OfType<VersionOption>().Single().Action = new PrintVersion();
         return root;
     }
 

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace RawDiffusion.Cli;
 
 /// <summary>
-/// Ctrl-C and SIGTERM as a cancellation token. What registers with the token cleans up before the signal handler goes
+/// Ctrl-C, SIGTERM and SIGHUP as a cancellation token. What registers with the token cleans up before the signal handler goes
 /// on, so a process that is busy where no token is looked at (repacking weights, decoding an image) can be ended at once.
 /// </summary>
 internal sealed class Interruption : IDisposable
@@ -19,7 +19,7 @@ internal sealed class Interruption : IDisposable
     public Interruption(bool onTerminal)
     {
         this.onTerminal = onTerminal;
-        registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+        registrations = [.. new[] { PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP }.Select(signal => PosixSignalRegistration.Create(signal, Handle))];
     }
 
     public CancellationToken Token => source.Token;
@@ -41,7 +41,8 @@ internal sealed class Interruption : IDisposable
         context.Cancel = true;
         bool first = !source.IsCancellationRequested;
         source.Cancel();
-        if (patient && first) return;
+        // A terminal that is closed and its shell may both say so.
+        if (patient && (first || context.Signal == PosixSignal.SIGHUP)) return;
         if (finished.Wait(Patience)) return;
         if (onTerminal) Console.Error.Write("\e[?25h"); // a progress bar hides the cursor
         if (!IsSilent) Console.Error.WriteLine(patient ? "interrupted: the last checkpoint is whole" : CommandLine.InterruptedMessage);

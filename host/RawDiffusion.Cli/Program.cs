@@ -6,6 +6,7 @@ internal static class Program
 {
     private static int Main(string[] args)
     {
+        StandardStreams.Install();
         bool onTerminal = !Console.IsErrorRedirected;
         using var interruption = new Interruption(onTerminal);
         return MpiLaunch.Current is { } launch

@@ -29,9 +29,20 @@ internal static class SharedJob
             return ExitCode.Failure;
         }
         int exitCode;
+        bool inGoodOrder = false;
+        Terminal terminal = TerminalOf(ranks, said, interruption.Token) with
+        {
+            EndsInGoodOrder = () =>
+            {
+                inGoodOrder = true;
+                interruption.BePatient();
+            },
+        };
+        // Of the first, which speaks for all, the second can tell.
+        if (launch.Rank < 2) ranks.Warn = launch.Rank == 0 ? terminal.Warn : message => Console.Error.WriteLine($"warning: {message}");
         try
         {
-            exitCode = CommandLine.Run(args, TerminalOf(ranks, said, interruption.Token) with { EndsInGoodOrder = interruption.BePatient });
+            exitCode = CommandLine.Run(args, terminal);
         }
         catch (Exception e)
         {
@@ -42,6 +53,7 @@ internal static class SharedJob
         switch (exitCode)
         {
             case ExitCode.Success:
+            case ExitCode.Interrupted when inGoodOrder:
                 ranks.Dispose();
                 break;
             case ExitCode.Interrupted:
@@ -57,16 +69,13 @@ internal static class SharedJob
 
     private static Terminal TerminalOf(MpiCommunicator ranks, StringWriter said, CancellationToken cancellation) => ranks.Rank > 0
         ? new Terminal(TextWriter.Null, TextWriter.Synchronized(said), DrawsProgress: false, cancellation, ranks)
-        : new Terminal(WriterOf(Console.OpenStandardOutput()), WriterOf(Console.OpenStandardError()), DrawsProgress: !Console.IsErrorRedirected, cancellation, ranks);
-
-    // mpirun's processes write to a terminal that is none: Console.Out and Console.Error would send it control sequences.
-    private static TextWriter WriterOf(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream) { AutoFlush = true });
+        : new Terminal(Console.Out, Console.Error, DrawsProgress: !Console.IsErrorRedirected, cancellation, ranks);
 
     private static void Tell(StringWriter said, MpiLaunch launch)
     {
         if (launch.Rank > 0) Thread.Sleep(Precedence + (launch.Rank - 1) * Distance);
         string text = said.ToString();
         int error = text.LastIndexOf("error: ", StringComparison.Ordinal);
-        if (error >= 0) WriterOf(Console.OpenStandardError()).WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
+        if (error >= 0) Console.Error.WriteLine($"process {launch.Rank} of {launch.Size}: {text[error..].TrimEnd()}");
     }
 }

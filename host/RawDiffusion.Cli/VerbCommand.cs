@@ -13,6 +13,16 @@ internal sealed class VerbCommand(string name, string description, string exampl
     public bool IsShared { get; init; }
 }
 
+/// <summary>Prints the command's name and version.</summary>
+internal sealed class PrintVersion : SynchronousCommandLineAction
+{
+    public override int Invoke(ParseResult parseResult)
+    {
+        parseResult.InvocationConfiguration.Output.WriteLine(CommandLine.Version);
+        return ExitCode.Success;
+    }
+}
+
 /// <summary>Help that ends with the verb's example.</summary>
 internal sealed class HelpWithExample(HelpAction help) : SynchronousCommandLineAction
 {

@@ -31,7 +31,7 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     /// <summary>Zeroed memory for so many floats, freed with the executable.</summary>
     public NativeBuffer Allocate(long floats)
     {
-        var buffer = new NativeBuffer(4 * floats, hugePages: !runsOnce);
+        var buffer = new NativeBuffer(4 * floats, "packed weights and states", hugePages: !runsOnce);
         owned.Add(buffer);
         return buffer;
     }
@@ -43,7 +43,7 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     public NativeBuffer? ReadConstant(Value value)
     {
         if (Viewed(value) is not (Value { Kind: ValueKind.Constant } constant, var first)) return null;
-        var buffer = new NativeBuffer(4 * constant.Shape.Count);
+        var buffer = new NativeBuffer(4 * constant.Shape.Count, "a constant");
         constant.Constant!(new Span<float>(buffer.Pointer, (int)constant.Shape.Count));
         if (first > 0) new Span<float>(buffer.Pointer + first, (int)value.Shape.Count).CopyTo(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
         return buffer;
@@ -94,7 +94,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         if (options.Recompute) graph = Recompute.Apply(graph);
         if (options.Guard) watched = NonFiniteException.Watched(graph);
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
-        arena = new NativeBuffer(plan.ArenaBytes, hugePages: !options.RunsOnce);
+        arena = new NativeBuffer(plan.ArenaBytes, "the values of a step", hugePages: !options.RunsOnce);
         owned.Add(arena);
         context = new CpuContext(plan, arena, owned, options.RunsOnce, device.Ranks);
         swapped = [.. plan.Swaps.Select(swap => context.Allocate(swap.State.Shape.Count))];

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cpu;
 
@@ -16,17 +17,18 @@ public sealed unsafe class NativeBuffer : IDisposable
 
     /// <summary>Allocates.</summary>
     /// <param name="bytes">Size.</param>
+    /// <param name="what">What it is for, as a noun: for the error where there is no such block.</param>
     /// <param name="hugePages">
     /// Whether to ask for huge pages where the buffer is large: they make repeated passes faster and the first touch slower.
     /// </param>
-    /// <exception cref="OutOfMemoryException">The system has no such block.</exception>
-    public NativeBuffer(long bytes, bool hugePages = false)
+    /// <exception cref="HostMemoryException">The system has no such block.</exception>
+    public NativeBuffer(long bytes, string what, bool hugePages = false)
     {
         ByteCount = bytes;
         // Not AlignedAlloc and Clear: large blocks then come as fresh zero pages that nobody has to write first.
         bool large = hugePages && bytes >= 2 * HugePages.Size;
         int alignment = large ? HugePages.Size : Alignment;
-        memory = NativeMemory.AllocZeroed((nuint)bytes + (nuint)alignment);
+        memory = HostMemory.AllocateZeroed(bytes + alignment, what);
         start = (float*)(((nint)memory + alignment - 1) & -alignment);
         if (large) HugePages.Advise(start, (nuint)bytes);
         if (TrackAllocations)

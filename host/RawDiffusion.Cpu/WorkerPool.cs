@@ -57,7 +57,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         {
             if (bytes <= (scratch[0]?.ByteCount ?? 0)) return;
             foreach (NativeBuffer? old in scratch) old?.Dispose();
-            scratch = [.. scratch.Select(_ => new NativeBuffer(bytes))];
+            scratch = [.. scratch.Select(_ => new NativeBuffer(bytes, "a thread's scratch space"))];
         }
     }
 

@@ -45,6 +45,6 @@ public static class Checkpoint
         TensorFile whole = SafeTensors.Read(file);
         List<string> notes = [];
         List<KeyValuePair<string, Tensor>> tensors = [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))];
-        return new TensorFile(StateDict.Select(file, tensors, selection, notes), whole.Metadata, file, notes);
+        return new TensorFile(StateDict.Select(file, tensors, selection, notes), whole.Metadata, file, notes) { Format = whole.Format, Length = whole.Length };
     }
 }

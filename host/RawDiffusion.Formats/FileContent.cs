@@ -3,36 +3,36 @@ using Microsoft.Win32.SafeHandles;
 namespace RawDiffusion.Formats;
 
 /// <summary>
-/// An open file that is read at positions, never as a whole. Its length is taken once, when it is opened, so that
-/// readers can check every declared length against it before they allocate.
+/// An open file that is read at positions, never as a whole; standard input is, into memory. Its length is taken once, when
+/// it is opened, so that readers can check every declared length against it before they allocate.
 /// </summary>
 internal sealed class FileContent : IDisposable
 {
-    private readonly SafeFileHandle handle;
+    private readonly SafeFileHandle? handle;
+    private readonly byte[] memory = []; // where there is no handle
     private readonly long start;
     private readonly bool owner = true;
 
-    /// <summary>Opens a file for reading; other readers, and a rename over it, stay possible.</summary>
+    /// <summary>Opens a file; see <see cref="RegularFile"/>.</summary>
+    /// <exception cref="FileFormatException">Standard input is too long.</exception>
     /// <exception cref="IOException">The file cannot be opened, or is not a regular file.</exception>
     public FileContent(string path)
     {
+        if (path == RegularFile.StandardInput)
+        {
+            (Path, memory) = ("standard input", RegularFile.ReadStandardInput());
+            Length = memory.Length;
+            return;
+        }
         Path = path;
-        handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
-        try
-        {
-            Length = RandomAccess.GetLength(handle);
-        }
-        catch (NotSupportedException e)
-        {
-            handle.Dispose();
-            throw new IOException($"{path} is a pipe or device, but a regular file is needed: it is not read from start to end", e);
-        }
+        handle = RegularFile.Open(path);
+        Length = RandomAccess.GetLength(handle);
     }
 
-    private FileContent(SafeFileHandle handle, string path, long start, long length)
+    private FileContent(FileContent whole, string path, long start, long length)
     {
         owner = false;
-        (this.handle, Path, this.start, Length) = (handle, path, start, length);
+        (handle, memory, Path, this.start, Length) = (whole.handle, whole.memory, path, start, length);
     }
 
     public string Path { get; }
@@ -43,13 +43,18 @@ internal sealed class FileContent : IDisposable
     public FileContent Part(string name, long position, long length)
     {
         if (position < 0 || length < 0 || position > Length || length > Length - position) throw Error($"'{name}' reaches past the end of the file");
-        return new FileContent(handle, $"{Path}/{name}", start + position, length);
+        return new FileContent(this, $"{Path}/{name}", start + position, length);
     }
 
     /// <summary>Fills the span from a position that the caller has checked against <see cref="Length"/>.</summary>
     /// <exception cref="IOException">The file has become shorter since it was opened.</exception>
     public void Read(long position, Span<byte> destination)
     {
+        if (handle is null)
+        {
+            memory.AsSpan((int)(start + position), destination.Length).CopyTo(destination);
+            return;
+        }
         while (destination.Length > 0)
         {
             int count = RandomAccess.Read(handle, destination, start + position);
@@ -84,6 +89,6 @@ internal sealed class FileContent : IDisposable
 
     public void Dispose()
     {
-        if (owner) handle.Dispose();
+        if (owner) handle?.Dispose();
     }
 }

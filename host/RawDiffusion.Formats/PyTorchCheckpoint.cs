@@ -32,6 +32,10 @@ public static partial class PyTorchCheckpoint
         PyTorchArchive archive = PyTorchArchive.Read(file);
         List<string> notes = [];
         List<KeyValuePair<string, Tensor>> tensors = StateDict.Find(file, archive.Root, notes);
-        return new TensorFile(StateDict.Select(file, tensors, selection, notes), owner: archive, notes: notes);
+        return new TensorFile(StateDict.Select(file, tensors, selection, notes), owner: archive, notes: notes)
+        {
+            Format = PyTorchArchive.IsZip(file) ? "PyTorch zip" : "PyTorch legacy",
+            Length = file.Length,
+        };
     }
 }

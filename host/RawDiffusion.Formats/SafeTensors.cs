@@ -66,7 +66,7 @@ public static partial class SafeTensors
 
         long dataStart = 8 + (long)headerLength;
         CheckLayout(file, entries, file.Length - dataStart);
-        return new TensorFile(entries.Select(e => KeyValuePair.Create(e.Name, e.ToTensor(file, dataStart))), metadata, file);
+        return new TensorFile(entries.Select(e => KeyValuePair.Create(e.Name, e.ToTensor(file, dataStart))), metadata, file) { Format = "safetensors", Length = file.Length };
     }
 
     private static void ReadHeader(FileContent file, byte[] header, List<Entry> entries, Dictionary<string, string> metadata)

@@ -31,6 +31,12 @@ public sealed class TensorFile : IDisposable
         this.owner = owner;
     }
 
+    /// <summary>Which kind of file it is, for people; empty where the tensors are in memory.</summary>
+    public string Format { get; init; } = "";
+
+    /// <summary>The file's bytes.</summary>
+    public long Length { get; init; }
+
     /// <summary>Tensor names in file order.</summary>
     public IReadOnlyList<string> Names => names;
 

@@ -19,15 +19,17 @@ public sealed unsafe class MpiCommunicator : ICommunicator
     private readonly Queue<Call> calls = new();
     private readonly MpiLibrary library = MpiLibrary.Current;
     private readonly Thread thread;
+    private readonly TimeSpan silence;
+    private Pulse? pulse;
     private Call? current;
     private Exception? failure;
     private volatile bool aborting;
     private int abortCode;
     private bool disposed;
 
-    private MpiCommunicator(MpiLaunch launch)
+    private MpiCommunicator(MpiLaunch launch, TimeSpan silence)
     {
-        (Launcher, LocalRank) = (launch.Launcher, launch.LocalRank);
+        (Launcher, LocalRank, this.silence) = (launch.Launcher, launch.LocalRank, silence);
         thread = new Thread(Work) { IsBackground = true, Name = "rawdiffusion mpi" };
         thread.Start();
         Finish(Add(new Call(CallKind.Initialize, 0, 0, 0, 0)));
@@ -48,12 +50,17 @@ public sealed unsafe class MpiCommunicator : ICommunicator
     /// <summary>Who started the processes.</summary>
     public string Launcher { get; }
 
+    /// <summary>Told in one line, on the thread that calls MPI, of a process that this one waits for and that gives no sign of life for a minute.</summary>
+    public Action<string>? Warn { get; set; }
+
     /// <summary>Joins the processes that a launcher started together.</summary>
     /// <exception cref="IOException">There is no MPI library, or it knows of other processes than the launcher.</exception>
-    public static MpiCommunicator Join(MpiLaunch launch)
+    public static MpiCommunicator Join(MpiLaunch launch) => Join(launch, Pulse.Silence);
+
+    internal static MpiCommunicator Join(MpiLaunch launch, TimeSpan silence)
     {
         if (!MpiLibrary.Current.IsFound) throw new IOException($"{launch.Launcher} started {launch.Size} processes, but {MpiLibrary.Current.Missing}");
-        return new MpiCommunicator(launch);
+        return new MpiCommunicator(launch, silence);
     }
 
     /// <inheritdoc/>
@@ -133,11 +140,12 @@ public sealed unsafe class MpiCommunicator : ICommunicator
             {
                 lock (gate)
                 {
-                    while (calls.Count == 0 && !aborting) Monitor.Wait(gate);
-                    if (!aborting) current = calls.Dequeue();
+                    if (calls.Count == 0 && !aborting) Monitor.Wait(gate, pulse?.Interval ?? Timeout.InfiniteTimeSpan);
+                    current = aborting || calls.Count == 0 ? null : calls.Dequeue();
                 }
                 if (aborting) MpiApi.MPI_Abort(library.World, abortCode);
-                Call call = current!;
+                pulse?.Beat(warn: null);
+                if (current is not { } call) continue;
                 Make(call);
                 lock (gate)
                 {
@@ -169,6 +177,7 @@ public sealed unsafe class MpiCommunicator : ICommunicator
                 Check(MpiApi.MPI_Comm_rank(library.World, &rank), "MPI_Comm_rank");
                 Check(MpiApi.MPI_Comm_size(library.World, &size), "MPI_Comm_size");
                 (Rank, Size) = (rank, size);
+                pulse = new Pulse(rank, size, silence);
                 return;
             case CallKind.AllReduce:
                 Check(MpiApi.MPI_Iallreduce(library.InPlace, call.Destination, call.Count, library.Float, library.Sum, library.World, &request), "MPI_Iallreduce");
@@ -180,6 +189,7 @@ public sealed unsafe class MpiCommunicator : ICommunicator
                 Check(MpiApi.MPI_Ibcast(call.Destination, call.Count, library.Byte, call.Root, library.World, &request), "MPI_Ibcast");
                 break;
             default:
+                pulse!.Drain();
                 Check(MpiApi.MPI_Finalize(), "MPI_Finalize");
                 return;
         }
@@ -190,6 +200,7 @@ public sealed unsafe class MpiCommunicator : ICommunicator
             Check(MpiApi.MPI_Test(&request, &done, library.StatusIgnore), "MPI_Test");
             if (done != 0) return;
             if (aborting) MpiApi.MPI_Abort(library.World, abortCode);
+            pulse!.Beat(Warn ?? (_ => { }));
             if (Stopwatch.GetElapsedTime(start) < Patience) Thread.Yield();
             else if (tests % Burst == 0) Thread.Sleep(1);
         }

@@ -28,6 +28,15 @@ internal static unsafe partial class MpiApi
     public static partial int MPI_Ibcast(nint data, int count, nint type, int root, nint communicator, nint* request);
 
     [LibraryImport(MpiLibrary.Import)]
+    public static partial int MPI_Send(nint source, int count, nint type, int to, int tag, nint communicator);
+
+    [LibraryImport(MpiLibrary.Import)]
+    public static partial int MPI_Recv(nint destination, int count, nint type, int from, int tag, nint communicator, nint status);
+
+    [LibraryImport(MpiLibrary.Import)]
+    public static partial int MPI_Iprobe(int from, int tag, nint communicator, int* found, nint status);
+
+    [LibraryImport(MpiLibrary.Import)]
     public static partial int MPI_Test(nint* request, int* done, nint status);
 
     [LibraryImport(MpiLibrary.Import)]

@@ -15,7 +15,7 @@ public sealed class NativeBufferTests
     [Test]
     public unsafe void Memory_is_aligned_and_zero([Values(0, 4, 64, 1000, 1 << 20)] int bytes)
     {
-        using var buffer = new NativeBuffer(bytes);
+        using var buffer = new NativeBuffer(bytes, "a test");
         Assert.That((long)buffer.Pointer % 64, Is.Zero);
         Assert.That(buffer.ByteCount, Is.EqualTo(bytes));
         Assert.That(new Span<byte>(buffer.Pointer, bytes).ContainsAnyExcept((byte)0), Is.False);
@@ -24,7 +24,7 @@ public sealed class NativeBufferTests
     [Test]
     public unsafe void A_disposed_buffer_refuses_access()
     {
-        var buffer = new NativeBuffer(4);
+        var buffer = new NativeBuffer(4, "a test");
         buffer.Dispose();
         buffer.Dispose();
         Assert.Throws<ObjectDisposedException>(() => _ = (nint)buffer.Pointer);
@@ -33,7 +33,7 @@ public sealed class NativeBufferTests
     [Test]
     public void A_leak_tells_where_it_was_allocated()
     {
-        using (var buffer = new NativeBuffer(4))
+        using (var buffer = new NativeBuffer(4, "a test"))
         {
             Assert.That(NativeBuffer.Leaks, Has.Exactly(1).Contains(nameof(A_leak_tells_where_it_was_allocated)));
         }

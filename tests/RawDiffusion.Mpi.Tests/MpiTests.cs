@@ -52,6 +52,34 @@ public sealed class MpiTests : MpiFixture
         Assert.That(outcome.Result.Error, Does.Contain("rank 1").IgnoreCase.And.Contains("Killed").IgnoreCase);
     }
 
+    [TestCase(1, 0)]
+    [TestCase(0, 1)]
+    public void A_stopped_process_is_named_by_those_who_wait_for_it(int stopped, int other)
+    {
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Worker, "train", Folder, "1", "100000"));
+        var lines = new System.Collections.Concurrent.ConcurrentQueue<string>();
+        job.ErrorDataReceived += (_, line) => lines.Enqueue(line.Data ?? "");
+        job.BeginErrorReadLine();
+        WaitFor(() => File.Exists(Path.Combine(Folder, "stepped1")) || job.HasExited);
+        Thread.Sleep(5000);
+        Assert.That(lines, Has.None.Contains("warns"), "nobody is silent yet");
+        string pid = File.ReadAllText(Path.Combine(Folder, $"pid{stopped}"));
+        Signal("-STOP", pid);
+        WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {other} warns: process {stopped} of 2 has given no sign of life for 3 s")));
+        Signal("-CONT", pid);
+        WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {stopped} of 2 gives signs of life again")));
+        Assert.That(job.HasExited, Is.False, string.Join('\n', lines));
+        Assert.That(lines.Count(l => l.Contains("no sign of life")), Is.EqualTo(1), string.Join('\n', lines));
+        Signal("-TERM", $"{job.Id}");
+        WaitFor(() => job.HasExited);
+
+        static void Signal(string signal, string process)
+        {
+            using var kill = Process.Start("kill", [signal, process]);
+            kill.WaitForExit();
+        }
+    }
+
     [Test]
     public void Images_are_decomposed_by_all_processes_and_told_by_the_first()
     {
@@ -67,6 +95,15 @@ public sealed class MpiTests : MpiFixture
         foreach (string name in names) Assert.That(File.ReadAllBytes(Path.Combine(together, name)), Is.EqualTo(File.ReadAllBytes(Path.Combine(alone, name))), name);
         Assert.That(two.Out.Split("\"files\""), Has.Length.EqualTo(2), "one report");
         Assert.That(two.Out.Replace(together, alone).Split("\"files\"")[1], Is.EqualTo(one.Out.Split("\"files\"")[1]));
+    }
+
+    [Test]
+    public void Nothing_but_json_is_printed()
+    {
+        // mpirun gives processes a terminal of their own.
+        Environment.SetEnvironmentVariable("TERM", "xterm");
+        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--json", "--out", Folder)).Succeeded();
+        Assert.That(outcome.Out, Does.StartWith("{").And.EndsWith("}\n"));
     }
 
     [Test]

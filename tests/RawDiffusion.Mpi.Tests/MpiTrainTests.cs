@@ -50,6 +50,22 @@ public sealed class MpiTrainTests : MpiFixture
         Assert.That(File.ReadAllBytes(Model("cut")), Is.EqualTo(File.ReadAllBytes(Model("whole"))));
     }
 
+    [TestCase(0)]
+    [TestCase(1)]
+    public void A_signal_to_one_process_ends_the_run_saved(int rank)
+    {
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn("cpu").Select(s => s == "--save-every" ? "--keep" : s), "--batch", "1", "--steps", "100000", "--out", Path.Combine(Folder, "ended")]));
+        Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
+        string log = Path.Combine(Folder, "ended", "log.jsonl");
+        WaitFor(() => outcome.IsCompleted || (File.Exists(log) && new FileInfo(log).Length > 0));
+        Assert.That(outcome.IsCompleted, Is.False, () => outcome.Result.Error);
+        using (var kill = Process.Start("kill", ["-TERM", $"{PidOf(rank)}"])) kill.WaitForExit();
+        WaitFor(() => outcome.IsCompleted);
+        Assert.That(outcome.Result.ExitCode, Is.EqualTo(130));
+        Assert.That(outcome.Result.Error, Does.Match(@"interrupted at step \d+ and saved"));
+        Assert.That(Newest("ended"), Is.GreaterThan(0));
+    }
+
     [Test]
     public void Emulated_devices_decompose_in_two_processes_as_in_one()
     {

@@ -8,7 +8,8 @@ internal static class Program
 {
     private static int Main(string[] args)
     {
-        using MpiCommunicator ranks = MpiCommunicator.Join(MpiLaunch.Current ?? throw new InvalidOperationException("mpirun starts this"));
+        using MpiCommunicator ranks = MpiCommunicator.Join(MpiLaunch.Current ?? throw new InvalidOperationException("mpirun starts this"), silence: TimeSpan.FromSeconds(3));
+        ranks.Warn = message => Console.Error.WriteLine($"process {ranks.Rank} warns: {message}");
         string folder = args[1];
         File.WriteAllText(Path.Combine(folder, $"pid{ranks.Rank}"), Environment.ProcessId.ToString());
         int[] numbers = [.. args.Skip(2).Select(int.Parse)];

@@ -4,24 +4,23 @@ using RawDiffusion.Formats;
 namespace RawDiffusion.Cli.Inputs;
 
 /// <summary>What <c>import</c> finds in a checkpoint.</summary>
-/// <param name="Format">The file's format.</param>
 /// <param name="Config">The architecture.</param>
 /// <param name="HeadsKnown">Whether attention heads are told by options, metadata or the usual size of a head.</param>
 /// <param name="Types">Element types and how many tensors have each.</param>
 /// <param name="NonFinite">A sentence for each tensor that holds a NaN or an infinity.</param>
 internal sealed record CheckpointContent(
-    string Format, UNetConfig Config, bool HeadsKnown, IReadOnlyList<(string Type, int Count)> Types, IReadOnlyList<string> NonFinite)
+    UNetConfig Config, bool HeadsKnown, IReadOnlyList<(string Type, int Count)> Types, IReadOnlyList<string> NonFinite)
 {
     /// <summary>Sizes of the feature maps that have attention, largest first.</summary>
     public IEnumerable<int> AttentionResolutions => Config.AttentionDownsamples.Select(d => Config.ImageSize / d);
 
     /// <summary>Looks through a file.</summary>
     /// <exception cref="CheckpointException">It holds another network.</exception>
-    public static CheckpointContent Of(string path, TensorFile file, ArchitectureOverrides overrides, CancellationToken cancellation)
+    public static CheckpointContent Of(TensorFile file, ArchitectureOverrides overrides, CancellationToken cancellation)
     {
         (UNetConfig config, bool headsKnown) = Infer(file, overrides);
         (string, int)[] types = [.. file.Names.GroupBy(n => file[n].Type).OrderByDescending(g => g.Count()).Select(g => (g.Key.ToString().ToLowerInvariant(), g.Count()))];
-        return new CheckpointContent(FormatOf(path), config, headsKnown, types, [.. NonFiniteTensors(file, cancellation)]);
+        return new CheckpointContent(config, headsKnown, types, [.. NonFiniteTensors(file, cancellation)]);
     }
 
     /// <summary>What a converted safetensors file carries, so that it needs no options to be opened again.</summary>
@@ -43,19 +42,6 @@ internal sealed record CheckpointContent(
         {
             return (ArchitectureInference.Infer(file, overrides with { NumHeads = 1 }), false);
         }
-    }
-
-    private static string FormatOf(string path)
-    {
-        Span<byte> start = stackalloc byte[1];
-        using FileStream stream = File.OpenRead(path);
-        stream.ReadExactly(start);
-        return start[0] switch
-        {
-            (byte)'P' => "PyTorch zip",
-            0x80 => "PyTorch legacy",
-            _ => "safetensors",
-        };
     }
 
     private static IEnumerable<string> NonFiniteTensors(TensorFile file, CancellationToken cancellation)

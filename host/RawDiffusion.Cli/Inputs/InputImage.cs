@@ -44,7 +44,7 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
         if (Math.Min(image.Width, image.Height) < SmallestSide)
             throw new CommandException($"{path}: expected an image of at least {SmallestSide} x {SmallestSide} pixels, found {image.Width} x {image.Height}");
         if (crop is not null) image = crop.Of(image, path);
-        return new InputImage(path, System.IO.Path.GetFileNameWithoutExtension(path), ImageConvert.ToChw(image, config.ImageSize));
+        return new InputImage(path, InputFile.Stem(path), ImageConvert.ToChw(image, config.ImageSize));
     }
 
     private static IEnumerable<InputImage> FromTensor(string path, UNetConfig config)

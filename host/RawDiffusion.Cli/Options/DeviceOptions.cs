@@ -52,6 +52,13 @@ internal sealed class DeviceOptions
     /// <exception cref="CommandException">There is no such device here.</exception>
     public static IDevice Open(string device, string precision, int? threads, Terminal terminal, bool together = false)
     {
+        IDevice made = Make(device, precision, threads, terminal, together);
+        terminal.Detail($"computing on {made.Description}");
+        return made;
+    }
+
+    private static IDevice Make(string device, string precision, int? threads, Terminal terminal, bool together)
+    {
         ICommunicator? ranks = terminal.Ranks;
         ICommunicator? exchange = together ? ranks : null;
         Precision format = Enum.Parse<Precision>(precision, ignoreCase: true);

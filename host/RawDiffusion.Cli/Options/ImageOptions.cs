@@ -9,7 +9,7 @@ internal sealed class ImageOptions
 {
     private readonly Option<string[]> images = new("--image")
     {
-        Description = "Pictures (PNG, JPEG, WebP, BMP, TGA, PNM), or safetensors files with a tensor 'image' [B, C, S, S]",
+        Description = "Pictures (PNG, JPEG, WebP, BMP, TGA, PNM; - is standard input), or safetensors files with a tensor 'image' [B, C, S, S]",
         HelpName = "FILE",
         AllowMultipleArgumentsPerToken = true,
         Arity = ArgumentArity.OneOrMore,

@@ -2,6 +2,7 @@ using System.CommandLine;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Cli.Options;
@@ -29,7 +30,7 @@ internal sealed class ModelOptions
         numHeadChannels = OptionOf.Integer("--num-head-channels" + suffix, $"Channels of an attention head {(second ? "of the second model [default: as the first]" : "[default: 64]")}", 1);
         Checkpoint = OptionOf.Text("--checkpoint" + suffix, "FILE", second
             ? "Model of the second image's factors [default: the same]"
-            : "Model: .pt of PyTorch or .safetensors [default: weights/shapes.safetensors]");
+            : "Model: .pt of PyTorch or .safetensors, - for standard input [default: weights/shapes.safetensors]");
     }
 
     /// <summary>The model's file.</summary>
@@ -61,9 +62,11 @@ internal sealed class ModelOptions
     {
         TensorFile file = OpenFile(path, Weights(result));
         var model = new LoadedModel(path, ModelMetadata.IsTrained(file.Metadata), new DecompModel(file, Overrides(result, file)));
-        foreach (string note in model.Network.Notes) terminal.Error.WriteLine($"{Path.GetFileName(path)}: {Terminal.OneLine(note)}");
+        UNetConfig c = model.Network.Config;
+        terminal.Detail($"{path}: {file.Format}, {HostMemory.Text(file.Length)}, {file.Names.Count} tensors; images of {c.ImageSize} x {c.ImageSize} x {c.ImageChannels}, {c.NumComponents} factors, {c.ParameterCount} parameters");
+        foreach (string note in model.Network.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
         if (!model.IsTrained)
-            terminal.Error.WriteLine($"{Path.GetFileName(path)} is UNTRAINED: its weights are random numbers, so what comes out means nothing (--checkpoint names a trained model)");
+            terminal.Warn($"{Path.GetFileName(path)} is UNTRAINED: its weights are random numbers, so what comes out means nothing (--checkpoint names a trained model)");
         return model;
     }
 

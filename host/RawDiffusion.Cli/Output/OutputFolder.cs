@@ -1,3 +1,5 @@
+using RawDiffusion.Formats;
+
 namespace RawDiffusion.Cli.Output;
 
 /// <summary>
@@ -46,18 +48,31 @@ internal sealed class OutputFolder : IDisposable
     /// <summary>The folder.</summary>
     public string FullPath { get; }
 
-    /// <summary>Refuses names under which an input would be overwritten, before any work is done for them.</summary>
+    /// <summary>
+    /// Refuses names that cannot be written, or under which an input would be overwritten, before any work is done for them. Paths
+    /// are compared by what they lead to: through links, under a hard link's other name, in another case where the system ignores it.
+    /// </summary>
     /// <param name="names">Files that will be added.</param>
     /// <param name="inputs">Files that are read.</param>
-    /// <exception cref="CommandException">One is both, or a folder has the name.</exception>
+    /// <exception cref="CommandException">One is both, a folder or device has the name, or the name is too long.</exception>
     public void Reserve(IEnumerable<string> names, IEnumerable<string> inputs)
     {
-        var read = inputs.Select(Path.GetFullPath).ToHashSet(StringComparer.Ordinal);
+        HashSet<string> read = [.. inputs.Where(i => i != RegularFile.StandardInput).Select(FileStatus.Of).OfType<FileStatus>().Select(s => s.Identity)];
         foreach (string name in names)
         {
             string path = Path.Combine(FullPath, name);
-            if (read.Contains(path)) throw new CommandException($"the result {path} would overwrite an input: give another --out");
-            if (Directory.Exists(path)) throw new CommandException($"expected to write the file {path}, found a folder of that name");
+            FileStatus? found;
+            try
+            {
+                found = FileStatus.Of(path);
+            }
+            catch (IOException e)
+            {
+                throw new CommandException($"cannot write the result {e.Message}");
+            }
+            if (found is null) continue;
+            if (read.Contains(found.Identity)) throw new CommandException($"the result {path} would overwrite an input: write it to another folder or name");
+            if (found.Kind != FileStatus.RegularFile) throw new CommandException($"expected to write the file {path}, found a {found.Kind} of that name");
         }
     }
 

@@ -22,7 +22,7 @@ internal static class ProgressDisplay
         int done = 0;
         try
         {
-            return terminal.DrawsProgress ? Draw(terminal, what, total, Counted) : Log(terminal, what, total, Counted);
+            return terminal.ShowsBar ? Draw(terminal, what, total, Counted) : Log(terminal, what, total, Counted);
         }
         catch (NonFiniteException e)
         {
@@ -46,7 +46,7 @@ internal static class ProgressDisplay
             if (watch.Elapsed < next || done == total) return;
             next = watch.Elapsed + LogInterval;
             TimeSpan left = watch.Elapsed * ((double)(total - done) / done);
-            terminal.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            terminal.Tell(string.Create(CultureInfo.InvariantCulture,
                 $"{what}: {done} of {total} steps, {done / watch.Elapsed.TotalSeconds:0.0} a second, {left.TotalSeconds:0} s left"));
         });
     }

@@ -14,7 +14,7 @@ internal sealed class TrainingDisplay(Terminal terminal)
     private static readonly TimeSpan RefreshEvery = TimeSpan.FromMilliseconds(250);
 
     private readonly Lock gate = new();
-    private readonly IAnsiConsole? console = terminal.DrawsProgress ? AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(terminal.Error) }) : null;
+    private readonly IAnsiConsole? console = terminal.ShowsBar ? AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(terminal.Error) }) : null;
     private readonly List<float> losses = [];
     private double smooth, weight, rate;
 

@@ -4,6 +4,7 @@ using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Data.Procedural;
+using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Verbs;
@@ -45,6 +46,10 @@ internal sealed class DatasetMake(Terminal terminal)
         using var folder = new OutputFolder(path, terminal.Cancellation);
         using var images = new OutputFolder(Path.Combine(path, "images"), terminal.Cancellation);
         using var masks = new OutputFolder(Path.Combine(path, "masks"), terminal.Cancellation);
+        if (FileStatus.Of(images.FullPath)!.Identity == FileStatus.Of(masks.FullPath)!.Identity)
+            throw new CommandException($"expected two folders for images and masks, found that {images.FullPath} and {masks.FullPath} are one");
+        folder.Reserve([MadeSet.TableName, Csv], []);
+        foreach (OutputFolder pictures in (OutputFolder[])[images, masks]) pictures.Reserve(Enumerable.Range(0, set.Count).Select(MadeSet.FileName), []);
         GroundTruth[] truths = ProgressDisplay.Run(terminal, $"making {name}", set.Count, made => WriteImages(set, images, masks, made));
         folder.Add(MadeSet.TableName, file =>
         {

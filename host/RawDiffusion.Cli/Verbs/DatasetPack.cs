@@ -39,7 +39,7 @@ internal sealed class DatasetPack(Terminal terminal)
         using ImageSet set = dataOptions.Open(result, path, reportOptions.Seed(result));
         string full = Path.GetFullPath(to), name = Path.GetFileName(full);
         using var folder = new OutputFolder(Path.GetDirectoryName(full)!, terminal.Cancellation);
-        folder.Reserve([name], [path]);
+        folder.Reserve([name], set.Files);
         folder.Add(name, temporary => ProgressDisplay.Run(terminal, $"packing {name}", set.Count, done =>
         {
             var options = new PackOptions { Strict = result.GetValue(strict), Warn = terminal.Warn, Progress = done };

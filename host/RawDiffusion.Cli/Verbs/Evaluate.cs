@@ -83,7 +83,7 @@ internal sealed class Evaluate(Terminal terminal)
         using InceptionFeatures? features = result.GetValue(inception) is { } file ? new InceptionFeatures(ModelOptions.OpenFile(file, WeightSelection.Auto)) : null;
         using ImageSet set = dataOptions.Open(result, source, seed, DefaultCount, config.ImageSize);
         using var folder = new OutputFolder(result.GetValue(output) ?? "out", terminal.Cancellation);
-        folder.Reserve([JsonName, SheetName], [model.Path]);
+        folder.Reserve([JsonName, SheetName], [model.Path, .. set.Files, .. result.GetValue(lpips) ?? [], .. result.GetValue(inception) is { } weights ? [weights] : Array.Empty<string>()]);
 
         long start = Stopwatch.GetTimestamp();
         var decomposer = new Decomposer(device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));

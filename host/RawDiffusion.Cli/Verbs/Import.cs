@@ -14,7 +14,7 @@ internal sealed class Import(Terminal terminal)
 {
     private readonly DeviceOptions deviceOptions = new();
     private readonly ModelOptions modelOptions = new();
-    private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors" };
+    private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors; - is standard input" };
     private readonly Option<string?> target = OptionOf.Text("--to", "FILE", "Write the model's weights as .safetensors or .pt");
     private readonly Option<bool> half = new("--half") { Description = "With --to: floating-point tensors in float16, half the size" };
 
@@ -41,7 +41,7 @@ internal sealed class Import(Terminal terminal)
         if (extension is not (".pt" or ".pth" or ".safetensors")) throw new UsageException($"--to takes a file that ends in .safetensors or .pt, found '{to}'");
         if (to is null && result.GetValue(half)) throw new UsageException("--half says how --to writes: give --to FILE as well");
         using TensorFile file = ModelOptions.OpenFile(path, modelOptions.Weights(result));
-        var content = CheckpointContent.Of(path, file, modelOptions.Overrides(result, file), terminal.Cancellation);
+        var content = CheckpointContent.Of(file, modelOptions.Overrides(result, file), terminal.Cancellation);
         foreach (string bad in content.NonFinite.Take(1))
             terminal.Warn($"{Path.GetFileName(path)}: weights must be finite numbers, but {bad}{(content.NonFinite.Count > 1 ? $", and {content.NonFinite.Count - 1} more tensors hold such values" : "")}");
         string? written = to is null ? null : Convert(file, content, path, to, extension, result.GetValue(half));
@@ -78,7 +78,7 @@ internal sealed class Import(Terminal terminal)
         string heads = !content.HeadsKnown ? "unknown: give --num-heads or --num-head-channels to use it"
             : c.NumHeadChannels is int channels ? $"{channels} channels a head" : $"{c.NumHeads} heads";
         terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"""
-            file          {path} ({content.Format}, {new FileInfo(path).Length / 1048576.0:0.0} MiB)
+            file          {path} ({file.Format}, {file.Length / 1048576.0:0.0} MiB)
             tensors       {file.Names.Count} ({string.Join(", ", content.Types.Select(t => $"{t.Count} {t.Type}"))})
             images        {c.ImageSize} x {c.ImageSize}, {c.ImageChannels} channels
             factors       {c.NumComponents}, latents of {c.LatentDim} (emb_dim {c.EmbDim})
@@ -97,7 +97,7 @@ internal sealed class Import(Terminal terminal)
     {
         UNetConfig c = content.Config;
         json.WriteString("file", path);
-        json.WriteString("format", content.Format);
+        json.WriteString("format", file.Format);
         json.WriteNumber("tensors", file.Names.Count);
         json.WriteStartObject("dtypes");
         foreach ((string type, int count) in content.Types) json.WriteNumber(type, count);

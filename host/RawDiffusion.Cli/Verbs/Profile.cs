@@ -49,6 +49,7 @@ internal sealed class Profile(Terminal terminal)
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
+        using OutputFolder? folder = result.GetValue(trace) is { } file ? Reserve(Path.GetFullPath(file), model) : null;
         bool trains = result.GetValue(what) == "train";
         if (!trains && result.GetValue(data) is not null) throw new UsageException($"{data.Name} goes with --what train, found --what {result.GetValue(what)}");
         using IStepBench bench = trains
@@ -59,8 +60,8 @@ internal sealed class Profile(Terminal terminal)
         double? whole = device.TimesAreBounds ? null : Spread.Of(Enumerable.Range(0, repeat).Select(_ => Replay(bench))).Median;
         double? waited = bench is TrainBench training ? WaitOf(result, training, model.Network.Config.ImageSize, repeat) : null;
         Comparison[] comparisons = compares ? Compare((CudaDevice)device, bench, nodes, repeat) : [];
-        if (result.GetValue(trace) is { } file)
-            ChromeTrace.Write(file, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost)));
+        folder?.Add(Path.GetFileName(result.GetValue(trace)!), path => ChromeTrace.Write(path, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost))));
+        folder?.Commit();
         Line[] kernels = [.. nodes.GroupBy(n => n.Kernel).Select(Line.Sum).OrderByDescending(k => k.Seconds)];
         if (deviceOptions.Json(result))
         {
@@ -103,6 +104,13 @@ internal sealed class Profile(Terminal terminal)
         }
         if (compares) WriteText(comparisons);
         return ExitCode.Success;
+    }
+
+    private OutputFolder Reserve(string path, LoadedModel model)
+    {
+        var folder = new OutputFolder(Path.GetDirectoryName(path)!, terminal.Cancellation);
+        folder.Reserve([Path.GetFileName(path)], [model.Path]);
+        return folder;
     }
 
     private void RequireVendor(ParseResult result)

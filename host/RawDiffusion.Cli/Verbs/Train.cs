@@ -44,6 +44,7 @@ internal sealed class Train(Terminal terminal)
         if (terminal.Ranks is { } ranks) TrainingRanks.Share(ranks, config);
         using IDevice device = Open(config);
         using ImageSet set = OpenImages(config);
+        if (begun is not null) RequireOutside(config, begun);
         // What cannot begin leaves no folder.
         using RunFolder? made = old is null ? RunFolder.Create(begun!) : null;
         RunFolder folder = old ?? made!;
@@ -51,7 +52,7 @@ internal sealed class Train(Terminal terminal)
         string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
         using TrainingRun run = old is null
             ? Begin(folder, config, device, set, commandLine)
-            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Tell, terminal.Ranks);
+            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Warn, terminal.Ranks);
 
         terminal.EndsInGoodOrder();
         using CancellationTokenRegistration told = terminal.Cancellation.Register(() => terminal.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
@@ -64,14 +65,22 @@ internal sealed class Train(Terminal terminal)
         return trained.Finished ? ExitCode.Success : ExitCode.Interrupted;
     }
 
-    // Nothing of this process's own decides anything: the first's settings and signals do.
+    // A run that goes on would take its samples for images.
+    private static void RequireOutside(RunConfig config, string path)
+    {
+        if (config.Images.BaseFolder is not null || File.Exists(Path.Combine(config.Data, MadeSet.TableName)) || FileStatus.Of(config.Data) is not { Kind: "folder" } images) return;
+        for (string? folder = Path.GetFullPath(path); folder is not null; folder = Path.GetDirectoryName(folder))
+            if (FileStatus.Of(folder) == images) throw new CommandException($"expected a folder for the run outside the images' folder {config.Data}, found {path}: its samples would become images");
+    }
+
+    // Nothing of this process's own decides anything but a signal: the first's settings do.
     private int Follow(ICommunicator ranks)
     {
         RunConfig config = TrainingRanks.Share(ranks, null);
         using IDevice device = Open(config);
         using ImageSet set = OpenImages(config);
         terminal.EndsInGoodOrder();
-        TrainingRanks.Follow(config, device, set, ranks);
+        TrainingRanks.Follow(config, device, set, ranks, terminal.Cancellation);
         return ExitCode.Success;
     }
 
@@ -85,7 +94,7 @@ internal sealed class Train(Terminal terminal)
         {
             config.NetworkFor(images.Size);
             return TrainingRanks.Cached(config, terminal.Ranks, images, (set, folder) => ProgressDisplay.Run(terminal, $"decoding {set.Name}", set.Count,
-                done => CachedSet.Of(set, folder, terminal.Tell, done, terminal.Cancellation)));
+                done => CachedSet.Of(set, folder, terminal.Warn, done, terminal.Cancellation)));
         }
         catch
         {
@@ -97,7 +106,7 @@ internal sealed class Train(Terminal terminal)
     private TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, string commandLine)
     {
         using TensorFile? init = Init(config);
-        return TrainingRun.Begin(folder, config, device, set, init, commandLine, terminal.Tell, terminal.Ranks);
+        return TrainingRun.Begin(folder, config, device, set, init, commandLine, terminal.Warn, terminal.Ranks);
     }
 
     private static TensorFile? Init(RunConfig config) => config.Init is { } path ? ModelOptions.OpenFile(path, WeightSelection.Auto) : null;

@@ -27,6 +27,9 @@ public sealed class CachedSet : ImageSet
     public override string Identity => set.Identity;
 
     /// <inheritdoc/>
+    public override IEnumerable<string> Files => set.Files;
+
+    /// <inheritdoc/>
     public override int Objects => set.Objects;
 
     /// <inheritdoc/>

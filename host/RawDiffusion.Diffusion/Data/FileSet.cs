@@ -30,6 +30,9 @@ public sealed class FileSet : ImageSet
     /// <inheritdoc/>
     public override bool IsDecoded => true;
 
+    /// <inheritdoc/>
+    public override IEnumerable<string> Files => paths;
+
     /// <summary>The pictures below a folder, sorted by path.</summary>
     /// <exception cref="IOException">There is no such folder, or no picture in it.</exception>
     public static FileSet InFolder(string folder, int size, ImageCrop? crop = null)

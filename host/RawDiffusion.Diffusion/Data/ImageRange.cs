@@ -10,6 +10,9 @@ public sealed class ImageRange(ImageSet set, int start, int count) : ImageSet(se
     public override string Identity => $"images {start} to {start + Count - 1} of {set.Identity}";
 
     /// <inheritdoc/>
+    public override IEnumerable<string> Files => set.Files;
+
+    /// <inheritdoc/>
     public override bool IsDecoded => set.IsDecoded;
 
     /// <inheritdoc/>

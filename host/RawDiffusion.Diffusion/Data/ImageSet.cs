@@ -36,6 +36,9 @@ public abstract class ImageSet : IDisposable
     /// <summary>Text that two sets share only where they hold the same images in the same order.</summary>
     public abstract string Identity { get; }
 
+    /// <summary>The files that are read; none where images are drawn.</summary>
+    public virtual IEnumerable<string> Files => [];
+
     /// <summary>Whether images come from picture files, which takes time each time one is loaded.</summary>
     public virtual bool IsDecoded => false;
 

@@ -13,6 +13,8 @@ public sealed class MadeSet : ImageSet
     /// <summary>The file whose presence tells such a folder from one of pictures.</summary>
     public const string TableName = "attributes.json";
 
+    private const int MaxTableBytes = 1 << 30;
+
     private readonly FileSet images;
     private readonly string[] masks;
     private readonly float[][] attributes;
@@ -31,6 +33,9 @@ public sealed class MadeSet : ImageSet
     public override bool IsDecoded => true;
 
     /// <inheritdoc/>
+    public override IEnumerable<string> Files => [.. images.Files, .. masks, Path.Combine(Name, TableName)];
+
+    /// <inheritdoc/>
     public override int Objects { get; }
 
     /// <inheritdoc/>
@@ -47,7 +52,7 @@ public sealed class MadeSet : ImageSet
         Table table;
         try
         {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(path));
+            using var json = JsonDocument.Parse(RegularFile.ReadAllBytes(path, MaxTableBytes));
             table = Table.Parse(json.RootElement);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)

@@ -45,12 +45,15 @@ public sealed class PackedSet : ImageSet
     /// <inheritdoc/>
     public override string Identity => $"packed from {header.Key}, {Count} images";
 
+    /// <inheritdoc/>
+    public override IEnumerable<string> Files => [path];
+
     /// <summary>Opens a packed file.</summary>
     /// <exception cref="FileFormatException">It is none, or is truncated or damaged.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     public static PackedSet Open(string path)
     {
-        SafeFileHandle file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
+        SafeFileHandle file = RegularFile.Open(path);
         try
         {
             var bytes = new byte[HeaderLength];

@@ -20,6 +20,9 @@ public sealed class TarSet : ImageSet
     /// <inheritdoc/>
     public override bool IsDecoded => true;
 
+    /// <inheritdoc/>
+    public override IEnumerable<string> Files => shards.Select(s => s.Path);
+
     /// <summary>Opens tar files.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="paths">The files.</param>

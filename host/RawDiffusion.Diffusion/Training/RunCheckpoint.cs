@@ -14,6 +14,7 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="Images">Checksum of the images' identity.</param>
 public sealed record RunCheckpoint(long Step, LogWindow Window, string Images)
 {
+    private const int MaxSumBytes = 1 << 12;
     private const string StepKey = "rawdiffusion.step", WindowKey = "rawdiffusion.log_window", ImagesKey = "rawdiffusion.images";
 
     /// <summary>Writes the file: whole or not at all.</summary>
@@ -50,7 +51,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images)
     public static RunCheckpoint Read(string path, Trainer trainer)
     {
         if (!File.Exists(SumOf(path))) throw new FileFormatException($"{path} has no checksum beside it");
-        string expected = File.ReadAllText(SumOf(path)).Split(' ')[0], found = HashOf(path);
+        string expected = Encoding.UTF8.GetString(RegularFile.ReadAllBytes(SumOf(path), MaxSumBytes)).Split(' ')[0], found = HashOf(path);
         if (expected != found) throw new FileFormatException($"{path} is damaged: its SHA-256 should begin with {expected[..Math.Min(12, expected.Length)]}, found {found[..12]}");
         using TensorFile file = SafeTensors.Open(path);
         foreach ((string name, Tensor tensor) in trainer.State())
@@ -75,7 +76,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images)
 
     private static string HashOf(string path)
     {
-        using FileStream stream = File.OpenRead(path);
+        using FileStream stream = RegularFile.OpenStream(path);
         return Convert.ToHexStringLower(SHA256.HashData(stream));
     }
 }

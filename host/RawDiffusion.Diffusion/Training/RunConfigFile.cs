@@ -18,11 +18,10 @@ public static class RunConfigFile
     /// <exception cref="IOException">It cannot be read.</exception>
     public static RunConfig Read(string path)
     {
-        using FileStream stream = File.OpenRead(path);
-        if (stream.Length > MaxBytes) throw new FileFormatException($"{path}: expected a configuration of at most {MaxBytes} bytes, found {stream.Length}");
+        using var text = new MemoryStream(RegularFile.ReadAllBytes(path, MaxBytes));
         try
         {
-            using var json = JsonDocument.Parse(stream, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            using var json = JsonDocument.Parse(text, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
             return Read(path, json.RootElement);
         }
         catch (JsonException e)

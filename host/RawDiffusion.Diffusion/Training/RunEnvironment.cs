@@ -9,13 +9,16 @@ namespace RawDiffusion.Diffusion.Training;
 /// <summary>Where and how a run was begun, and each time gone on with: an array of objects in a file.</summary>
 internal static class RunEnvironment
 {
+    // Far above any real one: each start of a run takes some hundred bytes.
+    private const int MaxBytes = 1 << 24;
+
     /// <summary>Adds this process.</summary>
     public static void Append(string path, IDevice device, long step, string commandLine)
     {
         JsonElement[] before = [];
         if (File.Exists(path))
         {
-            using var json = JsonDocument.Parse(File.ReadAllBytes(path));
+            using var json = JsonDocument.Parse(RegularFile.ReadAllBytes(path, MaxBytes));
             before = [.. json.RootElement.EnumerateArray().Select(e => e.Clone())];
         }
         AtomicFile.Write(path, stream =>

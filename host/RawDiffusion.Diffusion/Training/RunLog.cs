@@ -46,11 +46,13 @@ public readonly record struct LogWindow(int Steps, double Loss, double GradientN
 /// <param name="path">The file.</param>
 public sealed class RunLog(string path)
 {
+    private const int MaxBytes = 1 << 30;
+
     /// <summary>Removes what comes after a step, and a line that was not written to its end.</summary>
     public void Truncate(long step)
     {
         if (!File.Exists(path)) return;
-        string all = File.ReadAllText(path);
+        string all = Encoding.UTF8.GetString(RegularFile.ReadAllBytes(path, MaxBytes));
         string[] kept = [.. all.Split('\n').SkipLast(1).Where(line => StepOf(line) is long at && at <= step)];
         string text = string.Concat(kept.Select(line => line + "\n"));
         if (text != all) AtomicFile.Write(path, stream => stream.Write(Encoding.UTF8.GetBytes(text)));

@@ -6,8 +6,8 @@ using RawDiffusion.Engine;
 namespace RawDiffusion.Diffusion.Training;
 
 /// <summary>
-/// A run of several processes. The first leads: it has the run's folder, and tells the others the settings, the state, and before
-/// each step that there is one. The others compute their parts of steps, and write nothing.
+/// A run of several processes. The first leads: it has the run's folder, and tells the others the settings and the state; before
+/// each step all agree that there is one. The others compute their parts of steps, and write nothing.
 /// </summary>
 public static class TrainingRanks
 {
@@ -48,13 +48,14 @@ public static class TrainingRanks
     /// <param name="ranks">The processes, of which this one is not the first.</param>
     /// <exception cref="TrainingException">The images are not those of the first process.</exception>
     /// <exception cref="Formats.FileFormatException">An image cannot be read in a strict run.</exception>
-    public static void Follow(RunConfig config, IDevice device, ImageSet set, ICommunicator ranks)
+    /// <param name="stop">Asks all processes to stop, as the first process's signals do.</param>
+    public static void Follow(RunConfig config, IDevice device, ImageSet set, ICommunicator ranks, CancellationToken stop = default)
     {
         using var trainer = new Trainer(device, config.NetworkFor(set.Size), config.Diffusion(), OptionsOf(config, ranks), new CompileOptions { Guard = config.Guard, Recompute = config.Recompute });
         Meet(ranks, trainer, set);
         using ImageLoader loader = LoaderOf(config, set, ranks, trainer.Step, null);
         var batch = new float[loader.Length];
-        while (GoesOn(ranks, true))
+        while (GoesOn(ranks, !stop.IsCancellationRequested))
         {
             loader.Next(batch);
             trainer.Run(batch);
@@ -84,12 +85,13 @@ public static class TrainingRanks
         trainer.Share(ranks);
     }
 
-    /// <summary>Whether there is another step, as the first process says. At the end all wait until all have done the last.</summary>
-    internal static bool GoesOn(ICommunicator ranks, bool goes)
+    /// <summary>Whether there is another step: the first process knows the last, and each may have been asked to stop.</summary>
+    /// <param name="ranks">The processes; null for one.</param>
+    /// <param name="goes">Whether this one goes on.</param>
+    internal static bool GoesOn(ICommunicator? ranks, bool goes)
     {
-        Span<byte> word = [goes ? (byte)1 : (byte)0];
-        ranks.Broadcast(word, 0);
-        if (word[0] != 0) return true;
+        if (ranks is null) return goes;
+        if (ranks.Gather(goes ? 1 : 0).All(word => word[0] == 1)) return true;
         // Whoever leaves frees what a slower one may still read.
         ranks.Gather(0);
         return false;

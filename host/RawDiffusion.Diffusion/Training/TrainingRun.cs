@@ -120,11 +120,11 @@ public sealed class TrainingRun : IDisposable
         StepResult? last = null;
         if (ranks is not null) TrainingRanks.Meet(ranks, trainer, set);
         DrawIfDue();
-        while (trainer.Step < config.Training.Steps && !stop.IsCancellationRequested)
+        while (true)
         {
             double start = watch.Elapsed.TotalSeconds;
-            if (!Next(loader, batch)) break;
-            if (ranks is not null) TrainingRanks.GoesOn(ranks, true);
+            bool goes = trainer.Step < config.Training.Steps && !stop.IsCancellationRequested && Next(loader, batch);
+            if (!TrainingRanks.GoesOn(ranks, goes)) break;
             StepResult step = Do(batch);
             last = step;
             window = window.With(step);
@@ -139,7 +139,6 @@ public sealed class TrainingRun : IDisposable
             if (step.Step % config.SaveEvery == 0) Save();
             DrawIfDue();
         }
-        if (ranks is not null) TrainingRanks.GoesOn(ranks, false);
         Save();
         return new RunResult(trainer.Step, last, watch.Elapsed.TotalSeconds, loader.Skipped, trainer.Step >= config.Training.Steps);
     }
