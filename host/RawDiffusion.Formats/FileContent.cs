@@ -29,6 +29,9 @@ internal sealed class FileContent : IDisposable
         }
     }
 
+    /// <summary>Takes over an open file, which errors call by another name.</summary>
+    public FileContent(SafeFileHandle handle, string path, long length) => (this.handle, Path, Length) = (handle, path, length);
+
     private FileContent(SafeFileHandle handle, string path, long start, long length)
     {
         owner = false;

@@ -27,6 +27,12 @@ public sealed class CachedSet : ImageSet
     public override string Identity => set.Identity;
 
     /// <inheritdoc/>
+    public override string Content => set.Content;
+
+    /// <inheritdoc/>
+    public override PassedOver PassedOver => set.PassedOver;
+
+    /// <inheritdoc/>
     public override int Objects => set.Objects;
 
     /// <inheritdoc/>
