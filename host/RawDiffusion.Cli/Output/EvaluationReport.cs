@@ -81,7 +81,8 @@ internal static class EvaluationReport
             $"evaluated {summary.Images} image{(summary.Images == 1 ? "" : "s")}{leftOut} in {summary.Steps} steps and {summary.Seconds:0.00} s on {summary.Device.Description}"));
     }
 
-    private static string? FewImages(SetEvaluation found) => found.Fid is not null && found.Count < FeatureDistances.FewSamples
+    /// <summary>What to say of FID and KID; null where there are none, or there are images enough.</summary>
+    public static string? FewImages(SetEvaluation found) => found.Fid is not null && found.Count < FeatureDistances.FewSamples
         ? $"FID and KID of fewer than {FeatureDistances.FewSamples} images mean little: these are of {found.Count}"
         : null;
 
