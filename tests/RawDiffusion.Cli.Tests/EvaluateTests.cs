@@ -83,11 +83,13 @@ public sealed class EvaluateTests : IDisposable
     public void FID_of_few_images_says_that_it_means_little([Values(2047, 2048)] int count)
     {
         using ImageSet set = ImageSets.Open("tetris", new ImageSetOptions { Count = 2 });
-        UNetConfig config = Presets.Default with { ImageSize = 8, NumComponents = 1 };
+        UNetConfig config = Presets.Default with { ImageSize = 16, NumComponents = 1 };
         var found = new SetEvaluation(set, config, 0.1, 0) { Fid = 1, Kid = (1, 0) };
-        var nothing = new Decomposition(new float[192], new float[192]);
-        for (int i = 0; i < count; i++) found.Add([(0, new float[192], null)], new float[config.LatentDim], nothing);
-        Assert.That(EvaluationReport.FewImages(found), count < 2048 ? Does.Contain("fewer than 2048 images mean little").And.Contain("2047") : Is.Null);
+        var nothing = new Decomposition(new float[768], new float[768]);
+        for (int i = 0; i < count; i++) found.Add([(0, new float[768], null)], new float[config.LatentDim], nothing);
+        string? said = EvaluationReport.FewImages(found);
+        if (count < 2048) Assert.That(said, Does.Contain("fewer than 2048 images mean little").And.Contain("2047"));
+        else Assert.That(said, Is.Null);
         found.Fid = null;
         Assert.That(EvaluationReport.FewImages(found), Is.Null);
     }
