@@ -101,7 +101,9 @@ public static class GlobPattern
 
         private bool IsThere(FileSystemInfo entry, string path)
         {
-            if (entry is DirectoryInfo ? Directory.Exists(path) : File.Exists(path)) return true;
+            // A link counts as a file that is there, whether there is anything at its end or not.
+            string end = entry.LinkTarget is null ? path : real.Of(path);
+            if (entry is DirectoryInfo ? Directory.Exists(end) : File.Exists(end) && new FileInfo(end).LinkTarget is null) return true;
             // What is no UTF-8 in a name comes as U+FFFD, and then the text is no name of the file.
             bool lost = entry.Name.Contains('\ufffd');
             Pass(lost ? PassReason.NotUtf8 : entry.LinkTarget is null ? PassReason.Permission : PassReason.DeadLink, path);

@@ -89,6 +89,8 @@ public sealed class FolderTests : IDisposable
         Assert.That(Names(set), Is.EqualTo(new[] { "a.png", "\ufffd.png" }), "U+FFFD is a name that can be opened");
         Assert.That(Counts(set), Is.EqualTo(new[] { (PassReason.NotUtf8, 2) }));
         Assert.That(set.PassedOver.ToString(), Does.Contain("names that are not UTF-8"));
+        // .NET cannot delete them either.
+        Assert.That(Run("sh", "-c", $"rm -r '{folder}'/*"), Is.Zero);
     }
 
     [Test]
@@ -138,7 +140,7 @@ public sealed class FolderTests : IDisposable
             gzip.Write(tar);
         }
         using ImageSet plain = Open(PathOf("0.tar"));
-        foreach ((string source, int times) in new[] { ("joined.tar", 2), ("1.tar.gz", 1), ("2.tgz", 1), ("named.tar", 1), ("{1.tar.gz,2.tgz}", 2), ("?.t*gz", 2) })
+        foreach ((string source, int times) in new[] { ("joined.tar", 2), ("1.tar.gz", 1), ("2.tgz", 1), ("named.tar", 1), ("{1.tar.gz,2.tgz}", 2), ("?.tgz", 1) })
         {
             using ImageSet set = Open(PathOf(source));
             Assert.That(set.Count, Is.EqualTo(2 * times), source);
@@ -194,7 +196,8 @@ public sealed class FolderTests : IDisposable
     public void A_fingerprint_tells_the_images_and_not_their_place()
     {
         for (int i = 0; i < 100; i++) Picture($"1/x/{i}.png", (byte)i);
-        TarArchive.CreateFromDirectory(PathOf("1"), PathOf("1/x/s.tar"), includeBaseDirectory: false);
+        TarArchive.CreateFromDirectory(PathOf("1"), PathOf("s.tar"), includeBaseDirectory: false);
+        File.Move(PathOf("s.tar"), PathOf("1/x/s.tar"));
         string first = Fingerprint("1/x"), tar = Fingerprint("1/x/s.tar");
         Directory.CreateDirectory(PathOf("2"));
         Directory.Move(PathOf("1/x"), PathOf("2/y"));
