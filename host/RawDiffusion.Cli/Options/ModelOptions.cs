@@ -75,10 +75,8 @@ internal sealed class ModelOptions
             throw new UsageException($"give either {numHeads.Name} or {numHeadChannels.Name}, not both");
         if (first is not null && heads is null && headChannels is null) return first.Overrides(result, file);
         bool headsGiven = heads is not null || headChannels is not null;
-        return new ArchitectureOverrides(
-            size ?? ModelMetadata.Integer(file.Metadata, ModelMetadata.ImageSize),
-            headsGiven ? heads : ModelMetadata.Integer(file.Metadata, ModelMetadata.NumHeads),
-            headsGiven ? headChannels : ModelMetadata.Integer(file.Metadata, ModelMetadata.NumHeadChannels));
+        ArchitectureOverrides told = ModelMetadata.Overrides(file.Metadata);
+        return new ArchitectureOverrides(size ?? told.ImageSize, headsGiven ? heads : told.NumHeads, headsGiven ? headChannels : told.NumHeadChannels);
     }
 
     /// <summary>Opens a checkpoint file.</summary>
