@@ -12,7 +12,7 @@ public sealed class ReadmeProgramTests
     public void The_program_is_the_READMEs()
     {
         string[] blocks = File.ReadAllText(Path.Combine(Repository, "README.md")).ReplaceLineEndings("\n").Split("```csharp\n")[1..];
-        string program = File.ReadAllText(Path.Combine(Repository, "ReadmeProgram.cs")).ReplaceLineEndings("\n");
+        string program = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "ReadmeProgram.cs")).ReplaceLineEndings("\n");
         Assert.That(blocks.Select(block => block[..block.IndexOf("```", StringComparison.Ordinal)]), Is.EqualTo(new[] { program }));
     }
 
