@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ManagedCuda.BasicTypes;
 using ManagedCuda.CudaDNN;
+using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cuda.Vendor;
 
@@ -41,15 +42,10 @@ internal static unsafe partial class CuDnnApi
 
     public static int cudnnDestroyConvolutionDescriptor(nint convolution) => (int)CudaDNNNativeMethods.cudnnDestroyConvolutionDescriptor(Convolution(convolution));
 
-    public static int cudnnFindConvolutionForwardAlgorithm(
-        nint handle, nint input, nint filter, nint convolution, nint output, int requested, int* returned, Measurement* measurements)
-    {
-        var found = new cudnnConvolutionFwdAlgoPerf[requested];
-        int result = (int)CudaDNNNativeMethods.cudnnFindConvolutionForwardAlgorithm(
-            Handle(handle), Tensor(input), Filter(filter), Convolution(convolution), Tensor(output), requested, ref *returned, found);
-        MemoryMarshal.Cast<cudnnConvolutionFwdAlgoPerf, Measurement>(found).CopyTo(new Span<Measurement>(measurements, requested));
-        return result;
-    }
+    // Our own: theirs has an array that is not marked [Out], and so loses what the library measured.
+    [LibraryImport(NativeLibraryFile.CuDnnImport)]
+    public static partial int cudnnFindConvolutionForwardAlgorithm(
+        nint handle, nint input, nint filter, nint convolution, nint output, int requested, int* returned, Measurement* measurements);
 
     public static int cudnnGetConvolutionForwardWorkspaceSize(nint handle, nint input, nint filter, nint convolution, nint output, int algorithm, nuint* bytes) =>
         (int)CudaDNNNativeMethods.cudnnGetConvolutionForwardWorkspaceSize(
