@@ -51,7 +51,8 @@ public class SystemLibrary
                 continue;
             }
             string file = MappedFile(name);
-            if (needed.FirstOrDefault(function => !NativeLibrary.TryGetExport(handle, function, out _)) is not { } lacking) return (handle, file);
+            string? lacking = needed.FirstOrDefault(function => !NativeLibrary.TryGetExport(handle, function, out _));
+            if (lacking is null) return (handle, file);
             refusal ??= $"{file} is too old, it has no {lacking}";
             NativeLibrary.Free(handle);
         }

@@ -36,12 +36,11 @@ public sealed class ReadmeProgramTests
             Image drawn = ImageFile.Read(Path.Combine(folder, "decomposition.png"));
             // Five images of 32 pixels, two white columns between them.
             Assert.That((drawn.Width, drawn.Height), Is.EqualTo((5 * 34 - 2, 32)));
-            float[] sheet = ImageResize.Resize(drawn, drawn.Width, drawn.Height), picture = Tile(0), reconstruction = Tile(4);
-            double error2 = picture.Zip(reconstruction, (a, b) => (double)(a - b) * (a - b)).Average();
-            Assert.That(error2, Is.LessThan(0.01));
+            float[] picture = Tile(0), reconstruction = Tile(4);
+            Assert.That(picture.Zip(reconstruction, (a, b) => (a - b) * (a - b)).Average(), Is.LessThan(0.01));
             foreach (int factor in (int[])[1, 2, 3]) Assert.That(Tile(factor), Is.Not.EqualTo(picture));
 
-            float[] Tile(int index) => [.. Enumerable.Range(0, 32).SelectMany(y => sheet[(3 * (y * drawn.Width + index * 34))..(3 * (y * drawn.Width + index * 34 + 32))])];
+            float[] Tile(int index) => ImageResize.Resize(drawn.Crop(34 * index, 0, 32, 32), 32, 32);
         }
         finally
         {

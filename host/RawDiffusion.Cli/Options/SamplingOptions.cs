@@ -52,11 +52,13 @@ internal sealed class SamplingOptions
     {
         int timesteps = result.GetValue(diffusionSteps) ?? ModelMetadata.DiffusionStepsOf(metadata);
         SamplerKind kind = result.GetValue(sampler) == "ddpm" ? SamplerKind.Ddpm : SamplerKind.Ddim;
-        Prediction prediction = Trained(result, predict, ModelMetadata.PredictOf(metadata)) == "eps" ? Prediction.Epsilon : Prediction.XStart;
+        string predicts = Trained(result, predict, ModelMetadata.PredictOf(metadata));
+        Prediction prediction = predicts == "eps" ? Prediction.Epsilon : Prediction.XStart;
         int? count = result.GetValue(steps) ?? (kind == SamplerKind.Ddim ? Math.Min(UsualDdimSteps, timesteps) : null);
         return UsageException.Guard(() =>
         {
-            var process = new GaussianDiffusion(BetaSchedule.Named(Trained(result, schedule, ModelMetadata.ScheduleOf(metadata)), timesteps));
+            string name = Trained(result, schedule, ModelMetadata.ScheduleOf(metadata));
+            var process = new GaussianDiffusion(BetaSchedule.Named(name, timesteps));
             if (count is int retained) process = process.Respace(TimestepSpacing.Every(timesteps, retained));
             return StepTable.Sampling(process, kind, prediction, result.GetValue(eta) ?? 0);
         });

@@ -6,6 +6,9 @@ public sealed partial class NativeLibraryFile
 {
     // An assembly has one resolver, and ManagedCuda sets its own, which finds a library only under a name without a version
     // (libnvrtc.so): that is in packages for developers. What it does not find comes here.
-    static partial void ResolveManagedCuda() =>
-        AssemblyLoadContext.GetLoadContext(typeof(global::ManagedCuda.DriverAPINativeMethods).Assembly)!.ResolvingUnmanagedDll += (_, import) => Imported(import)?.Handle ?? 0;
+    static partial void ResolveManagedCuda()
+    {
+        var context = AssemblyLoadContext.GetLoadContext(typeof(global::ManagedCuda.DriverAPINativeMethods).Assembly)!;
+        context.ResolvingUnmanagedDll += (_, import) => Imported(import)?.Handle ?? 0;
+    }
 }

@@ -50,7 +50,8 @@ public sealed partial class NativeLibraryFile : SystemLibrary
         OperatingSystem.IsWindows() ? ["cudnn64_9.dll", "cudnn64_8.dll"] : ["libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"]);
 
     /// <summary>NVIDIA's exchanges between GPUs of several processes. There is none for Windows.</summary>
-    public static NativeLibraryFile Nccl { get; } = new("NCCL", "only training on several GPUs needs it, and goes through host memory without; NVIDIA's package is libnccl2",
+    public static NativeLibraryFile Nccl { get; } = new("NCCL",
+        "only training on several GPUs needs it, and goes through host memory without; NVIDIA's package is libnccl2",
         ["libnccl.so.2", "libnccl.so"], "ncclCommGetAsyncError");
 
     /// <summary>

@@ -38,7 +38,8 @@ internal static unsafe partial class CuDnnApi
 
     [LibraryImport(NativeLibraryFile.CuDnnImport)]
     public static partial int cudnnSetConvolution2dDescriptor(
-        nint convolution, int padHeight, int padWidth, int strideHeight, int strideWidth, int dilationHeight, int dilationWidth, int mode, int computeType);
+        nint convolution, int padHeight, int padWidth, int strideHeight, int strideWidth,
+        int dilationHeight, int dilationWidth, int mode, int computeType);
 
     [LibraryImport(NativeLibraryFile.CuDnnImport)]
     public static partial int cudnnSetConvolutionMathType(nint convolution, int mathType);

@@ -31,7 +31,9 @@ public sealed class DecompModel : IDisposable
         Encoder = new LatentEncoder(Weights);
     }
 
-    /// <summary>Opens a file of PyTorch's or a safetensors file; what shapes cannot tell is what the file says, or as in the published models.</summary>
+    /// <summary>
+    /// Opens a file of PyTorch's or a safetensors file. What shapes cannot tell is what the file says, or as in the published models.
+    /// </summary>
     /// <param name="path">The file.</param>
     /// <exception cref="CheckpointException">Not such a network: lists missing, unexpected and mis-shaped tensors.</exception>
     /// <exception cref="FileFormatException">The file has another format, or is damaged.</exception>

@@ -110,14 +110,16 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
     /// <exception cref="ArgumentException">The model's images have not 3 channels.</exception>
     public Image Draw(IReadOnlyList<float[]> images, CancellationToken cancellation = default)
     {
-        if (model.Config.ImageChannels != 3) throw new ArgumentException($"expected a model of pictures with 3 channels, found one with {model.Config.ImageChannels}");
+        if (model.Config.ImageChannels != 3)
+            throw new ArgumentException($"expected a model of pictures with 3 channels, found one with {model.Config.ImageChannels}");
         float[] latents = Encode([.. images.SelectMany(i => i)], images.Count, cancellation);
         var noise = new float[imageLength];
         Philox.Normal(noise, 0, 0, options?.Seed ?? 0, Sampler.InitialStream);
         Decomposition sampled = Sample(latents, images.Count, (_, _) => noise, null, cancellation);
         float[][] factors = [.. sampled.Factors.Chunk(imageLength)], compositions = [.. sampled.Reconstructions.Chunk(imageLength)];
-        return ImageSheet.Of(model.Config.ImageSize, components + 2,
-            [.. images.SelectMany((image, b) => (float[][])[image, .. factors[(b * components)..((b + 1) * components)], compositions[b]])]);
+        return ImageSheet.Of(model.Config.ImageSize, components + 2, [.. Enumerable.Range(0, images.Count).SelectMany(Row)]);
+
+        IEnumerable<float[]> Row(int b) => [images[b], .. factors[(b * components)..((b + 1) * components)], compositions[b]];
     }
 
     /// <summary>The trajectories of one image.</summary>
