@@ -6,6 +6,7 @@ namespace RawDiffusion.Engine;
 public class SystemLibrary
 {
     private readonly string advice;
+    private readonly IReadOnlyList<string> needed;
     private readonly Lazy<(nint Handle, string? Path)> loaded;
     private string? refusal;
 
@@ -13,28 +14,29 @@ public class SystemLibrary
     /// <param name="title">Its name for people.</param>
     /// <param name="advice">What to do where it is missing.</param>
     /// <param name="tried">Names, which the system looks for, and paths, in the order of preference.</param>
-    public SystemLibrary(string title, string advice, IReadOnlyList<string> tried)
+    /// <param name="needed">Functions that a library which is too old lacks; such a one is passed over.</param>
+    public SystemLibrary(string title, string advice, IReadOnlyList<string> tried, params IReadOnlyList<string> needed)
     {
-        (Title, Tried, this.advice) = (title, tried, advice);
+        (Title, Tried, this.advice, this.needed) = (title, tried, advice, needed);
         loaded = new(Load);
     }
 
     /// <summary>The library's name for people.</summary>
     public string Title { get; }
 
-    /// <summary>Every name and path that is looked for, in this order; the first that loads is taken.</summary>
+    /// <summary>Every name and path that is looked for, in this order; the first that loads and has all functions is taken.</summary>
     public IReadOnlyList<string> Tried { get; }
 
-    /// <summary>Whether one of <see cref="Tried"/> loaded.</summary>
+    /// <summary>Whether one of <see cref="Tried"/> loaded and has all functions.</summary>
     public bool IsFound => Handle != 0;
 
     /// <summary>Where it was found; null if it was not.</summary>
     public string? FoundAt => loaded.Value.Path;
 
-    /// <summary>What to say where it was not found: names tried, or why one that is there does not load, and what to do.</summary>
+    /// <summary>What to say where it was not found: names tried, or why one that is there cannot be used, and what to do.</summary>
     public string Missing => IsFound || refusal is null
         ? $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}"
-        : $"{Title} is there and does not load: {refusal}; {advice}";
+        : $"{Title} is there and cannot be used: {refusal}; {advice}";
 
     /// <summary>For those who import its functions; 0 where it was not found.</summary>
     public nint Handle => loaded.Value.Handle;
@@ -43,8 +45,16 @@ public class SystemLibrary
     {
         foreach (string name in Tried)
         {
-            if (NativeLibrary.TryLoad(name, out nint handle)) return (handle, MappedFile(name));
-            refusal ??= Refusal(name);
+            if (!NativeLibrary.TryLoad(name, out nint handle))
+            {
+                refusal ??= Refusal(name);
+                continue;
+            }
+            string file = MappedFile(name);
+            string? lacking = needed.FirstOrDefault(function => !NativeLibrary.TryGetExport(handle, function, out _));
+            if (lacking is null) return (handle, file);
+            refusal ??= $"{file} is too old, it has no {lacking}";
+            NativeLibrary.Free(handle);
         }
         return (0, null);
     }

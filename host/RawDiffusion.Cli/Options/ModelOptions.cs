@@ -77,11 +77,9 @@ internal sealed class ModelOptions
         if (heads is not null && headChannels is not null)
             throw new UsageException($"give either {numHeads.Name} or {numHeadChannels.Name}, not both");
         if (first is not null && heads is null && headChannels is null) return first.Overrides(result, file);
-        bool headsGiven = heads is not null || headChannels is not null;
-        return new ArchitectureOverrides(
-            size ?? ModelMetadata.Integer(file.Metadata, ModelMetadata.ImageSize),
-            headsGiven ? heads : ModelMetadata.Integer(file.Metadata, ModelMetadata.NumHeads),
-            headsGiven ? headChannels : ModelMetadata.Integer(file.Metadata, ModelMetadata.NumHeadChannels));
+        ArchitectureOverrides told = ModelMetadata.Overrides(file.Metadata);
+        if (heads is null && headChannels is null) (heads, headChannels) = (told.NumHeads, told.NumHeadChannels);
+        return new ArchitectureOverrides(size ?? told.ImageSize, heads, headChannels);
     }
 
     /// <summary>Opens a checkpoint file.</summary>

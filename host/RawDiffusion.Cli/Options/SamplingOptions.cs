@@ -50,18 +50,20 @@ internal sealed class SamplingOptions
     /// <exception cref="UsageException">Values that do not go together.</exception>
     public StepTable Table(ParseResult result, IReadOnlyDictionary<string, string> metadata)
     {
-        int timesteps = result.GetValue(diffusionSteps) ?? ModelMetadata.Integer(metadata, ModelMetadata.DiffusionSteps) ?? 1000;
+        int timesteps = result.GetValue(diffusionSteps) ?? ModelMetadata.DiffusionStepsOf(metadata);
         SamplerKind kind = result.GetValue(sampler) == "ddpm" ? SamplerKind.Ddpm : SamplerKind.Ddim;
-        Prediction prediction = Trained(result, predict, metadata, ModelMetadata.Predict) == "eps" ? Prediction.Epsilon : Prediction.XStart;
+        string predicts = Trained(result, predict, ModelMetadata.PredictOf(metadata));
+        Prediction prediction = predicts == "eps" ? Prediction.Epsilon : Prediction.XStart;
         int? count = result.GetValue(steps) ?? (kind == SamplerKind.Ddim ? Math.Min(UsualDdimSteps, timesteps) : null);
         return UsageException.Guard(() =>
         {
-            var process = new GaussianDiffusion(BetaSchedule.Named(Trained(result, schedule, metadata, ModelMetadata.Schedule), timesteps));
+            string name = Trained(result, schedule, ModelMetadata.ScheduleOf(metadata));
+            var process = new GaussianDiffusion(BetaSchedule.Named(name, timesteps));
             if (count is int retained) process = process.Respace(TimestepSpacing.Every(timesteps, retained));
             return StepTable.Sampling(process, kind, prediction, result.GetValue(eta) ?? 0);
         });
     }
 
-    private static string Trained(ParseResult result, Option<string> option, IReadOnlyDictionary<string, string> metadata, string key) =>
-        result.GetResult(option) is { Implicit: false } ? result.GetValue(option)! : metadata.GetValueOrDefault(key) ?? result.GetValue(option)!;
+    private static string Trained(ParseResult result, Option<string> option, string trained) =>
+        result.GetResult(option) is { Implicit: false } ? result.GetValue(option)! : trained;
 }

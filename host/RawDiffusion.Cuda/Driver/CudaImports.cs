@@ -7,6 +7,8 @@ namespace RawDiffusion.Cuda.Driver;
 // all of these with these signatures.
 internal static unsafe partial class CudaApi
 {
+    public const int MinimumDriverVersion = 11040;
+
     [LibraryImport(NativeLibraryFile.DriverImport)]
     public static partial int cuInit(uint flags);
 

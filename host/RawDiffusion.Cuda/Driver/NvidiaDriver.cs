@@ -8,7 +8,7 @@ namespace RawDiffusion.Cuda.Driver;
 /// <summary>NVIDIA's driver: one GPU, used through its primary context, which other libraries of the process share.</summary>
 public sealed unsafe partial class NvidiaDriver : ICudaDriver
 {
-    private const int MinimumDriverVersion = 11040, MinimumCapability = 80;
+    private const int MinimumCapability = 80;
     private const int LogBytes = 8192;
 
     // The driver library keeps a current context for each thread, and calls may come from any.

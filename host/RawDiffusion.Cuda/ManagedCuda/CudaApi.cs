@@ -7,6 +7,9 @@ namespace RawDiffusion.Cuda.Driver;
 // The functions of CudaImports through ManagedCuda's declarations, which want structs around handles, and arrays.
 internal static unsafe partial class CudaApi
 {
+    // Its cuGraphAddKernelNode is cuGraphAddKernelNode_v2.
+    public const int MinimumDriverVersion = 12000;
+
     private const int ExtraEntries = 5;
 
     public static int cuInit(uint flags) => (int)global::ManagedCuda.DriverAPINativeMethods.cuInit((CUInitializationFlags)flags);

@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Runtime.InteropServices;
 using RawDiffusion.Engine;
 
@@ -8,7 +7,7 @@ namespace RawDiffusion.Cuda.Native;
 /// A library of NVIDIA's. It is looked for in the folders that CUDA_PATH and CUDA_HOME name, then where the system looks, then
 /// where NVIDIA's installer puts it.
 /// </summary>
-public sealed class NativeLibraryFile : SystemLibrary
+public sealed partial class NativeLibraryFile : SystemLibrary
 {
     internal const string DriverImport = "cuda";
     internal const string NvrtcImport = "nvrtc";
@@ -19,12 +18,13 @@ public sealed class NativeLibraryFile : SystemLibrary
     // A P/Invoke class asks for its library here before its first call, so that the resolver is in place by then.
     static NativeLibraryFile()
     {
-        NativeLibrary.SetDllImportResolver(typeof(NativeLibraryFile).Assembly, Resolve);
+        NativeLibrary.SetDllImportResolver(typeof(NativeLibraryFile).Assembly, (import, _, _) => Imported(import)?.Handle ?? 0);
+        ResolveManagedCuda();
     }
 
-    internal NativeLibraryFile(string title, string advice, IReadOnlyList<string> names)
+    internal NativeLibraryFile(string title, string advice, IReadOnlyList<string> names, params IReadOnlyList<string> needed)
         : base(title, advice, [.. Folders("CUDA_PATH").Concat(Folders("CUDA_HOME")).SelectMany(folder => names.Select(name => Path.Combine(folder, name))),
-            .. names, .. InstallerFolders().SelectMany(folder => names.Select(name => Path.Combine(folder, name)))])
+            .. names, .. InstallerFolders().SelectMany(folder => names.Select(name => Path.Combine(folder, name)))], needed)
     {
     }
 
@@ -36,7 +36,8 @@ public sealed class NativeLibraryFile : SystemLibrary
     public static NativeLibraryFile Nvrtc { get; } = new("NVRTC", "it is part of the CUDA toolkit (11.2 or newer); set CUDA_PATH where it is in a folder of its own",
         OperatingSystem.IsWindows()
             ? ["nvrtc64_120_0.dll", "nvrtc64_130_0.dll", "nvrtc64_112_0.dll"]
-            : ["libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so.11.2", "libnvrtc.so"]);
+            : ["libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so.11.2", "libnvrtc.so"],
+        "nvrtcGetSupportedArchs", "nvrtcGetCUBIN");
 
     /// <summary>NVIDIA's matrix products, for comparison only.</summary>
     public static NativeLibraryFile CuBlas { get; } = new("cuBLAS", "only comparisons need it; it is part of the CUDA toolkit",
@@ -49,17 +50,26 @@ public sealed class NativeLibraryFile : SystemLibrary
         OperatingSystem.IsWindows() ? ["cudnn64_9.dll", "cudnn64_8.dll"] : ["libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"]);
 
     /// <summary>NVIDIA's exchanges between GPUs of several processes. There is none for Windows.</summary>
-    public static NativeLibraryFile Nccl { get; } = new("NCCL", "only training on several GPUs needs it, and goes through host memory without; NVIDIA's package is libnccl2", ["libnccl.so.2", "libnccl.so"]);
+    public static NativeLibraryFile Nccl { get; } = new("NCCL",
+        "only training on several GPUs needs it, and goes through host memory without; NVIDIA's package is libnccl2",
+        ["libnccl.so.2", "libnccl.so"], "ncclCommGetAsyncError");
 
-    private static nint Resolve(string import, Assembly assembly, DllImportSearchPath? search) => import switch
+    /// <summary>
+    /// The library that an import means; null for an import of others. Ours are plain; ManagedCuda's are names of Windows' files, for
+    /// one version each, on all systems: <c>nvrtc64_120_0</c>.
+    /// </summary>
+    internal static NativeLibraryFile? Imported(string import) => import.Split("64_")[0] switch
     {
-        DriverImport => Driver.Handle,
-        NvrtcImport => Nvrtc.Handle,
-        CuBlasImport => CuBlas.Handle,
-        CuDnnImport => CuDnn.Handle,
-        NcclImport => Nccl.Handle,
-        _ => 0,
+        DriverImport or "nvcuda" => Driver,
+        NvrtcImport => Nvrtc,
+        CuBlasImport => CuBlas,
+        CuDnnImport => CuDnn,
+        NcclImport => Nccl,
+        _ => null,
     };
+
+    // Empty but in a build with ManagedCuda.
+    static partial void ResolveManagedCuda();
 
     private static string[] Folders(string variable)
     {

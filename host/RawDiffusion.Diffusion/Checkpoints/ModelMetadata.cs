@@ -37,6 +37,19 @@ public static class ModelMetadata
         static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
     }
 
+    /// <summary>What a file says that shapes cannot tell.</summary>
+    public static ArchitectureOverrides Overrides(IReadOnlyDictionary<string, string> metadata) =>
+        new(Integer(metadata, ImageSize), Integer(metadata, NumHeads), Integer(metadata, NumHeadChannels));
+
+    /// <summary>The noise schedule of training; that of the published models where the file does not say.</summary>
+    public static string ScheduleOf(IReadOnlyDictionary<string, string> metadata) => metadata.GetValueOrDefault(Schedule) ?? "squaredcos";
+
+    /// <summary>Steps of the diffusion process of training; those of the published models where the file does not say.</summary>
+    public static int DiffusionStepsOf(IReadOnlyDictionary<string, string> metadata) => Integer(metadata, DiffusionSteps) ?? 1000;
+
+    /// <summary>What the network was trained to predict; as the published models where the file does not say.</summary>
+    public static string PredictOf(IReadOnlyDictionary<string, string> metadata) => metadata.GetValueOrDefault(Predict) ?? "xstart";
+
     /// <summary>Whether a file's weights were trained; files that do not say are taken to be.</summary>
     public static bool IsTrained(IReadOnlyDictionary<string, string> metadata) => metadata.GetValueOrDefault(Trained) != "false";
 

@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 
@@ -28,6 +29,19 @@ public sealed class DecompModel : IDisposable
         Weights = new ModelWeights(file);
         UNet = new UNet(Config, Weights);
         Encoder = new LatentEncoder(Weights);
+    }
+
+    /// <summary>
+    /// Opens a file of PyTorch's or a safetensors file. What shapes cannot tell is what the file says, or as in the published models.
+    /// </summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="CheckpointException">Not such a network: lists missing, unexpected and mis-shaped tensors.</exception>
+    /// <exception cref="FileFormatException">The file has another format, or is damaged.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static DecompModel Open(string path)
+    {
+        TensorFile file = Checkpoint.Open(path);
+        return new DecompModel(file, ModelMetadata.Overrides(file.Metadata));
     }
 
     /// <summary>The architecture.</summary>
@@ -66,6 +80,17 @@ public sealed class DecompModel : IDisposable
         var result = new float[latents.Shape.Count];
         executable.Read("latents", result);
         return result;
+    }
+
+    /// <summary>DDIM's steps from noise to image, for the process that the model was trained on.</summary>
+    /// <param name="count">How many; a divisor of the steps of training, which were 1000 for the published models.</param>
+    /// <exception cref="ArgumentException">It is no such number.</exception>
+    public StepTable Steps(int count)
+    {
+        int timesteps = ModelMetadata.DiffusionStepsOf(Metadata);
+        var process = new GaussianDiffusion(BetaSchedule.Named(ModelMetadata.ScheduleOf(Metadata), timesteps));
+        return StepTable.Sampling(process.Respace(TimestepSpacing.Every(timesteps, count)), SamplerKind.Ddim,
+            ModelMetadata.PredictOf(Metadata) == "eps" ? Prediction.Epsilon : Prediction.XStart);
     }
 
     /// <inheritdoc/>

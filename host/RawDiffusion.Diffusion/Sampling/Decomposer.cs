@@ -1,6 +1,7 @@
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
+using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Diffusion.Sampling;
 
@@ -16,9 +17,9 @@ public sealed record Decomposition(float[] Factors, float[] Reconstructions);
 /// <param name="device">Device to run on.</param>
 /// <param name="model">The network.</param>
 /// <param name="table">The steps.</param>
-/// <param name="options">Clipping, seed.</param>
+/// <param name="options">Clipping, seed; null for the usual ones and seed 0.</param>
 /// <param name="guidance">Scale of classifier-free guidance; 1 for none.</param>
-public sealed class Decomposer(IDevice device, DecompModel model, StepTable table, SamplerOptions options, float guidance = 1)
+public sealed class Decomposer(IDevice device, DecompModel model, StepTable table, SamplerOptions? options = null, float guidance = 1)
 {
     // Factor evaluations that are held in memory at once. The processor is busy with far fewer.
     private const int RowsAtOnce = 32;
@@ -94,6 +95,31 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
             sampler?.Dispose();
         }
         return result;
+    }
+
+    /// <summary>Decomposes a picture and draws it in the model's size, its factors and their composition, side by side.</summary>
+    /// <param name="picture">A picture of any size.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    /// <exception cref="ArgumentException">The model's images have not 3 channels.</exception>
+    public Image Draw(Image picture, CancellationToken cancellation = default) =>
+        Draw([ImageResize.Resize(picture, model.Config.ImageSize, model.Config.ImageSize)], cancellation);
+
+    /// <summary>Decomposes images, all from the same noise, and draws a row for each: the image, its factors, their composition.</summary>
+    /// <param name="images">[S, S, 3] each.</param>
+    /// <param name="cancellation">Stops between two kernels.</param>
+    /// <exception cref="ArgumentException">The model's images have not 3 channels.</exception>
+    public Image Draw(IReadOnlyList<float[]> images, CancellationToken cancellation = default)
+    {
+        if (model.Config.ImageChannels != 3)
+            throw new ArgumentException($"expected a model of pictures with 3 channels, found one with {model.Config.ImageChannels}");
+        float[] latents = Encode([.. images.SelectMany(i => i)], images.Count, cancellation);
+        var noise = new float[imageLength];
+        Philox.Normal(noise, 0, 0, options?.Seed ?? 0, Sampler.InitialStream);
+        Decomposition sampled = Sample(latents, images.Count, (_, _) => noise, null, cancellation);
+        float[][] factors = [.. sampled.Factors.Chunk(imageLength)], compositions = [.. sampled.Reconstructions.Chunk(imageLength)];
+        return ImageSheet.Of(model.Config.ImageSize, components + 2, [.. Enumerable.Range(0, images.Count).SelectMany(Row)]);
+
+        IEnumerable<float[]> Row(int b) => [images[b], .. factors[(b * components)..((b + 1) * components)], compositions[b]];
     }
 
     /// <summary>The trajectories of one image.</summary>

@@ -31,20 +31,7 @@ internal static class SampleSheet
             run.Training.PredictXStart ? Prediction.XStart : Prediction.Epsilon);
         var decomposer = new Decomposer(device, model, table, new SamplerOptions { Seed = run.Training.Seed });
 
-        float[][] inputs = [.. Readable(set).Take(Images)];
-        float[] latents = decomposer.Encode([.. inputs.SelectMany(i => i)], inputs.Length, cancellation);
-        var noise = new float[set.Length];
-        Philox.Normal(noise, 0, 0, run.Training.Seed, Sampler.InitialStream);
-        Decomposition sampled = decomposer.Sample(latents, inputs.Length, (_, _) => noise, null, cancellation);
-
-        var tiles = new List<float[]>();
-        for (int row = 0; row < inputs.Length; row++)
-        {
-            tiles.Add(inputs[row]);
-            tiles.AddRange(sampled.Factors[(row * config.NumComponents * set.Length)..((row + 1) * config.NumComponents * set.Length)].Chunk(set.Length));
-            tiles.Add(sampled.Reconstructions[(row * set.Length)..((row + 1) * set.Length)]);
-        }
-        return ImageSheet.Of(config.ImageSize, config.NumComponents + 2, tiles);
+        return decomposer.Draw([.. Readable(set).Take(Images)], cancellation);
     }
 
     private static IEnumerable<float[]> Readable(ImageSet set)
