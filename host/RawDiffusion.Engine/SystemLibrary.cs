@@ -12,7 +12,7 @@ public class SystemLibrary
     /// <summary>States a library.</summary>
     /// <param name="title">Its name for people.</param>
     /// <param name="advice">What to do where it is missing.</param>
-    /// <param name="tried">Names, which the system looks for, and paths, in the order of preference.</param>
+    /// <param name="tried">Names, which the system looks for, and paths, in the order of preference; none where it is not wanted.</param>
     public SystemLibrary(string title, string advice, IReadOnlyList<string> tried)
     {
         (Title, Tried, this.advice) = (title, tried, advice);
@@ -32,8 +32,8 @@ public class SystemLibrary
     public string? FoundAt => loaded.Value.Path;
 
     /// <summary>What to say where it was not found: names tried, or why one that is there does not load, and what to do.</summary>
-    public string Missing => IsFound || refusal is null
-        ? $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}"
+    public string Missing => Tried.Count == 0 ? $"{Title} was not looked for; {advice}"
+        : IsFound || refusal is null ? $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}"
         : $"{Title} is there and does not load: {refusal}; {advice}";
 
     /// <summary>For those who import its functions; 0 where it was not found.</summary>

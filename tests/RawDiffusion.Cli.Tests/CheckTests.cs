@@ -1,5 +1,6 @@
 using System.Text.Json;
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cli.Tests;
 
@@ -22,7 +23,7 @@ public sealed class CheckTests
     [Test]
     public void Resources_are_those_of_each_architecture()
     {
-        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: machine code cannot be compiled");
+        if (Nvrtc.Find() is null) Assert.Ignore($"machine code cannot be compiled: {NativeLibraryFile.Nvrtc.Missing}");
         JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16", "--json").Succeeded().Json;
         foreach (JsonElement kernel in json.GetProperty("kernels").EnumerateArray())
         {
@@ -36,7 +37,7 @@ public sealed class CheckTests
     [Test]
     public void Kernels_can_be_compiled_for_the_shapes_at_hand()
     {
-        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: kernels cannot be compiled for the shapes at hand");
+        if (!new KernelCompiler().CanCompile) Assert.Ignore($"kernels cannot be compiled for the shapes at hand: {NativeLibraryFile.Nvrtc.Missing}");
         JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "ScaleRows", "--precision", "bf16", "--specialize", "--no-resources", "--json").Succeeded().Json;
         Assert.That(json.GetProperty("faults").GetArrayLength(), Is.Zero);
         string[] variants = [.. json.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("variant").GetString()!)];

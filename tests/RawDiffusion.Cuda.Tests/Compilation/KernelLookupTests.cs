@@ -141,7 +141,7 @@ public sealed class KernelLookupTests
     {
         var program = new KernelProgram(Compiler.Sources, Compiler.ScaleForward);
         using var zip = new MemoryStream();
-        PrebuiltKernelsWriter.Write(targets.Select(t => ($"{t}/scale.br", program.Key(KernelTarget.Parse(t), version), System.Text.Encoding.UTF8.GetBytes(t))), version, zip);
+        PrebuiltKernelsWriter.Write(targets.Select(KernelTarget.Parse).Select(t => (t, program.Key(t, version), System.Text.Encoding.UTF8.GetBytes(t.ToString()))), version, zip);
         return new(() => new MemoryStream(zip.ToArray()));
     }
 
