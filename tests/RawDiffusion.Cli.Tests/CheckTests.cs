@@ -46,6 +46,17 @@ public sealed class CheckTests
     }
 
     [Test]
+    public void Without_NVRTC_kernels_are_checked_and_machine_code_is_not()
+    {
+        Outcome outcome = Rawdiffusion.RunProcess(
+            ["check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16"], (NativeLibraryFile.NvrtcVariable, "off")).Succeeded();
+        Assert.That(outcome.Out, Does.EndWith("nothing found\n"));
+        Assert.That(outcome.Error, Does.Contain("warning: registers, spills and occupancy are left out").And.Contain("RAWDIFFUSION_NVRTC is off"));
+        Rawdiffusion.RunProcess(["check", "--device", "emulated", "--operator", "MeanFactors", "--specialize"], (NativeLibraryFile.NvrtcVariable, "off"))
+            .Failed(1, "--specialize", "RAWDIFFUSION_NVRTC is off");
+    }
+
+    [Test]
     public void Bad_usage_is_refused()
     {
         Rawdiffusion.Run("check", "--operator", "Sort").Failed(2, "'Sort'", "GroupNorm");

@@ -13,10 +13,9 @@ namespace PrebuildKernels;
 /// <summary>The kernels that sampling with a model needs, found by compiling its graphs for a device that does nothing.</summary>
 internal static class ModelKernels
 {
-    private const int Steps = 50;
-
-    // Tiles of convolutions do not depend on the number of images, those of attention and linear layers do.
-    private static readonly int[] Images = [1, 4, 16];
+    // Tiles of convolutions do not depend on the number of images and steps, those of attention and linear layers do.
+    private static readonly (SamplerKind Kind, float Guidance, int Images, int Steps)[] Runs =
+        [(SamplerKind.Ddim, 1, 1, 1), (SamplerKind.Ddim, 1, 2, 2), (SamplerKind.Ddim, 1, 4, 4), (SamplerKind.Ddim, 1, 16, 1000), (SamplerKind.Ddpm, 10, 1, 50)];
 
     // What the goldens' shapes cannot tell, as their tests say it.
     private static readonly ArchitectureOverrides?[] Overrides = [null, new(NumHeadChannels: 16), new(ImageSize: 20, NumHeads: 2)];
@@ -25,7 +24,11 @@ internal static class ModelKernels
 
     /// <summary>The published architectures, and the checkpoints that this repository holds.</summary>
     public static IEnumerable<string> Shipped() =>
-        [.. Presets.Names, .. new[] { "weights/*.safetensors", "tests/goldens/*.pt" }.SelectMany(p => Directory.GetFiles(Path.GetDirectoryName(p)!, Path.GetFileName(p)).Order(StringComparer.Ordinal))];
+    [
+        .. Presets.Names,
+        .. Directory.GetFiles("weights", "*.safetensors").Order(StringComparer.Ordinal),
+        .. Directory.GetFiles("tests/goldens", "*.pt").Order(StringComparer.Ordinal),
+    ];
 
     /// <summary>Adds a model's kernels, in all precisions.</summary>
     /// <param name="list">Where to.</param>
@@ -40,7 +43,7 @@ internal static class ModelKernels
         {
             try
             {
-                using DecompModel model = isPreset ? new(RandomWeights.Of(Presets.Get(name))) : new(Checkpoint.Open(name), overrides);
+                using DecompModel model = new(isPreset ? RandomWeights.Of(Presets.Get(name)) : Checkpoint.Open(name), overrides);
                 if (!Seen.Add(JsonSerializer.Serialize(model.Config))) continue;
                 foreach (Precision precision in Enum.GetValues<Precision>())
                 {
@@ -59,25 +62,22 @@ internal static class ModelKernels
     private static void Compile(CudaDevice device, DecompModel model)
     {
         UNetConfig config = model.Config;
-        var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
-        foreach ((SamplerKind kind, float guidance) in new[] { (SamplerKind.Ddim, 1f), (SamplerKind.Ddpm, 1f), (SamplerKind.Ddim, 10f) })
+        var options = new SamplerOptions();
+        foreach ((SamplerKind kind, float guidance, int images, int steps) in Runs)
         {
+            GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, steps));
             StepTable table = StepTable.Sampling(process, kind, Prediction.XStart);
-            var options = new SamplerOptions();
-            foreach (int images in Images)
-            {
-                var latents = new float[images * config.NumComponents * config.LatentDim];
-                var decomposer = new Decomposer(device, model, table, options, guidance);
-                new Sampler(device, [model], [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))], table, options).Dispose();
-            }
-            // What recombine composes: picked factors, of one model or two, and the factors of two images.
-            foreach ((int models, int factors) in new[] { (1, config.NumComponents), (2, config.NumComponents), (1, 2 * config.NumComponents), (2, 2 * config.NumComponents) })
-            {
-                ReadOnlyMemory<float> latent = new float[config.LatentDim];
-                Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, factors).Select(i => (latent, i % models))]).Guided(guidance);
-                new Sampler(device, [.. Enumerable.Repeat(model, models)], [composition], table, options).Dispose();
-            }
+            var latents = new float[images * config.NumComponents * config.LatentDim];
+            var decomposer = new Decomposer(device, model, table, options, guidance);
+            Trajectory[] trajectories = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))];
+            new Sampler(device, [model], trajectories, table, options).Dispose();
+            // As recombine: factors of two models.
+            if (guidance == 1) continue;
+            ReadOnlyMemory<float> latent = new float[config.LatentDim];
+            Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, config.NumComponents).Select(i => (latent, i % 2))]);
+            new Sampler(device, [model, model], [composition.Guided(guidance)], table, options).Dispose();
         }
-        foreach (int images in Images) model.Encode(device, new float[images * config.ImageChannels * config.ImageSize * config.ImageSize], images);
+        int imageLength = config.ImageChannels * config.ImageSize * config.ImageSize;
+        foreach (int images in Runs.Select(r => r.Images).Distinct()) model.Encode(device, new float[images * imageLength], images);
     }
 }

@@ -9,10 +9,11 @@ namespace RawDiffusion.Cuda.Compilation;
 /// Compiled kernels that travel with the command, for machines without NVRTC. Read-only and thread-safe.
 /// </summary>
 /// <remarks>
-/// A zip file with a manifest and, compressed by Brotli, the lines and streams that <see cref="PtxPacker"/> makes of all kernels, one behind
-/// the other: what variants share is stored once. The manifest is lines: <c>compiler 11.8</c>, <c>lines BYTES</c>, then for each kernel
-/// <c>KEY TARGET CHECKSUM</c> and its bytes in each stream. The first kernel that is read unpacks the streams, a sixth of what the kernels
-/// are, and each kernel is put together when it is asked for. One whose checksum is wrong counts as missing.
+/// A zip file with a manifest and, compressed by Brotli, the lines and streams that <see cref="PtxPacker"/> makes of all kernels, one
+/// behind the other: what variants share is stored once. The manifest is lines: <c>compiler 11.8</c>, <c>lines BYTES</c>, then for each
+/// kernel <c>KEY TARGET CHECKSUM</c> and its bytes in each stream. The first kernel that is read unpacks the streams, which are a sixth of
+/// the kernels, in 0.2 s; each is put together when it is asked for, in 10 ms. One whose checksum is wrong counts as missing.
+/// Measured: 1470 kernels of 145 MB take 0.75 MB so, and took 5.6 MB as text, all of a source file in one Brotli stream.
 /// </remarks>
 public sealed class PrebuiltKernels
 {
@@ -20,7 +21,7 @@ public sealed class PrebuiltKernels
     internal const string ManifestName = "manifest.txt";
     internal const string LinesName = "text.br";
 
-    private const string ResourceName = "kernels/prebuilt.zip";
+    private const string ResourceName = "kernels/prebuilt.zip", Advice = "make the file again with tools/PrebuildKernels";
 
     private readonly Func<Stream> open;
     private readonly Dictionary<string, Place> kernels = [];
@@ -36,18 +37,20 @@ public sealed class PrebuiltKernels
         this.open = open;
         content = new(Unpack);
         using var zip = new ZipArchive(open(), ZipArchiveMode.Read);
-        ZipArchiveEntry manifest = zip.GetEntry(ManifestName) ?? throw new InvalidDataException($"expected {ManifestName} in the prebuilt kernels; make the file again with tools/PrebuildKernels");
+        ZipArchiveEntry manifest = zip.GetEntry(ManifestName)
+            ?? throw new InvalidDataException($"expected {ManifestName} in the prebuilt kernels; {Advice}");
         using var reader = new StreamReader(manifest.Open());
         string[] first = [reader.ReadLine() ?? "", reader.ReadLine() ?? "", reader.ReadLine() ?? ""];
         if (first[0] != Header || !first[1].StartsWith("compiler ", StringComparison.Ordinal) || !first[2].StartsWith("lines ", StringComparison.Ordinal))
-            throw new InvalidDataException($"expected prebuilt kernels that start with '{Header}', found '{first[0]}'; make the file again with tools/PrebuildKernels");
+            throw new InvalidDataException($"expected prebuilt kernels that start with '{Header}', found '{first[0]}'; {Advice}");
         CompilerVersion = first[1]["compiler ".Length..];
         linesBytes = Number(first[2]["lines ".Length..]);
         HashSet<KernelTarget> targets = [];
         while (reader.ReadLine() is { } line)
         {
             string[] words = line.Split(' ');
-            if (words.Length != 3 + PtxPacker.Streams) throw new InvalidDataException($"'{line}' has no place in the manifest of the prebuilt kernels; make the file again with tools/PrebuildKernels");
+            if (words.Length != 3 + PtxPacker.Streams)
+                throw new InvalidDataException($"'{line}' has no place in the manifest of the prebuilt kernels; {Advice}");
             targets.Add(KernelTarget.Parse(words[1]));
             int[] lengths = [.. words.Skip(3).Select(Number)];
             kernels[words[0]] = new(words[2], [.. streamBytes], lengths);
@@ -99,7 +102,7 @@ public sealed class PrebuiltKernels
     internal static string NameOf(PackedStream stream) => $"{stream.ToString().ToLowerInvariant()}.br";
 
     private static int Number(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
-        : throw new InvalidDataException($"expected a number in the manifest of the prebuilt kernels, found '{text}'; make the file again with tools/PrebuildKernels");
+        : throw new InvalidDataException($"expected a number in the manifest of the prebuilt kernels, found '{text}'; {Advice}");
 
     private (string[] Lines, byte[][] Streams)? Unpack()
     {

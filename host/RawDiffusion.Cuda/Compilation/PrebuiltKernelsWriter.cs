@@ -16,12 +16,15 @@ public static class PrebuiltKernelsWriter
     /// <param name="list">What to compile.</param>
     /// <param name="sources">The kernels' sources.</param>
     /// <param name="nvrtc">The compiler.</param>
-    /// <param name="cache">Kernels that runs compiled, if any; those of the same key are taken as they are, and what is compiled joins them.</param>
+    /// <param name="cache">
+    /// Kernels that runs compiled, if any; those of the same key are taken as they are, and what is compiled joins them.
+    /// </param>
     /// <param name="known">Kernels that were written before, if any, likewise.</param>
     /// <param name="destination">Where the zip file goes.</param>
     /// <param name="progress">Told the number of kernels compiled so far, from any thread.</param>
     /// <exception cref="KernelCompileException">A variant does not compile, or the compiler does not know a target.</exception>
-    public static void Write(KernelList list, KernelSources sources, Nvrtc nvrtc, KernelCache? cache, PrebuiltKernels? known, Stream destination, Action<int> progress)
+    public static void Write(
+        KernelList list, KernelSources sources, Nvrtc nvrtc, KernelCache? cache, PrebuiltKernels? known, Stream destination, Action<int> progress)
     {
         (KernelVariant Variant, string Target)[] entries = [.. list.Entries];
         var kernels = new (KernelTarget Target, string Key, byte[] Image)[entries.Length];
@@ -33,8 +36,9 @@ public static class PrebuiltKernelsWriter
             {
                 var target = KernelTarget.Parse(entries[i].Target);
                 if (!nvrtc.Architectures.Contains(target.ComputeCapability))
-                    throw new KernelCompileException($"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one, or take the target off the list");
-                kernels[i] = (target, new KernelProgram(sources, entries[i].Variant).Key(target, nvrtc.Version), compiler.Compile(entries[i].Variant, entries[i].Target));
+                    throw new KernelCompileException($"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one");
+                string key = new KernelProgram(sources, entries[i].Variant).Key(target, nvrtc.Version);
+                kernels[i] = (target, key, compiler.Compile(entries[i].Variant, entries[i].Target));
                 progress(Interlocked.Increment(ref done));
             });
         }
@@ -55,12 +59,14 @@ public static class PrebuiltKernelsWriter
         {
             byte[][] packed = packer.Pack(image);
             for (int s = 0; s < streams.Length; s++) streams[s].Write(packed[s]);
-            places.Append(CultureInfo.InvariantCulture, $"{key} {target} {PrebuiltKernels.Checksum(image)} {string.Join(" ", packed.Select(p => p.Length))}\n");
+            string lengths = string.Join(" ", packed.Select(p => p.Length));
+            places.Append(CultureInfo.InvariantCulture, $"{key} {target} {PrebuiltKernels.Checksum(image)} {lengths}\n");
         }
         byte[] lines = Encoding.Latin1.GetBytes(string.Join("\n", packer.Lines));
         (string Name, byte[] Content)[] entries =
         [
-            (PrebuiltKernels.LinesName, lines), .. Enum.GetValues<PackedStream>().Select(s => (PrebuiltKernels.NameOf(s), streams[(int)s].ToArray())),
+            (PrebuiltKernels.LinesName, lines),
+            .. Enum.GetValues<PackedStream>().Select(s => (PrebuiltKernels.NameOf(s), streams[(int)s].ToArray())),
         ];
         using var zip = new ZipArchive(destination, ZipArchiveMode.Create, leaveOpen: true);
         string manifest = $"{PrebuiltKernels.Header}\ncompiler {compilerVersion}\nlines {lines.Length}\n{places}";
@@ -72,7 +78,8 @@ public static class PrebuiltKernelsWriter
     private static byte[] Compress(byte[] content)
     {
         var compressed = new byte[BrotliEncoder.GetMaxCompressedLength(content.Length)];
-        if (!BrotliEncoder.TryCompress(content, compressed, out int written, Quality, WindowBits)) throw new InvalidOperationException("Brotli refused its own bound");
+        if (!BrotliEncoder.TryCompress(content, compressed, out int written, Quality, WindowBits))
+            throw new InvalidOperationException("Brotli refused its own bound");
         return compressed[..written];
     }
 

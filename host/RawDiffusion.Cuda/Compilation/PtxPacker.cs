@@ -54,7 +54,8 @@ internal sealed partial class PtxPacker
         {
             int id = (which.Byte() << 8) | which.Byte();
             if (id >= lines.Count) throw new InvalidDataException($"line {id} of {lines.Count}");
-            if (!known.TryGetValue(id, out var line)) known[id] = line = (readers[(int)NumbersOf(lines[id])], [.. Pieces(lines[id], registers)]);
+            if (!known.TryGetValue(id, out var line))
+                known[id] = line = (readers[(int)NumbersOf(lines[id])], [.. Pieces(lines[id], registers)]);
             foreach (Piece piece in line.Pieces)
             {
                 text.Append(piece.Text);
