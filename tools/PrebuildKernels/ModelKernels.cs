@@ -43,7 +43,7 @@ internal static class ModelKernels
         {
             try
             {
-                using DecompModel model = new(isPreset ? RandomWeights.Of(Presets.Get(name)) : Checkpoint.Open(name), overrides);
+                using DecompModel model = new(isPreset ? Zeros(Presets.Get(name)) : Checkpoint.Open(name), overrides);
                 if (!Seen.Add(JsonSerializer.Serialize(model.Config))) continue;
                 foreach (Precision precision in Enum.GetValues<Precision>())
                 {
@@ -58,6 +58,10 @@ internal static class ModelKernels
         }
         return list.Entries.Count() - before;
     }
+
+    // Kernels do not depend on weights, and random ones are made anew each time they are read.
+    private static TensorFile Zeros(UNetConfig config) =>
+        new(StateDict.Of(config).Select(e => KeyValuePair.Create(e.Name, new Tensor(TensorType.Float32, e.Shape, bytes => bytes.Clear()))));
 
     private static void Compile(CudaDevice device, DecompModel model)
     {
