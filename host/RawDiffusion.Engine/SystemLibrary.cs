@@ -13,7 +13,7 @@ public class SystemLibrary
     /// <summary>States a library.</summary>
     /// <param name="title">Its name for people.</param>
     /// <param name="advice">What to do where it is missing.</param>
-    /// <param name="tried">Names, which the system looks for, and paths, in the order of preference.</param>
+    /// <param name="tried">Names, which the system looks for, and paths, in the order of preference; none where it is not wanted.</param>
     /// <param name="needed">Functions that a library which is too old lacks; such a one is passed over.</param>
     public SystemLibrary(string title, string advice, IReadOnlyList<string> tried, params IReadOnlyList<string> needed)
     {
@@ -34,8 +34,8 @@ public class SystemLibrary
     public string? FoundAt => loaded.Value.Path;
 
     /// <summary>What to say where it was not found: names tried, or why one that is there cannot be used, and what to do.</summary>
-    public string Missing => IsFound || refusal is null
-        ? $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}"
+    public string Missing => Tried.Count == 0 ? $"{Title} was not looked for; {advice}"
+        : IsFound || refusal is null ? $"{Title} was not found (tried {string.Join(", ", Tried)}); {advice}"
         : $"{Title} is there and cannot be used: {refusal}; {advice}";
 
     /// <summary>For those who import its functions; 0 where it was not found.</summary>

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cli.Tests;
 
@@ -22,7 +23,7 @@ public sealed class CheckTests
     [Test]
     public void Resources_are_those_of_each_architecture()
     {
-        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: machine code cannot be compiled");
+        if (Nvrtc.Find() is null) Assert.Ignore($"machine code cannot be compiled: {NativeLibraryFile.Nvrtc.Missing}");
         JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16", "--json").Succeeded().Json;
         foreach (JsonElement kernel in json.GetProperty("kernels").EnumerateArray())
         {
@@ -36,12 +37,23 @@ public sealed class CheckTests
     [Test]
     public void Kernels_can_be_compiled_for_the_shapes_at_hand()
     {
-        if (Nvrtc.Find() is null) Assert.Ignore("no NVRTC on this machine: kernels cannot be compiled for the shapes at hand");
+        if (!new KernelCompiler().CanCompile) Assert.Ignore($"kernels cannot be compiled for the shapes at hand: {NativeLibraryFile.Nvrtc.Missing}");
         JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "ScaleRows", "--precision", "bf16", "--specialize", "--no-resources", "--json").Succeeded().Json;
         Assert.That(json.GetProperty("faults").GetArrayLength(), Is.Zero);
         string[] variants = [.. json.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("variant").GetString()!)];
         string[] scaling = [.. variants.Where(v => v.StartsWith("scale_rows", StringComparison.Ordinal))];
         Assert.That(scaling, Is.Not.Empty.And.All.Contain("SIZE=").And.None.Contain("SIZE=size_arg"));
+    }
+
+    [Test]
+    public void Without_NVRTC_kernels_are_checked_and_machine_code_is_not()
+    {
+        Outcome outcome = Rawdiffusion.RunProcess(
+            ["check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16"], (NativeLibraryFile.NvrtcVariable, "off")).Succeeded();
+        Assert.That(outcome.Out, Does.EndWith("nothing found\n"));
+        Assert.That(outcome.Error, Does.Contain("warning: registers, spills and occupancy are left out").And.Contain("RAWDIFFUSION_NVRTC is off"));
+        Rawdiffusion.RunProcess(["check", "--device", "emulated", "--operator", "MeanFactors", "--specialize"], (NativeLibraryFile.NvrtcVariable, "off"))
+            .Failed(1, "--specialize", "RAWDIFFUSION_NVRTC is off");
     }
 
     [Test]

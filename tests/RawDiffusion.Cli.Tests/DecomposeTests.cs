@@ -1,4 +1,6 @@
 using System.Text.Json;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
 using RawDiffusion.Testing;
@@ -36,6 +38,18 @@ public sealed class DecomposeTests : IDisposable
 
         void Check(string name, float[] found, IReadOnlyList<int> foundShape) =>
             Comparer.RequireClose($"{config} {name}", golden[name], foundShape, found, Goldens.ToleranceOf(config, name));
+    }
+
+    [Test]
+    public void The_emulator_does_without_NVRTC()
+    {
+        string[] command =
+        [
+            "decompose", "--checkpoint", Goldens.PathOf("A.pt"), "--image", Goldens.PathOf("images/synth_20x24.png"), "--device", "emulated",
+            "--sampler", "ddpm", "--guidance", "10", "--steps", "1", "--precision", "bf16", "--out", work.Out,
+        ];
+        Rawdiffusion.RunProcess(command, (NativeLibraryFile.NvrtcVariable, "off"), (KernelCache.FolderVariable, work.PathOf("kernels"))).Succeeded();
+        Assert.That(work.Results, Is.Not.Empty);
     }
 
     [Test]

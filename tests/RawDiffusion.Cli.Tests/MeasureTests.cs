@@ -1,4 +1,5 @@
 using System.Text.Json;
+using RawDiffusion.Cuda.Native;
 using RawDiffusion.Cuda.Vendor;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
@@ -107,6 +108,11 @@ public sealed class MeasureTests
             Assert.That(outcome.Out, Does.Contain(part).IgnoreCase);
         Assert.That(Rawdiffusion.Run("doctor", "--json").Succeeded().Json.GetProperty("default_model").GetString(), Does.EndWith("shapes.safetensors"));
     }
+
+    [TestCase("off", "NVRTC was not looked for; RAWDIFFUSION_NVRTC is off: unset it")]
+    [TestCase("/nowhere/libnvrtc.so", "NVRTC was not found (tried /nowhere/libnvrtc.so); RAWDIFFUSION_NVRTC names it: correct it, or unset it")]
+    public void Doctor_tells_that_NVRTC_was_chosen(string chosen, string expected) =>
+        Assert.That(Rawdiffusion.RunProcess(["doctor"], (NativeLibraryFile.NvrtcVariable, chosen)).Succeeded().Out, Does.Contain(expected));
 
     [Test]
     public void Presets_are_architectures_that_their_own_weights_tell()

@@ -39,22 +39,28 @@ internal static class Rawdiffusion
     }
 
     /// <summary>Starts the built command as a process.</summary>
-    public static Process Start(params string[] args)
-    {
-        // A process that was started in the background inherits an ignored SIGINT, and so would ours: it is undone.
-        var info = new ProcessStartInfo(OperatingSystem.IsLinux() ? "env" : "dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        if (OperatingSystem.IsLinux()) foreach (string arg in new[] { "--default-signal=INT", "dotnet" }) info.ArgumentList.Add(arg);
-        foreach (string arg in args.Prepend(Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll"))) info.ArgumentList.Add(arg);
-        return Process.Start(info)!;
-    }
+    public static Process Start(params string[] args) => Start(args, []);
 
     /// <summary>Runs the built command as a process.</summary>
-    public static Outcome RunProcess(params string[] args)
+    public static Outcome RunProcess(params string[] args) => RunProcess(args, []);
+
+    /// <summary>Runs the built command as a process with other environment variables.</summary>
+    public static Outcome RunProcess(string[] args, params (string Name, string Value)[] environment)
     {
-        using Process process = Start(args);
+        using Process process = Start(args, environment);
         Task<string> error = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         return new Outcome(process.ExitCode, output, error.Result);
+    }
+
+    private static Process Start(string[] args, (string Name, string Value)[] environment)
+    {
+        // A process that was started in the background inherits an ignored SIGINT, and so would ours: it is undone.
+        var info = new ProcessStartInfo(OperatingSystem.IsLinux() ? "env" : "dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        if (OperatingSystem.IsLinux()) foreach (string arg in new[] { "--default-signal=INT", "dotnet" }) info.ArgumentList.Add(arg);
+        foreach ((string name, string value) in environment) info.Environment[name] = value;
+        foreach (string arg in args.Prepend(Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll"))) info.ArgumentList.Add(arg);
+        return Process.Start(info)!;
     }
 }

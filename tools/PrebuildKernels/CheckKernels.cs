@@ -11,8 +11,10 @@ internal static class CheckKernels
     /// <summary>Adds the kernels of all cases, in all precisions.</summary>
     /// <param name="list">Where to.</param>
     /// <param name="target">What the kernels are for.</param>
-    public static void Add(KernelList list, KernelTarget target)
+    /// <returns>How many there are.</returns>
+    public static int Add(KernelList list, KernelTarget target)
     {
+        int before = list.Entries.Count();
         foreach (KernelCase kernelCase in KernelCases.All)
         {
             var prepared = new PreparedCase(kernelCase);
@@ -22,5 +24,6 @@ internal static class CheckKernels
                 KernelCheck.Run(device, prepared);
             }
         }
+        return list.Entries.Count() - before;
     }
 }

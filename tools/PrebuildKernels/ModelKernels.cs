@@ -1,43 +1,88 @@
+using System.Text.Json;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Formats;
 
 namespace PrebuildKernels;
 
-/// <summary>The kernels that decomposing images with a model needs, found by compiling its graphs for a device that does nothing.</summary>
+/// <summary>The kernels that sampling with a model needs, found by compiling its graphs for a device that does nothing.</summary>
 internal static class ModelKernels
 {
-    private const int Steps = 50;
+    // Tiles of convolutions do not depend on the number of images and steps, those of attention and linear layers do.
+    private static readonly (SamplerKind Kind, float Guidance, int Images, int Steps)[] Runs =
+        [(SamplerKind.Ddim, 1, 1, 1), (SamplerKind.Ddim, 1, 2, 2), (SamplerKind.Ddim, 1, 4, 4), (SamplerKind.Ddim, 1, 16, 1000), (SamplerKind.Ddpm, 10, 1, 50)];
 
-    // Tiles of convolutions do not depend on the number of images, those of attention and linear layers do.
-    private static readonly int[] Images = [1, 16];
+    private static readonly HashSet<string> Seen = [];
+
+    /// <summary>The published architectures, and the checkpoints that this repository holds.</summary>
+    public static IEnumerable<string> Shipped() =>
+    [
+        .. Presets.Names,
+        .. Directory.GetFiles("weights", "*.safetensors").Order(StringComparer.Ordinal),
+        .. Directory.GetFiles("tests/goldens", "*.pt").Order(StringComparer.Ordinal),
+    ];
 
     /// <summary>Adds a model's kernels, in all precisions.</summary>
     /// <param name="list">Where to.</param>
-    /// <param name="model">The network.</param>
+    /// <param name="name">A preset or a checkpoint; a file of tensors that are no network has none.</param>
     /// <param name="target">What the kernels are for.</param>
-    public static void Add(KernelList list, DecompModel model, KernelTarget target)
+    /// <returns>How many there are.</returns>
+    public static int Add(KernelList list, string name, KernelTarget target)
     {
-        foreach (Precision precision in Enum.GetValues<Precision>())
+        int before = list.Entries.Count();
+        bool isPreset = Presets.Names.Contains(name);
+        foreach (ArchitectureOverrides? overrides in new[] { null, Overrides(Path.GetFileName(name)) }.Distinct())
         {
-            using var device = new CudaDevice(new IdleDriver(target), new KernelLister(list), precision, specialize: false);
-            var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
-            foreach (int images in Images)
+            try
             {
-                foreach (SamplerKind kind in Enum.GetValues<SamplerKind>())
+                using DecompModel model = new(isPreset ? Zeros(Presets.Get(name)) : Checkpoint.Open(name), overrides);
+                if (!Seen.Add(JsonSerializer.Serialize(model.Config))) continue;
+                foreach (Precision precision in Enum.GetValues<Precision>())
                 {
-                    StepTable table = StepTable.Sampling(process, kind, Prediction.XStart);
-                    var options = new SamplerOptions();
-                    var latents = new float[images * model.Config.NumComponents * model.Config.LatentDim];
-                    var decomposer = new Decomposer(device, model, table, options);
-                    Trajectory[] trajectories = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))];
-                    new Sampler(device, [model], trajectories, table, options).Dispose();
+                    using var device = new CudaDevice(new IdleDriver(target), new KernelLister(list), precision, specialize: false);
+                    Compile(device, model);
                 }
-                model.Encode(device, new float[images * 3 * model.Config.ImageSize * model.Config.ImageSize], images);
+            }
+            catch (CheckpointException)
+            {
+                // No network.
             }
         }
+        return list.Entries.Count() - before;
+    }
+
+    // What the shapes of the goldens cannot tell, as tests say it.
+    private static ArchitectureOverrides? Overrides(string name) =>
+        name.StartsWith('A') ? new(NumHeadChannels: 16) : name.StartsWith('B') ? new(ImageSize: 20, NumHeads: 2) : null;
+
+    // Kernels do not depend on weights, and random ones are made anew each time they are read.
+    private static TensorFile Zeros(UNetConfig config) =>
+        new(StateDict.Of(config).Select(e => KeyValuePair.Create(e.Name, new Tensor(TensorType.Float32, e.Shape, bytes => bytes.Clear()))));
+
+    private static void Compile(CudaDevice device, DecompModel model)
+    {
+        UNetConfig config = model.Config;
+        var options = new SamplerOptions();
+        foreach ((SamplerKind kind, float guidance, int images, int steps) in Runs)
+        {
+            GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, steps));
+            StepTable table = StepTable.Sampling(process, kind, Prediction.XStart);
+            var latents = new float[images * config.NumComponents * config.LatentDim];
+            var decomposer = new Decomposer(device, model, table, options, guidance);
+            Trajectory[] trajectories = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))];
+            new Sampler(device, [model], trajectories, table, options).Dispose();
+            // As recombine: factors of two models.
+            if (guidance == 1) continue;
+            ReadOnlyMemory<float> latent = new float[config.LatentDim];
+            Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, config.NumComponents).Select(i => (latent, i % 2))]);
+            new Sampler(device, [model, model], [composition.Guided(guidance)], table, options).Dispose();
+        }
+        int imageLength = config.ImageChannels * config.ImageSize * config.ImageSize;
+        foreach (int images in Runs.Select(r => r.Images).Distinct()) model.Encode(device, new float[images * imageLength], images);
     }
 }

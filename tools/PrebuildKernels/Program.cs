@@ -2,40 +2,20 @@ using System.Diagnostics;
 using PrebuildKernels;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Native;
-using RawDiffusion.Diffusion.Models;
-using RawDiffusion.Formats;
 
-// Compiles the kernels that kernels/prebuilt.txt lists into kernels/prebuilt.zip, all but those that it holds already:
-//   dotnet run -c Release --project tools/PrebuildKernels -- kernels
+// Makes kernels/prebuilt.txt and kernels/prebuilt.zip again, from the root of the repository (kernels/README.md):
+//   dotnet run -c Release --project tools/PrebuildKernels
+// The list is made from nothing, so that what nobody asks for any more is gone: what `rawdiffusion check` runs, what sampling with the
+// published architectures and the checkpoints in weights/ and tests/goldens/ needs (and with checkpoints that are named as arguments), and
+// what the tests ask for, which are run for this. Kernels that the old file or the user's cache holds are not compiled again.
 // Says what of the list the zip file lacks or holds from older sources, and exits with 1 if there is anything:
-//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --check
-// Adds to the list what decomposing with a model needs, a preset's name or a checkpoint:
-//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --model clevr
-// Adds what `rawdiffusion check` runs:
-//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --checks
-// Adds what a run recorded (RAWDIFFUSION_KERNEL_LIST=FILE rawdiffusion ...):
-//   dotnet run -c Release --project tools/PrebuildKernels -- kernels --add FILE
-// PTX runs everywhere: the emulator executes it, and a driver compiles it for its GPU. Machine code for four architectures
-// would make the file five times as large.
-KernelTarget[] shipped = [KernelTarget.Parse("compute_80")];
+//   dotnet run -c Release --project tools/PrebuildKernels -- --check
+const string list = "kernels/prebuilt.txt", file = "kernels/prebuilt.zip";
 
 try
 {
-    switch (args)
-    {
-        case [var kernels]: return Build(kernels);
-        case [var kernels, "--check"]: return Check(kernels);
-        case [var kernels, "--model", var model]: return AddModel(kernels, model);
-        case [var kernels, "--checks"]:
-            return Extend(kernels, list =>
-            {
-                foreach (KernelTarget target in shipped) CheckKernels.Add(list, target);
-            });
-        case [var kernels, "--add", var recorded]: return Extend(kernels, list => Copy(new(File.ReadLines(recorded)), list));
-        default:
-            Console.Error.WriteLine("expected: FOLDER, FOLDER --check, FOLDER --model PRESET-OR-CHECKPOINT, FOLDER --checks, or FOLDER --add FILE");
-            return 2;
-    }
+    if (!File.Exists("kernels/common.cuh")) throw new IOException("expected the folder kernels in the working folder; run this in the root of the repository");
+    return args is ["--check"] ? Check() : Make(args);
 }
 catch (Exception exception) when (exception is KernelCompileException or IOException or FormatException or InvalidDataException)
 {
@@ -43,64 +23,54 @@ catch (Exception exception) when (exception is KernelCompileException or IOExcep
     return 1;
 }
 
-int Build(string kernels)
+static int Make(string[] checkpoints)
 {
     Nvrtc nvrtc = Nvrtc.Find() ?? throw new KernelCompileException(NativeLibraryFile.Nvrtc.Missing);
-    KernelList list = ReadList(kernels);
-    int total = list.Entries.Count();
+    // PTX runs everywhere: the emulator executes it, and a driver compiles it for its GPU. Machine code for four architectures would
+    // make the file five times as large.
+    var wanted = new KernelList();
+    var target = KernelTarget.Parse("compute_80");
+    Console.WriteLine($"{CheckKernels.Add(wanted, target)} kernels of check's cases");
+    foreach (string name in ModelKernels.Shipped().Concat(checkpoints)) Console.WriteLine($"{ModelKernels.Add(wanted, name, target)} more for {name}");
+    foreach (string suite in TestKernels.Suites) Console.WriteLine($"{TestKernels.Add(wanted, suite, target)} more for {suite}");
+
     var clock = Stopwatch.StartNew();
-    string temporary = ZipPath(kernels) + ".tmp";
-    using (FileStream file = File.Create(temporary))
+    int total = wanted.Entries.Count();
+    string temporary = file + ".tmp";
+    using (FileStream stream = File.Create(temporary))
     {
-        PrebuiltKernels? known = File.Exists(ZipPath(kernels)) ? new(() => File.OpenRead(ZipPath(kernels))) : null;
-        PrebuiltKernelsWriter.Write(list, KernelSources.Embedded, nvrtc, known, file, done =>
+        PrebuiltKernelsWriter.Write(wanted, KernelSources.Embedded, nvrtc, KernelCache.OfUser, Known(), stream, done =>
         {
             if (done % 50 == 0) Console.Error.WriteLine($"{done} of {total} kernels");
         });
     }
-    File.Move(temporary, ZipPath(kernels), overwrite: true);
-    Console.WriteLine($"{total} kernels compiled by NVRTC {nvrtc.Version} in {clock.Elapsed.TotalSeconds:0} s, {new FileInfo(ZipPath(kernels)).Length} bytes");
+    File.Move(temporary, file, overwrite: true);
+    File.WriteAllLines(list, ["# Variants in prebuilt.zip: targets, file, kernel, macros. Made by tools/PrebuildKernels.", .. wanted.Lines]);
+    Console.WriteLine($"{total} kernels compiled by NVRTC {nvrtc.Version} in {clock.Elapsed.TotalSeconds:0} s, {new FileInfo(file).Length} bytes");
     return 0;
 }
 
-int Check(string kernels)
+static int Check()
 {
-    KernelList list = ReadList(kernels);
-    var prebuilt = new PrebuiltKernels(() => File.OpenRead(ZipPath(kernels)));
-    (KernelVariant Variant, string Target)[] missing = [.. prebuilt.Missing(list, KernelSources.Embedded)];
+    KernelList wanted = new(File.ReadLines(list));
+    var prebuilt = new PrebuiltKernels(() => File.OpenRead(file));
+    (KernelVariant Variant, string Target)[] missing = [.. prebuilt.Missing(wanted, KernelSources.Embedded)];
     foreach ((KernelVariant variant, string target) in missing) Console.WriteLine($"stale or missing: {variant} for {target}");
-    int surplus = prebuilt.Count - (list.Entries.Count() - missing.Length);
+    int surplus = prebuilt.Count - (wanted.Entries.Count() - missing.Length);
     if (surplus > 0) Console.WriteLine($"{surplus} kernels of other sources, or not on the list");
     if (missing.Length == 0 && surplus == 0) Console.WriteLine($"all {prebuilt.Count} kernels are up to date (NVRTC {prebuilt.CompilerVersion})");
     return missing.Length == 0 && surplus == 0 ? 0 : 1;
 }
 
-int AddModel(string kernels, string name)
+static PrebuiltKernels? Known()
 {
-    using var model = new DecompModel(Presets.Names.Contains(name) ? RandomWeights.Of(Presets.Get(name)) : Checkpoint.Open(name));
-    return Extend(kernels, list =>
+    try
     {
-        foreach (KernelTarget target in shipped) ModelKernels.Add(list, model, target);
-    });
+        return File.Exists(file) ? new(() => File.OpenRead(file)) : null;
+    }
+    catch (InvalidDataException exception)
+    {
+        Console.Error.WriteLine($"all kernels are compiled: {exception.Message}");
+        return null;
+    }
 }
-
-int Extend(string kernels, Action<KernelList> extend)
-{
-    KernelList list = File.Exists(ListPath(kernels)) ? ReadList(kernels) : new();
-    int before = list.Entries.Count();
-    extend(list);
-    File.WriteAllLines(ListPath(kernels), ["# Variants in prebuilt.zip: targets, file, kernel, macros. Made by tools/PrebuildKernels.", .. list.Lines]);
-    Console.WriteLine($"{list.Entries.Count() - before} kernels added, {list.Entries.Count()} on the list");
-    return 0;
-}
-
-static void Copy(KernelList from, KernelList to)
-{
-    foreach ((KernelVariant variant, string target) in from.Entries) to.Add(variant, target);
-}
-
-static KernelList ReadList(string kernels) => new(File.ReadLines(ListPath(kernels)));
-
-static string ListPath(string kernels) => Path.Combine(kernels, "prebuilt.txt");
-
-static string ZipPath(string kernels) => Path.Combine(kernels, "prebuilt.zip");

@@ -6,6 +6,8 @@ using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Checks;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cli.Verbs;
 
@@ -43,13 +45,19 @@ internal sealed class Check(Terminal terminal)
         if (cases.Length == 0)
             throw new UsageException($"--operator takes a part of a name, found '{result.GetValue(filter)}'; there are: {string.Join(", ", KernelCases.All.Select(c => c.Name).Distinct().Order())}");
 
+        bool canCompile = Nvrtc.Find() is not null;
+        if (result.GetValue(specialize) && !canCompile) throw new CommandException($"--specialize compiles kernels: {NativeLibraryFile.Nvrtc.Missing}");
         var suite = new KernelSuite(emulated, precisions, result.GetValue(specialize));
         ProgressDisplay.Run(terminal, "checking", cases.Length, done =>
         {
             suite.Run(cases, result.GetValue(threads) ?? Environment.ProcessorCount, done, terminal.Cancellation);
             return 0;
         });
-        if (!result.GetValue(fast))
+        if (!result.GetValue(fast) && !canCompile)
+        {
+            terminal.Warn($"registers, spills and occupancy are left out, for they are read of machine code: {NativeLibraryFile.Nvrtc.Missing}");
+        }
+        else if (!result.GetValue(fast))
         {
             ProgressDisplay.Run(terminal, "reading machine code", suite.Reports.Count(), done =>
             {

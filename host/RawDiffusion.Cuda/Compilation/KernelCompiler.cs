@@ -40,7 +40,8 @@ public sealed class KernelCompiler : IKernelCompiler
     }
 
     /// <inheritdoc/>
-    public bool CanCompile => nvrtc is not null;
+    /// <remarks>Not while it records: what is recorded is to be compiled before its shapes are known.</remarks>
+    public bool CanCompile => nvrtc is not null && recorder is null;
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The target is none.</exception>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.IO.Compression;
 using System.Security.Cryptography;
+using System.Text;
 
 namespace RawDiffusion.Cuda.Compilation;
 
@@ -8,54 +9,52 @@ namespace RawDiffusion.Cuda.Compilation;
 /// Compiled kernels that travel with the command, for machines without NVRTC. Read-only and thread-safe.
 /// </summary>
 /// <remarks>
-/// A zip file with a manifest and solid blocks. Variants of one kernel differ little, so all of a source file for one target
-/// are concatenated and compressed together with Brotli; a process unpacks the blocks of its own target only. The manifest
-/// is lines: <c>compiler 11.8</c>, then for each block <c>block NAME BYTES SHA256</c>, below it <c>KEY OFFSET BYTES</c> for
-/// each kernel. A block whose checksum is wrong counts as missing.
+/// A zip file with a manifest and, compressed by Brotli, the lines and streams that <see cref="PtxPacker"/> makes of all kernels, one
+/// behind the other: what variants share is stored once. The manifest is lines: <c>compiler 11.8</c>, <c>lines BYTES</c>, then for each
+/// kernel <c>KEY TARGET CHECKSUM</c> and its bytes in each stream. The first kernel that is read unpacks the streams, which are a sixth of
+/// the kernels, in 0.2 s; each is put together when it is asked for. One whose checksum is wrong counts as missing.
+/// Measured: 1470 kernels of 145 MB take 0.75 MB so, and took 5.6 MB as text, all of a source file in one Brotli stream.
 /// </remarks>
 public sealed class PrebuiltKernels
 {
-    internal const string Header = "rawdiffusion kernels 1";
+    internal const string Header = "rawdiffusion kernels 2";
     internal const string ManifestName = "manifest.txt";
-    internal const string BlockExtension = ".br";
+    internal const string LinesName = "text.br";
 
-    private const string ResourceName = "kernels/prebuilt.zip";
+    private const string ResourceName = "kernels/prebuilt.zip", Advice = "make the file again with tools/PrebuildKernels";
 
     private readonly Func<Stream> open;
-    private readonly Dictionary<string, (Block Block, int Offset, int Bytes)> kernels = [];
-    private readonly Lock unpacking = new();
+    private readonly Dictionary<string, Place> kernels = [];
+    private readonly int linesBytes;
+    private readonly int[] streamBytes = new int[PtxPacker.Streams];
+    private readonly Lazy<(string[] Lines, byte[][] Streams)?> content;
 
     /// <summary>Reads the manifest.</summary>
-    /// <param name="open">Opens the zip file, again for each block that is unpacked.</param>
+    /// <param name="open">Opens the zip file, again when the first kernel is read.</param>
     /// <exception cref="InvalidDataException">It is no zip file of prebuilt kernels.</exception>
     public PrebuiltKernels(Func<Stream> open)
     {
         this.open = open;
+        content = new(Unpack);
         using var zip = new ZipArchive(open(), ZipArchiveMode.Read);
-        ZipArchiveEntry manifest = zip.GetEntry(ManifestName) ?? throw new InvalidDataException($"expected {ManifestName} in the prebuilt kernels; make the file again with tools/PrebuildKernels");
+        ZipArchiveEntry manifest = zip.GetEntry(ManifestName)
+            ?? throw new InvalidDataException($"expected {ManifestName} in the prebuilt kernels; {Advice}");
         using var reader = new StreamReader(manifest.Open());
-        string[] first = [reader.ReadLine() ?? "", reader.ReadLine() ?? ""];
-        if (first[0] != Header || !first[1].StartsWith("compiler ", StringComparison.Ordinal))
-            throw new InvalidDataException($"expected prebuilt kernels that start with '{Header}', found '{first[0]}'; make the file again with tools/PrebuildKernels");
+        string[] first = [reader.ReadLine() ?? "", reader.ReadLine() ?? "", reader.ReadLine() ?? ""];
+        if (first[0] != Header || !first[1].StartsWith("compiler ", StringComparison.Ordinal) || !first[2].StartsWith("lines ", StringComparison.Ordinal))
+            throw new InvalidDataException($"expected prebuilt kernels that start with '{Header}', found '{first[0]}'; {Advice}");
         CompilerVersion = first[1]["compiler ".Length..];
-        Block? block = null;
+        linesBytes = Number(first[2]["lines ".Length..]);
         HashSet<KernelTarget> targets = [];
         while (reader.ReadLine() is { } line)
         {
             string[] words = line.Split(' ');
-            if (words is ["block", var name, var bytes, var checksum])
-            {
-                block = new(name, Number(bytes), checksum);
-                targets.Add(KernelTarget.Parse(name[..Math.Max(0, name.IndexOf('/'))]));
-            }
-            else if (words is [var key, var offset, var length] && block is not null)
-            {
-                kernels[key] = (block, Number(offset), Number(length));
-            }
-            else
-            {
-                throw new InvalidDataException($"'{line}' has no place in the manifest of the prebuilt kernels; make the file again with tools/PrebuildKernels");
-            }
+            if (words.Length != 3 + PtxPacker.Streams)
+                throw new InvalidDataException($"'{line}' has no place in the manifest of the prebuilt kernels; {Advice}");
+            targets.Add(KernelTarget.Parse(words[1]));
+            int[] lengths = [.. words.Skip(3).Select(Number)];
+            kernels[words[0]] = new(words[2], [.. streamBytes], lengths);
+            for (int s = 0; s < lengths.Length; s++) streamBytes[s] += lengths[s];
         }
         Targets = [.. targets.OrderByDescending(t => t.IsMachineCode).ThenByDescending(t => t.ComputeCapability)];
     }
@@ -84,33 +83,48 @@ public sealed class PrebuiltKernels
     /// <summary>The kernel of a key; null if there is none.</summary>
     internal byte[]? Read(string key)
     {
-        if (!kernels.TryGetValue(key, out var place)) return null;
-        byte[]? content;
-        lock (unpacking) content = place.Block.Content ??= Unpack(place.Block);
-        return place.Offset >= 0 && place.Bytes > 0 && place.Offset <= content.Length - place.Bytes ? content.AsSpan(place.Offset, place.Bytes).ToArray() : null;
+        if (!kernels.TryGetValue(key, out Place place) || content.Value is not var (lines, streams)) return null;
+        try
+        {
+            byte[] image = PtxPacker.Unpack(lines, [.. streams.Select((s, i) => s.AsSpan(place.Offsets[i], place.Lengths[i]).ToArray())]);
+            return Checksum(image) == place.Checksum ? image : null;
+        }
+        catch (InvalidDataException)
+        {
+            return null;
+        }
     }
 
-    private static int Number(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
-        : throw new InvalidDataException($"expected a number in the manifest of the prebuilt kernels, found '{text}'; make the file again with tools/PrebuildKernels");
+    /// <summary>The first 64 bits of the SHA-256, in hexadecimal digits.</summary>
+    internal static string Checksum(byte[] image) => Convert.ToHexStringLower(SHA256.HashData(image).AsSpan(0, 8));
 
-    private byte[] Unpack(Block block)
+    /// <summary>Name of a stream in the zip file.</summary>
+    internal static string NameOf(PackedStream stream) => $"{stream.ToString().ToLowerInvariant()}.br";
+
+    private static int Number(string text) => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
+        : throw new InvalidDataException($"expected a number in the manifest of the prebuilt kernels, found '{text}'; {Advice}");
+
+    private (string[] Lines, byte[][] Streams)? Unpack()
     {
         try
         {
             using var zip = new ZipArchive(open(), ZipArchiveMode.Read);
-            using var brotli = new BrotliStream(zip.GetEntry(block.Name)?.Open() ?? Stream.Null, CompressionMode.Decompress);
-            var content = new byte[block.Bytes];
-            brotli.ReadExactly(content);
-            return Convert.ToHexStringLower(SHA256.HashData(content)) == block.Checksum ? content : [];
+            string[] lines = Encoding.Latin1.GetString(Decompress(zip, LinesName, linesBytes)).Split('\n');
+            return (lines, [.. Enum.GetValues<PackedStream>().Select(s => Decompress(zip, NameOf(s), streamBytes[(int)s]))]);
         }
         catch (Exception exception) when (exception is InvalidDataException or EndOfStreamException or InvalidOperationException)
         {
-            return [];
+            return null;
         }
     }
 
-    private sealed record Block(string Name, int Bytes, string Checksum)
+    private static byte[] Decompress(ZipArchive zip, string name, int bytes)
     {
-        public byte[]? Content { get; set; }
+        using var brotli = new BrotliStream(zip.GetEntry(name)?.Open() ?? Stream.Null, CompressionMode.Decompress);
+        var content = new byte[bytes];
+        brotli.ReadExactly(content);
+        return content;
     }
+
+    private readonly record struct Place(string Checksum, int[] Offsets, int[] Lengths);
 }

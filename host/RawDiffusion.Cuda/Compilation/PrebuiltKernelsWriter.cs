@@ -1,5 +1,5 @@
+using System.Globalization;
 using System.IO.Compression;
-using System.Security.Cryptography;
 using System.Text;
 
 namespace RawDiffusion.Cuda.Compilation;
@@ -16,14 +16,19 @@ public static class PrebuiltKernelsWriter
     /// <param name="list">What to compile.</param>
     /// <param name="sources">The kernels' sources.</param>
     /// <param name="nvrtc">The compiler.</param>
-    /// <param name="known">Kernels that were compiled before, if any; those of the same key are taken as they are.</param>
+    /// <param name="cache">
+    /// Kernels that runs compiled, if any; those of the same key are taken as they are, and what is compiled joins them.
+    /// </param>
+    /// <param name="known">Kernels that were written before, if any, likewise.</param>
     /// <param name="destination">Where the zip file goes.</param>
     /// <param name="progress">Told the number of kernels compiled so far, from any thread.</param>
     /// <exception cref="KernelCompileException">A variant does not compile, or the compiler does not know a target.</exception>
-    public static void Write(KernelList list, KernelSources sources, Nvrtc nvrtc, PrebuiltKernels? known, Stream destination, Action<int> progress)
+    public static void Write(
+        KernelList list, KernelSources sources, Nvrtc nvrtc, KernelCache? cache, PrebuiltKernels? known, Stream destination, Action<int> progress)
     {
         (KernelVariant Variant, string Target)[] entries = [.. list.Entries];
-        var kernels = new (string Block, string Key, byte[] Image)[entries.Length];
+        var kernels = new (KernelTarget Target, string Key, byte[] Image)[entries.Length];
+        var compiler = new KernelCompiler(sources, nvrtc, cache, known);
         int done = 0;
         try
         {
@@ -31,11 +36,9 @@ public static class PrebuiltKernelsWriter
             {
                 var target = KernelTarget.Parse(entries[i].Target);
                 if (!nvrtc.Architectures.Contains(target.ComputeCapability))
-                    throw new KernelCompileException($"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one, or take the target off the list");
-                var program = new KernelProgram(sources, entries[i].Variant);
-                string block = $"{target}/{Path.GetFileNameWithoutExtension(entries[i].Variant.File)}{PrebuiltKernels.BlockExtension}";
-                string key = program.Key(target, nvrtc.Version);
-                kernels[i] = (block, key, known?.Read(key) ?? program.Compile(nvrtc, target));
+                    throw new KernelCompileException($"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one");
+                string key = new KernelProgram(sources, entries[i].Variant).Key(target, nvrtc.Version);
+                kernels[i] = (target, key, compiler.Compile(entries[i].Variant, entries[i].Target));
                 progress(Interlocked.Increment(ref done));
             });
         }
@@ -46,30 +49,37 @@ public static class PrebuiltKernelsWriter
         Write(kernels, nvrtc.Version, destination);
     }
 
-    /// <summary>Writes compiled kernels.</summary>
-    internal static void Write(IEnumerable<(string Block, string Key, byte[] Image)> kernels, string compilerVersion, Stream destination)
+    /// <summary>Writes compiled kernels; those that follow each other should be alike.</summary>
+    internal static void Write(IEnumerable<(KernelTarget Target, string Key, byte[] Image)> kernels, string compilerVersion, Stream destination)
     {
-        using var zip = new ZipArchive(destination, ZipArchiveMode.Create, leaveOpen: true);
-        var manifest = new StringBuilder($"{PrebuiltKernels.Header}\ncompiler {compilerVersion}\n");
-        foreach (var block in kernels.GroupBy(k => k.Block).OrderBy(g => g.Key, StringComparer.Ordinal))
+        var packer = new PtxPacker();
+        var places = new StringBuilder();
+        MemoryStream[] streams = [.. Enumerable.Range(0, PtxPacker.Streams).Select(_ => new MemoryStream())];
+        foreach ((KernelTarget target, string key, byte[] image) in kernels)
         {
-            byte[] content = [.. block.SelectMany(k => k.Image)];
-            manifest.Append($"block {block.Key} {content.Length} {Convert.ToHexStringLower(SHA256.HashData(content))}\n");
-            int offset = 0;
-            foreach ((_, string key, byte[] image) in block)
-            {
-                manifest.Append($"{key} {offset} {image.Length}\n");
-                offset += image.Length;
-            }
-            Add(zip, block.Key, Compress(content), CompressionLevel.NoCompression);
+            byte[][] packed = packer.Pack(image);
+            for (int s = 0; s < streams.Length; s++) streams[s].Write(packed[s]);
+            string lengths = string.Join(" ", packed.Select(p => p.Length));
+            places.Append(CultureInfo.InvariantCulture, $"{key} {target} {PrebuiltKernels.Checksum(image)} {lengths}\n");
         }
-        Add(zip, PrebuiltKernels.ManifestName, Encoding.UTF8.GetBytes(manifest.ToString()), CompressionLevel.SmallestSize);
+        byte[] lines = Encoding.Latin1.GetBytes(string.Join("\n", packer.Lines));
+        (string Name, byte[] Content)[] entries =
+        [
+            (PrebuiltKernels.LinesName, lines),
+            .. Enum.GetValues<PackedStream>().Select(s => (PrebuiltKernels.NameOf(s), streams[(int)s].ToArray())),
+        ];
+        using var zip = new ZipArchive(destination, ZipArchiveMode.Create, leaveOpen: true);
+        string manifest = $"{PrebuiltKernels.Header}\ncompiler {compilerVersion}\nlines {lines.Length}\n{places}";
+        Add(zip, PrebuiltKernels.ManifestName, Encoding.UTF8.GetBytes(manifest), CompressionLevel.SmallestSize);
+        foreach ((string name, byte[] compressed) in entries.AsParallel().AsOrdered().Select(e => (e.Name, Compress(e.Content))))
+            Add(zip, name, compressed, CompressionLevel.NoCompression);
     }
 
     private static byte[] Compress(byte[] content)
     {
         var compressed = new byte[BrotliEncoder.GetMaxCompressedLength(content.Length)];
-        if (!BrotliEncoder.TryCompress(content, compressed, out int written, Quality, WindowBits)) throw new InvalidOperationException("Brotli refused its own bound");
+        if (!BrotliEncoder.TryCompress(content, compressed, out int written, Quality, WindowBits))
+            throw new InvalidOperationException("Brotli refused its own bound");
         return compressed[..written];
     }
 

@@ -9,6 +9,12 @@ namespace RawDiffusion.Cuda.Native;
 /// </summary>
 public sealed partial class NativeLibraryFile : SystemLibrary
 {
+    /// <summary>
+    /// The environment variable that says which run-time compiler is used: <c>off</c> is none, as on a machine without; all else is a
+    /// file's name or path.
+    /// </summary>
+    public const string NvrtcVariable = "RAWDIFFUSION_NVRTC";
+
     internal const string DriverImport = "cuda";
     internal const string NvrtcImport = "nvrtc";
     internal const string CuBlasImport = "cublas";
@@ -23,21 +29,25 @@ public sealed partial class NativeLibraryFile : SystemLibrary
     }
 
     internal NativeLibraryFile(string title, string advice, IReadOnlyList<string> names, params IReadOnlyList<string> needed)
-        : base(title, advice, [.. Folders("CUDA_PATH").Concat(Folders("CUDA_HOME")).SelectMany(folder => names.Select(name => Path.Combine(folder, name))),
-            .. names, .. InstallerFolders().SelectMany(folder => names.Select(name => Path.Combine(folder, name)))], needed)
-    {
-    }
+        : base(title, advice, Places(names), needed) { }
+
+    private NativeLibraryFile(IReadOnlyList<string> tried, string title, string advice) : base(title, advice, tried, NvrtcFunctions) { }
 
     /// <summary>NVIDIA's user-mode driver.</summary>
     public static NativeLibraryFile Driver { get; } = new("NVIDIA driver", "install NVIDIA's driver, 520 or newer",
         OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"]);
 
     /// <summary>The run-time compiler.</summary>
-    public static NativeLibraryFile Nvrtc { get; } = new("NVRTC", "it is part of the CUDA toolkit (11.2 or newer); set CUDA_PATH where it is in a folder of its own",
-        OperatingSystem.IsWindows()
-            ? ["nvrtc64_120_0.dll", "nvrtc64_130_0.dll", "nvrtc64_112_0.dll"]
-            : ["libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so.11.2", "libnvrtc.so"],
-        "nvrtcGetSupportedArchs", "nvrtcGetCUBIN");
+    public static NativeLibraryFile Nvrtc { get; } = Environment.GetEnvironmentVariable(NvrtcVariable) switch
+    {
+        null or "" => new("NVRTC", "it is part of the CUDA toolkit (11.2 or newer); set CUDA_PATH where it is in a folder of its own",
+            OperatingSystem.IsWindows()
+                ? ["nvrtc64_120_0.dll", "nvrtc64_130_0.dll", "nvrtc64_112_0.dll"]
+                : ["libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so.11.2", "libnvrtc.so"],
+            NvrtcFunctions),
+        "off" => new([], "NVRTC", $"{NvrtcVariable} is off: unset it to compile kernels"),
+        string chosen => new([chosen], "NVRTC", $"{NvrtcVariable} names it: correct it, or unset it to look in the usual places"),
+    };
 
     /// <summary>NVIDIA's matrix products, for comparison only.</summary>
     public static NativeLibraryFile CuBlas { get; } = new("cuBLAS", "only comparisons need it; it is part of the CUDA toolkit",
@@ -53,6 +63,15 @@ public sealed partial class NativeLibraryFile : SystemLibrary
     public static NativeLibraryFile Nccl { get; } = new("NCCL",
         "only training on several GPUs needs it, and goes through host memory without; NVIDIA's package is libnccl2",
         ["libnccl.so.2", "libnccl.so"], "ncclCommGetAsyncError");
+
+    // What NVRTC before 11.2 lacks.
+    private static string[] NvrtcFunctions => ["nvrtcGetSupportedArchs", "nvrtcGetCUBIN"];
+
+    private static string[] Places(IReadOnlyList<string> names) =>
+    [
+        .. Folders("CUDA_PATH").Concat(Folders("CUDA_HOME")).SelectMany(folder => names.Select(name => Path.Combine(folder, name))),
+        .. names, .. InstallerFolders().SelectMany(folder => names.Select(name => Path.Combine(folder, name))),
+    ];
 
     /// <summary>
     /// The library that an import means; null for an import of others. Ours are plain; ManagedCuda's are names of Windows' files, for

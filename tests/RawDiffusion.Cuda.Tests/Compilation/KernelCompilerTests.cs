@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cuda.Tests.Compilation;
 
@@ -68,7 +69,7 @@ public sealed class KernelCompilerTests
     [Test]
     public void A_file_that_is_no_kernel_source_is_an_error_that_names_those_that_are()
     {
-        KernelCompiler compiler = Make();
+        var compiler = new KernelCompiler(Compiler.Sources, null);
         string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(new("scale.cuda", "scale_forward", []), "sm_80"))!.Message;
         Assert.That(message, Does.Contain("scale.cuda").And.Contain("common.cuh, scale.cu"));
     }
@@ -89,7 +90,7 @@ public sealed class KernelCompilerTests
         var compiler = new KernelCompiler(Compiler.Sources, null);
         Assert.That(compiler.CanCompile, Is.False);
         string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(Compiler.ScaleForward, "sm_80"))!.Message;
-        Assert.That(message, Does.Contain("scale_forward").And.Contain("nvrtc").IgnoreCase.And.Contain("tried"));
+        Assert.That(message, Does.Contain("scale_forward").And.Contain(NativeLibraryFile.Nvrtc.Missing));
     }
 
     private static KernelCompiler Make() => new(Compiler.Sources, Compiler.Nvrtc);

@@ -1,4 +1,5 @@
 using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cuda.Tests.Compilation;
 
@@ -124,7 +125,7 @@ public sealed class KernelLookupTests
     {
         var other = Compiler.ScaleForward with { Defines = [("BLOCK", "32")] };
         var compiler = new KernelCompiler(Compiler.Sources, null, cache, Prebuilt("12.3", "sm_80"));
-        Assert.That(() => compiler.Compile(other, "sm_80"), Throws.TypeOf<KernelCompileException>().With.Message.Contains("scale_forward[BLOCK=32] for sm_80").And.Message.Contains("tried"));
+        Assert.That(() => compiler.Compile(other, "sm_80"), Throws.TypeOf<KernelCompileException>().With.Message.Contains("scale_forward[BLOCK=32] for sm_80").And.Message.Contains(NativeLibraryFile.Nvrtc.Missing));
     }
 
     [Test]
@@ -137,15 +138,22 @@ public sealed class KernelLookupTests
         Assert.That(new KernelList(File.ReadLines(path)).Entries, Is.EqualTo(new[] { (Compiler.ScaleForward, "sm_80"), (Compiler.ScaleForward, "sm_90") }));
     }
 
+    [Test]
+    public void What_is_recorded_is_not_compiled_for_the_shapes_at_hand() =>
+        Assert.That(new KernelCompiler(Compiler.Sources, Compiler.Nvrtc, recorder: new(folder.File("list.txt"))).CanCompile, Is.False);
+
     private static PrebuiltKernels Prebuilt(string version, params string[] targets)
     {
         var program = new KernelProgram(Compiler.Sources, Compiler.ScaleForward);
         using var zip = new MemoryStream();
-        PrebuiltKernelsWriter.Write(targets.Select(t => ($"{t}/scale.br", program.Key(KernelTarget.Parse(t), version), System.Text.Encoding.UTF8.GetBytes(t))), version, zip);
+        PrebuiltKernelsWriter.Write(targets.Select(KernelTarget.Parse).Select(t => (t, program.Key(t, version), System.Text.Encoding.UTF8.GetBytes(t.ToString()))), version, zip);
         return new(() => new MemoryStream(zip.ToArray()));
     }
 
-    private static string Key(string target) => new KernelProgram(Compiler.Sources, Compiler.ScaleForward).Key(KernelTarget.Parse(target), Compiler.Nvrtc.Version);
+    // NVRTC's, or any where there is none.
+    private static string Version => Nvrtc.Find()?.Version ?? "11.8";
 
-    private static string KeyOf(KernelSources sources, KernelVariant variant) => new KernelProgram(sources, variant).Key(KernelTarget.Parse("sm_80"), Compiler.Nvrtc.Version);
+    private static string Key(string target) => new KernelProgram(Compiler.Sources, Compiler.ScaleForward).Key(KernelTarget.Parse(target), Version);
+
+    private static string KeyOf(KernelSources sources, KernelVariant variant) => new KernelProgram(sources, variant).Key(KernelTarget.Parse("sm_80"), Version);
 }

@@ -5,11 +5,11 @@ namespace RawDiffusion.Cuda.Tests.Compilation;
 
 public sealed class PrebuiltKernelsTests
 {
-    private static readonly (string Block, string Key, byte[] Image)[] Kernels =
+    private static readonly (KernelTarget Target, string Key, byte[] Image)[] Kernels =
     [
-        ("sm_80/scale.br", "a", [1, 2, 3]),
-        ("sm_80/scale.br", "b", [4, 5]),
-        ("compute_80/scale.br", "c", [6]),
+        (KernelTarget.Parse("sm_80"), "a", [1, 2, 3]),
+        (KernelTarget.Parse("sm_80"), "b", [1, 4]),
+        (KernelTarget.Parse("compute_80"), "c", "mov.f32 %f17, %f4;\n"u8.ToArray()),
     ];
 
     [Test]
@@ -31,26 +31,31 @@ public sealed class PrebuiltKernelsTests
     }
 
     [Test]
-    public void A_block_with_other_content_is_not_trusted()
+    public void A_kernel_with_other_content_is_not_trusted()
     {
-        byte[] file = Replace("sm_80/scale.br", _ => Brotli([1, 2, 3, 4, 6]));
-        Assert.That(Open(file).Read("a"), Is.Null);
-        Assert.That(Open(file).Read("c"), Is.EqualTo(new byte[] { 6 }), "other blocks are as good as ever");
-    }
-
-    [Test]
-    public void A_block_that_is_truncated_or_no_Brotli_is_not_trusted()
-    {
-        Assert.That(Open(Replace("sm_80/scale.br", _ => Brotli([1, 2, 3]))).Read("a"), Is.Null);
-        Assert.That(Open(Replace("sm_80/scale.br", _ => [0xff, 0xff, 0xff])).Read("a"), Is.Null);
-    }
-
-    [Test]
-    public void A_place_outside_the_block_is_not_trusted()
-    {
-        byte[] file = Replace(PrebuiltKernels.ManifestName, text => System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(text).Replace("b 3 2", "b 4 2")));
+        byte[] file = Replace("kept.br", _ => Brotli([1, 2, 3, 1, 5]));
         Assert.That(Open(file).Read("b"), Is.Null);
-        Assert.That(Open(file).Read("a"), Is.EqualTo(new byte[] { 1, 2, 3 }));
+        Assert.That(Open(file).Read("a"), Is.EqualTo(new byte[] { 1, 2, 3 }), "others are as good as ever");
+        Assert.That(Open(Replace("registers.br", _ => Brotli([0, 0]))).Read("c"), Is.Null, "its steps are missed");
+        Assert.That(Open(Replace("registers.br", _ => Brotli([1, 9]))).Read("c"), Is.Null, "a register that never came");
+        Assert.That(Open(Replace("lines.br", _ => Brotli([0, 0, 9, 9]))).Read("c"), Is.Null, "a line that there is not");
+    }
+
+    [TestCase("text.br")]
+    [TestCase("lines.br")]
+    [TestCase("registers.br")]
+    [TestCase("steps.br")]
+    public void A_stream_that_is_truncated_or_no_Brotli_is_not_trusted(string name)
+    {
+        Assert.That(Open(Replace(name, _ => Brotli([1]))).Read("c"), Is.Null);
+        Assert.That(Open(Replace(name, _ => [0xff, 0xff, 0xff])).Read("c"), Is.Null);
+    }
+
+    [Test]
+    public void A_place_outside_a_stream_is_not_trusted()
+    {
+        byte[] file = Replace(PrebuiltKernels.ManifestName, text => System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(text).Replace(" 0 2\n", " 0 3\n")));
+        Assert.That(Open(file).Read("b"), Is.Null);
     }
 
     [Test]
@@ -65,7 +70,7 @@ public sealed class PrebuiltKernelsTests
     {
         var list = new KernelList(["sm_80,compute_80 scale.cu scale_forward BLOCK=128 FACTOR=3.0f", "sm_80 scale.cu scale_forward BLOCK=64 FACTOR=3.0f"]);
         using var zip = new MemoryStream();
-        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, zip, _ => { });
+        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, null, zip, _ => { });
         PrebuiltKernels prebuilt = Open(zip.ToArray());
         byte[] expected = new KernelCompiler(Compiler.Sources, Compiler.Nvrtc).Compile(Compiler.ScaleForward, "sm_80");
         Assert.That(new KernelCompiler(Compiler.Sources, null, null, prebuilt).Compile(Compiler.ScaleForward, "sm_80"), Is.EqualTo(expected));
@@ -74,9 +79,9 @@ public sealed class PrebuiltKernelsTests
         // What is known is taken as it is, by its key.
         string key = new KernelProgram(Compiler.Sources, Compiler.ScaleForward).Key(KernelTarget.Parse("sm_80"), prebuilt.CompilerVersion);
         using var old = new MemoryStream();
-        PrebuiltKernelsWriter.Write([("sm_80/scale.br", key, [7])], prebuilt.CompilerVersion, old);
+        PrebuiltKernelsWriter.Write([(KernelTarget.Parse("sm_80"), key, [7])], prebuilt.CompilerVersion, old);
         using var again = new MemoryStream();
-        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, Open(old.ToArray()), again, _ => { });
+        PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, Open(old.ToArray()), again, _ => { });
         Assert.That(Open(again.ToArray()).Read(key), Is.EqualTo(new byte[] { 7 }));
         Assert.That(Open(again.ToArray()).Count, Is.EqualTo(3));
 
@@ -91,7 +96,7 @@ public sealed class PrebuiltKernelsTests
     {
         var list = new KernelList(["sm_80 scale.cu scale_backward"]);
         Nvrtc nvrtc = Compiler.Nvrtc;
-        Assert.That(() => PrebuiltKernelsWriter.Write(list, Compiler.Sources, nvrtc, null, Stream.Null, _ => { }),
+        Assert.That(() => PrebuiltKernelsWriter.Write(list, Compiler.Sources, nvrtc, null, null, Stream.Null, _ => { }),
             Throws.TypeOf<KernelCompileException>().With.Message.Contains("undeclared"));
     }
 

@@ -1,0 +1,53 @@
+using RawDiffusion.Cuda;
+using RawDiffusion.Cuda.Compilation;
+using RawDiffusion.Cuda.Driver;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Formats;
+using RawDiffusion.Testing;
+
+namespace RawDiffusion.Diffusion.Tests.Models;
+
+/// <summary>
+/// What `decompose` and `recombine` do with the models of this repository, on a device that does nothing and has no compiler: a kernel
+/// that is not among the prebuilt ones is an error.
+/// </summary>
+public sealed class PrebuiltKernelsTests
+{
+    private static readonly KernelCompiler Prebuilt = new(KernelSources.Embedded, nvrtc: null, cache: null, PrebuiltKernels.Embedded);
+
+    private static readonly string Weights = Path.Combine(Goldens.Folder, "..", "..", "weights");
+
+    // Some files hold tensors that are no network.
+    private static IEnumerable<string> Models() =>
+        Directory.GetFiles(Goldens.Folder, "*.pt").Concat(Directory.GetFiles(Weights, "*.safetensors")).Select(path => Path.GetFileName(path))
+            .Where(name => !name.StartsWith("quirks", StringComparison.Ordinal) && !name.StartsWith("mini", StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal);
+
+    [Test]
+    public void They_hold_all_that_a_model_runs([ValueSource(nameof(Models))] string name, [Values] bool flags, [Values] Precision precision)
+    {
+        using DecompModel model = Open(name, flags);
+        using var device = new CudaDevice(new IdleDriver(KernelTarget.Parse("compute_80")), Prebuilt, precision);
+        UNetConfig config = model.Config;
+        int imageLength = config.ImageSize * config.ImageSize * config.ImageChannels;
+        var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 2));
+        foreach ((SamplerKind kind, float guidance, int images) in new[] { (SamplerKind.Ddim, 1f, 3), (SamplerKind.Ddpm, 10f, 1) })
+        {
+            StepTable table = StepTable.Sampling(process, kind, Prediction.XStart);
+            var decomposer = new Decomposer(device, model, table, new SamplerOptions(), guidance);
+            float[] latents = decomposer.Encode(new float[images * imageLength], images);
+            decomposer.Sample(latents, images, (_, _) => new float[imageLength]);
+            ReadOnlyMemory<float> latent = latents.AsMemory(0, config.LatentDim);
+            Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, images * config.NumComponents).Select(i => (latent, i % 2))]);
+            using var recombiner = new Sampler(device, [model, model], [composition.Guided(guidance)], table);
+        }
+    }
+
+    // Without flags, or with those that tests give the goldens.
+    private static DecompModel Open(string name, bool flags) => new(
+        Checkpoint.Open(name.EndsWith(".pt", StringComparison.Ordinal) ? Goldens.PathOf(name) : Path.Combine(Weights, name)),
+        !flags ? null : name.StartsWith('A') ? new(NumHeadChannels: 16) : name.StartsWith('B') ? new(ImageSize: 20, NumHeads: 2) : null);
+}
