@@ -107,7 +107,9 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
             }
             else
             {
-                *readers = epoch | ((ulong)Several << 8) | (read & (0xFF | Cached)) | mask | cached;
+                // Of bytes that are no two blocks' it is forgotten who read them: each may write its own.
+                ulong shared = (reader & mask) != 0 || (BlockOf(reader) == Several && (reader & 0xFF) != 0) ? (reader & 0xFF) | mask : 0;
+                *readers = epoch | ((ulong)Several << 8) | (read & Cached) | shared | cached;
             }
 
             bytes -= 8 - skip;

@@ -13,7 +13,7 @@ public static class KernelCases
     public static IReadOnlyList<KernelCase> All { get; } =
     [
         .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Factors(), .. Steps(),
-        .. TrainingCases.All(), .. GraphCases.All(),
+        .. TrainingCases.All(), .. TileCases.All(), .. GraphCases.All(),
     ];
 
     private static IEnumerable<KernelCase> Convolutions()
