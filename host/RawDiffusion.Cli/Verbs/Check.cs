@@ -45,7 +45,7 @@ internal sealed class Check(Terminal terminal)
 
         // Of these the emulator runs a part; a GPU would have to hold them whole.
         LargeCase[] large = emulated ? [.. LargeCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))] : [];
-        int count = (cases.Length + large.Length) * precisions.Length;
+        int count = cases.Length * precisions.Length + large.Length;
         var suite = new KernelSuite(emulated, precisions, result.GetValue(specialize));
         ProgressDisplay.Run(terminal, "checking", cases.Length + large.Length, done =>
         {

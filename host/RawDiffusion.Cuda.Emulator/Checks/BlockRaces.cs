@@ -34,9 +34,12 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     private const ulong Late = 1ul << 63;
     private const ulong Cached = 1ul << 63;
     private readonly ulong epoch = (ulong)(launch & 0x7FF_FFFF) << 36;
-    private readonly long[] released = enabled ? new long[blocks] : [];
-    private readonly long[] observed = enabled ? new long[blocks] : [];
-    private readonly long[] acquired = enabled ? new long[blocks] : [];
+    private readonly Lock gate = new();
+
+    // Of each block, from the first atomic operation on: most launches have none, and some have millions of blocks.
+    private volatile long[] released = [];
+    private volatile long[] observed = [];
+    private volatile long[] acquired = [];
     private long sequence;
 
     public bool Enabled => enabled;
@@ -50,7 +53,9 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     public void Release(long block)
     {
         // The first release counts: a later one would make those that acquired in between look too early.
-        if (!enabled || released[block] != 0) return;
+        if (!enabled) return;
+        Order();
+        if (released[block] != 0) return;
         Volatile.Write(ref released[block], Interlocked.Increment(ref sequence));
         AnyReleased = true;
     }
@@ -58,13 +63,27 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     /// <summary>After an atomic operation of a block.</summary>
     public void Observe(long block)
     {
-        if (enabled) observed[block] = Interlocked.Increment(ref sequence);
+        if (!enabled) return;
+        Order();
+        observed[block] = Interlocked.Increment(ref sequence);
     }
 
     /// <summary>At a fence of a block: what it observed before is acquired.</summary>
     public void Acquire(long block)
     {
-        if (enabled) acquired[block] = observed[block];
+        if (acquired.Length > 0) acquired[block] = observed[block];
+    }
+
+    private void Order()
+    {
+        if (acquired.Length > 0) return;
+        lock (gate)
+        {
+            if (acquired.Length > 0) return;
+            released = new long[blocks];
+            observed = new long[blocks];
+            acquired = new long[blocks];
+        }
     }
 
     /// <summary>Notes a read. Bytes must not cross an allocation's end.</summary>
@@ -128,7 +147,7 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
         ulong* writers = allocation.Writers + (offset >> 3);
         ulong* readers = allocation.Readers + (offset >> 3);
         ulong mine = epoch | ((ulong)block << 8);
-        ulong late = released[block] != 0 ? Late : 0;
+        ulong late = AnyReleased && released[block] != 0 ? Late : 0;
         int skip = (int)(offset & 7);
         while (bytes > 0)
         {
