@@ -45,7 +45,7 @@ internal static class TrainingCases
         });
         // Scores that grow from tile to tile, and of millions.
         CaseInput many = new([1, 3, 67, 64]);
-        yield return new KernelCase(new AttentionGrad(1), [new CaseInput([1, 3, 67, 3 * 64], 1, 0.3) { Rises = true }, many, many]);
+        yield return new KernelCase(new AttentionGrad(1), [new CaseInput([1, 3, 67, 3 * 64], 3, 0.9) { Rises = true }, many, many]);
         CaseInput some = new([1, 3, 5, 32]);
         yield return new KernelCase(new AttentionGrad(2), [new CaseInput([1, 3, 5, 96], 0, 100), some, some]);
         // Rows whose scores are all below -128: what is beyond the end, of score 0, is infinite beside them.
