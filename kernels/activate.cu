@@ -2,8 +2,8 @@
 
 #ifdef ACTIVATE_FORWARD
 // activate_forward   y = activation(x), element by element.
-// x, y [COUNT].  grid ceil(COUNT / (256 * VECTOR)), block 256.  y '='.  Deterministic.
-extern "C" __global__ void activate_forward(const X_T* __restrict__ x, Y_T* __restrict__ y, int count_arg) {
+// x, y [COUNT].  grid ceil(COUNT / (256 * VECTOR)), block 256.  y '=', may be x.  Deterministic.
+extern "C" __global__ void activate_forward(const X_T* x, Y_T* y, int count_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     float v[VECTOR];

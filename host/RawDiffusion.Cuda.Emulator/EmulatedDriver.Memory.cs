@@ -49,6 +49,13 @@ public sealed unsafe partial class EmulatedDriver
     }
 
     /// <inheritdoc/>
+    public void Fence(ulong address, long bytes)
+    {
+        var (allocation, offset) = Range(address, bytes, "Fence");
+        allocation.Fence(offset, bytes);
+    }
+
+    /// <inheritdoc/>
     public nint AllocateHost(long bytes)
     {
         if (bytes <= 0)

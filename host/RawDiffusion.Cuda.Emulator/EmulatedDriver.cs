@@ -58,6 +58,9 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
         public int DynamicSharedBytes { get; set; } = DefaultSharedBytes - code.StaticSharedBytes;
     }
 
+    /// <summary>Which blocks run of a launch of so many, where it is too large to run whole; all where null.</summary>
+    public Func<long, IEnumerable<long>>? Blocks { get; set; }
+
     /// <inheritdoc/>
     public CudaDeviceInfo Device { get; }
 
@@ -249,9 +252,11 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
             Multiprocessors = rates.Multiprocessors,
             Accesses = accesses,
         };
-        int count = (int)Math.Min(workers.Length, blocks);
+        long[]? chosen = Blocks is null ? null : [.. Blocks(blocks)];
+        long running = chosen?.Length ?? blocks;
+        int count = (int)Math.Min(workers.Length, running);
         var used = workers.AsSpan(0, count).ToArray();
-        long next = -1, stride = options.ScatterBlocks ? Stride(blocks) : 1;
+        long next = -1, stride = options.ScatterBlocks ? Stride(running) : 1;
         if (count == 1)
         {
             Work(used[0]);
@@ -261,7 +266,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
             Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = count }, i => Work(used[i]));
         }
 
-        var counters = CounterSummary.Of(code, blocks, [.. used.Select(w => w.Counters)], rates);
+        var counters = CounterSummary.Of(code, running, [.. used.Select(w => w.Counters)], rates);
         launches.Add(counters);
         kernels[code.Name] = kernels.TryGetValue(code.Name, out var before) ? before.Plus(counters) : counters;
         return counters.BoundSeconds;
@@ -269,9 +274,10 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
         void Work(BlockRunner worker)
         {
             worker.Prepare(launch);
-            for (long block = Interlocked.Increment(ref next); block < blocks && !launch.Stopped; block = Interlocked.Increment(ref next))
+            for (long block = Interlocked.Increment(ref next); block < running && !launch.Stopped; block = Interlocked.Increment(ref next))
             {
-                worker.Run((long)((UInt128)block * (ulong)stride % (ulong)blocks));
+                long index = (long)((UInt128)block * (ulong)stride % (ulong)running);
+                worker.Run(chosen is null ? index : chosen[index]);
             }
         }
     }

@@ -68,6 +68,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
                 OperatorLaunch.For(node).Prepare(node, context);
                 foreach (DeviceLaunch launch in context.Take()) launches.Add((node, launch));
             }
+            foreach (DeviceRange padding in context.Padding(graph)) driver.Fence(padding.Address, padding.Bytes);
             PlanUpdates();
             device.Load(Kernels.Select(l => l.Variant));
             sequence = new LaunchSequence(driver, [.. launches.Select(l => l.Launch)], copies, Function);

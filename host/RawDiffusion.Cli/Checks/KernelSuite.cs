@@ -26,13 +26,23 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
     public string Description { get; private set; } = "";
 
     /// <summary>Runs cases; on the emulator side by side, each worker with devices of its own.</summary>
-    public void Run(IReadOnlyList<KernelCase> cases, int threads, Action caseDone, CancellationToken cancellation)
+    /// <param name="cases">Those that run whole.</param>
+    /// <param name="large">Those of which the emulator runs a part.</param>
+    /// <param name="threads">Cases at once on the emulator.</param>
+    /// <param name="caseDone">Told of each.</param>
+    /// <param name="cancellation">Ends between cases.</param>
+    public void Run(IReadOnlyList<KernelCase> cases, IReadOnlyList<LargeCase> large, int threads, Action caseDone, CancellationToken cancellation)
     {
         var options = new ParallelOptions { MaxDegreeOfParallelism = emulated ? threads : 1, CancellationToken = cancellation };
-        Parallel.ForEach(cases, options, () => precisions.Select(Open).ToArray(), (kernelCase, _, devices) =>
+        Parallel.ForEach([.. cases, .. large], options, () => precisions.Select(Open).ToArray(), (object any, ParallelLoopState _, (CudaDevice, EmulatedDriver?)[] devices) =>
         {
-            var prepared = new PreparedCase(kernelCase);
-            foreach ((CudaDevice device, EmulatedDriver? emulator) in devices) Run(device, emulator, prepared);
+            PreparedCase? prepared = any is KernelCase kernelCase ? new PreparedCase(kernelCase) : null;
+            foreach ((CudaDevice device, EmulatedDriver? emulator) in devices)
+            {
+                if (prepared is not null) Run(device, emulator, any, prepared.Case.Operator is Engine.Operators.Activate, () => KernelCheck.Run(device, prepared));
+                // Indices are the same whatever is stored: one precision shows them.
+                else if (any is LargeCase part && device.Precision == precisions[0]) Run(device, emulator, any, part.Operator(1) is Engine.Operators.Activate, () => RunPart(device, emulator!, part));
+            }
             caseDone();
             return devices;
         }, devices =>
@@ -63,12 +73,25 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
         return (device, emulator);
     }
 
-    private void Run(CudaDevice device, EmulatedDriver? emulator, PreparedCase prepared)
+    private static CaseResult RunPart(CudaDevice device, EmulatedDriver emulator, LargeCase part)
+    {
+        emulator.Blocks = part.Blocks;
+        try
+        {
+            return KernelCheck.Run(device, part);
+        }
+        finally
+        {
+            emulator.Blocks = null;
+        }
+    }
+
+    private void Run(CudaDevice device, EmulatedDriver? emulator, object any, bool isActivate, Func<CaseResult> run)
     {
         emulator?.ResetCounters();
         try
         {
-            CaseResult result = KernelCheck.Run(device, prepared);
+            CaseResult result = run();
             lock (gate)
             {
                 for (int i = 0; i < result.Launches.Count; i++)
@@ -76,23 +99,23 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
                     (KernelVariant variant, LaunchGeometry geometry) = result.Launches[i];
                     if (!reports.TryGetValue(variant, out VariantReport? report)) reports.Add(variant, report = new VariantReport(variant));
                     // Inputs and outputs are copied by activate_forward, which is not what the case is about.
-                    bool subject = variant.Kernel != "activate_forward" || prepared.Case.Operator is Engine.Operators.Activate;
+                    bool subject = variant.Kernel != "activate_forward" || isActivate;
                     report.Add(result, subject, geometry, emulator?.Launches[i]);
                 }
                 if (!result.IsClose)
-                    Findings.Add($"{prepared.Case} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is {result.Tolerance:g3}");
-                if (result.Drift > 0) Findings.Add($"{prepared.Case} in {device.Precision}: all in all {result.Drift:g3} too small or too large: cut off where it should be rounded?");
-                if (!result.Repeats) Findings.Add($"{prepared.Case} in {device.Precision}: a second run gave other bits");
+                    Findings.Add($"{any} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is {result.Tolerance:g3}");
+                if (result.Drift > 0) Findings.Add($"{any} in {device.Precision}: all in all {result.Drift:g3} too small or too large: cut off where it should be rounded?");
+                if (!result.Repeats) Findings.Add($"{any} in {device.Precision}: a second run gave other bits");
             }
         }
         catch (Exception e) when (e is CudaException or KernelCompileException or Engine.GraphException)
         {
-            lock (gate) Findings.Add($"{prepared.Case} in {device.Precision}: {e.Message}");
+            lock (gate) Findings.Add($"{any} in {device.Precision}: {e.Message}");
         }
         if (emulator is null) return;
         lock (gate)
         {
-            foreach (Cuda.Emulator.Checks.Finding finding in emulator.Findings) Findings.Add($"{prepared.Case} in {device.Precision}: {finding}");
+            foreach (Cuda.Emulator.Checks.Finding finding in emulator.Findings) Findings.Add($"{any} in {device.Precision}: {finding}");
         }
         emulator.ForgetFindings();
     }

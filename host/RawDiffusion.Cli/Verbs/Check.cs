@@ -47,10 +47,13 @@ internal sealed class Check(Terminal terminal)
 
         bool canCompile = Nvrtc.Find() is not null;
         if (result.GetValue(specialize) && !canCompile) throw new CommandException($"--specialize compiles kernels: {NativeLibraryFile.Nvrtc.Missing}");
+        // Of these the emulator runs a part; a GPU would have to hold them whole.
+        LargeCase[] large = emulated ? [.. LargeCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))] : [];
+        int count = cases.Length * precisions.Length + large.Length;
         var suite = new KernelSuite(emulated, precisions, result.GetValue(specialize));
-        ProgressDisplay.Run(terminal, "checking", cases.Length, done =>
+        ProgressDisplay.Run(terminal, "checking", cases.Length + large.Length, done =>
         {
-            suite.Run(cases, result.GetValue(threads) ?? Environment.ProcessorCount, done, terminal.Cancellation);
+            suite.Run(cases, large, result.GetValue(threads) ?? Environment.ProcessorCount, done, terminal.Cancellation);
             return 0;
         });
         if (!result.GetValue(fast) && !canCompile)
@@ -66,8 +69,8 @@ internal sealed class Check(Terminal terminal)
             });
         }
         string[] faults = [.. suite.Findings, .. suite.Reports.SelectMany(r => r.Faults().Select(f => $"{r.Variant}: {f}"))];
-        if (result.GetValue(json)) WriteJson(suite, faults, cases.Length * precisions.Length);
-        else WriteText(suite, faults, cases.Length * precisions.Length);
+        if (result.GetValue(json)) WriteJson(suite, faults, count);
+        else WriteText(suite, faults, count);
         return faults.Length == 0 ? ExitCode.Success : ExitCode.Failure;
     }
 

@@ -21,6 +21,9 @@ public enum FindingKind
     /// <summary>Two blocks of a launch touch the same global memory, one of them writing, with nothing that orders them.</summary>
     GlobalRace,
 
+    /// <summary>Memory that is read through the read-only cache is written by the same launch.</summary>
+    Incoherent,
+
     /// <summary>Two nodes of a graph, neither of which waits for the other, touch the same memory, one of them writing.</summary>
     GraphRace,
 

@@ -4,24 +4,30 @@ namespace RawDiffusion.Cuda.Emulator.Memory;
 
 /// <summary>
 /// One piece of device memory: its bytes, for every byte whether something was written there, and, while launches are
-/// checked for races, which block touched it.
+/// checked for races, which block touched it. A large one takes memory of the host only where it is touched.
 /// </summary>
 internal sealed unsafe class Allocation : IDisposable
 {
+    // Beyond, the host's pages come as they are touched: a launch past 2^31 elements need not be held.
+    private const long SparseBytes = 1L << 30;
     private ulong* writers;
     private ulong* readers;
+    private long[] fenceStarts = [];
+    private long[] fenceEnds = [];
 
     public Allocation(ulong address, long bytes, string owner)
     {
         Address = address;
         Bytes = bytes;
         Owner = owner;
-        Data = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1) + 64, 64);
-        Defined = (byte*)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1) + 64, 64);
+        Defined = (byte*)NativeMemory.AllocZeroed((nuint)bytes + 64);
+        Data = bytes >= SparseBytes ? (byte*)NativeMemory.AllocZeroed((nuint)bytes + 64) : (byte*)NativeMemory.Alloc((nuint)bytes + 64);
 
         // Not zero: a kernel that uses what nothing wrote must not come out right by luck.
-        NativeMemory.Fill(Data, (nuint)bytes, 0xFF);
-        NativeMemory.Clear(Defined, (nuint)bytes);
+        if (bytes < SparseBytes)
+        {
+            NativeMemory.Fill(Data, (nuint)bytes, 0xFF);
+        }
     }
 
     ~Allocation() => Release();
@@ -45,6 +51,27 @@ internal sealed unsafe class Allocation : IDisposable
 
     /// <summary>Per 8 bytes the last block that read.</summary>
     public ulong* Readers => readers != null ? readers : MakeTags(ref readers);
+
+    /// <summary>Forbids launches to touch bytes, which lie behind those fenced before.</summary>
+    public void Fence(long offset, long bytes)
+    {
+        fenceStarts = [.. fenceStarts, offset];
+        fenceEnds = [.. fenceEnds, offset + bytes];
+    }
+
+    /// <summary>Whether any of the bytes are fenced.</summary>
+    public bool IsFenced(long offset, long bytes)
+    {
+        if (fenceStarts.Length == 0)
+        {
+            return false;
+        }
+
+        // The last fence that begins before the end of the access.
+        int next = Array.BinarySearch(fenceStarts, offset + bytes);
+        int last = (next < 0 ? ~next : next) - 1;
+        return last >= 0 && fenceEnds[last] > offset;
+    }
 
     public void Dispose()
     {
@@ -70,8 +97,8 @@ internal sealed unsafe class Allocation : IDisposable
     {
         if (Data != null)
         {
-            NativeMemory.AlignedFree(Data);
-            NativeMemory.AlignedFree(Defined);
+            NativeMemory.Free(Data);
+            NativeMemory.Free(Defined);
             NativeMemory.Free(writers);
             NativeMemory.Free(readers);
             Data = Defined = null;

@@ -52,6 +52,10 @@ internal sealed class DeviceMemory
         return near is { Freed: false } && address >= near.Address && address - near.Address + (ulong)bytes <= (ulong)near.Bytes ? near : null;
     }
 
+    /// <summary>As <see cref="Find"/>, of memory that launches may touch: none of the bytes is fenced.</summary>
+    public Allocation? FindOpen(ulong address, long bytes) =>
+        Find(address, bytes) is { } found && !found.IsFenced((long)(address - found.Address), bytes) ? found : null;
+
     /// <summary>Says where an address lies, for people.</summary>
     public string Describe(ulong address, long bytes)
     {
@@ -74,7 +78,7 @@ internal sealed class DeviceMemory
 
         ulong offset = address - near.Address;
         return offset + (ulong)bytes <= (ulong)near.Bytes
-            ? $"at byte {offset} of {what}"
+            ? $"{(near.IsFenced((long)offset, bytes) ? "in padding between pieces, " : "")}at byte {offset} of {what}"
             : offset < (ulong)near.Bytes ? $"across the end of {what}" : $"{offset - (ulong)near.Bytes} bytes past the end of {what}";
     }
 

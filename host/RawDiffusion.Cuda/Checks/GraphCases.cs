@@ -11,7 +11,7 @@ internal static class GraphCases
 {
     private const float Epsilon = 1e-5f;
 
-    public static IEnumerable<KernelCase> All() => [.. Norms(), .. Joined(), .. Pools(), .. Products(), Steps(), Block()];
+    public static IEnumerable<KernelCase> All() => [.. Norms(), .. Statistics(), .. Joined(), .. Pools(), .. Products(), Steps(), Block()];
 
     // A convolution, the norm that it finishes, and the convolution that reads it.
     private static IEnumerable<KernelCase> Norms()
@@ -29,6 +29,22 @@ internal static class GraphCases
             };
             yield return new KernelCase("GraphNorm", [x, weight, bias, gamma, beta, film, next], build);
             yield return new KernelCase("GraphNorm", [x, weight, bias, gamma, beta, null, next], build);
+        }
+    }
+
+    // Statistics are those of the tensor as it is stored, which the norm's reader will read: here rounding moves every value by as much
+    // as it deviates from the mean.
+    private static IEnumerable<KernelCase> Statistics()
+    {
+        foreach ((int n, int h, int w, int o, int groups) in ((int, int, int, int, int)[])[(2, 7, 9, 48, 16), (1, 5, 13, 33, 3)])
+        {
+            yield return new KernelCase("GraphStatistics",
+                [new CaseInput([n, h, w, 20], 0, 0.05), CaseInput.Weight([o, 3, 3, 20]), CaseInput.Constant([o], 8, 1), CaseInput.Constant([o], 1, 0.3), CaseInput.Constant([o])],
+                (g, v) =>
+                {
+                    Value y = g.Conv2d(v[0]!, v[1]!, v[2], padding: 1);
+                    return [y, g.Apply(new GroupNormAffine(groups, Epsilon), [y, v[3]!, v[4]!, null, null])];
+                }) { ReadsStored = true };
         }
     }
 

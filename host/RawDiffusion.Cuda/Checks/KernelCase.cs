@@ -21,6 +21,12 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     /// <summary>Elements of 24 bits instead of 8: what operands must be rounded from, and not cut off.</summary>
     public bool HasAllBits { get; init; }
 
+    /// <summary>Later elements are larger: those of row r are multiplied by r over the rows, so that each tile meets a new maximum.</summary>
+    public bool Rises { get; init; }
+
+    /// <summary>These elements instead of random ones.</summary>
+    public IReadOnlyList<double>? Elements { get; init; }
+
     /// <summary>A step counter with this value, instead of random elements.</summary>
     public int? Step { get; init; }
 
@@ -38,7 +44,7 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     internal Array64 Draw(Random random)
     {
         var array = new Array64(Shape);
-        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Element(i, Mean + Deviation * Normal(random));
+        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Elements?[i] ?? Element(i, (Rises ? (double)(i / Shape[^1]) * Shape[^1] / array.Values.Length : 1) * (Mean + Deviation * Normal(random)));
         return array;
     }
 
@@ -72,6 +78,12 @@ public sealed record KernelCase(string Name, IReadOnlyList<CaseInput?> Inputs, C
 
     /// <summary>What is applied; null for a graph, which runs as all passes and launches over several nodes leave it.</summary>
     public Operator? Operator { get; }
+
+    /// <summary>
+    /// Whether what follows the first output is compared with what its definition makes of that output as the device stores it: such are
+    /// statistics of a tensor that is rounded.
+    /// </summary>
+    public bool ReadsStored { get; init; }
 
     /// <summary>Operator and shapes: <c>Conv2d [2, 5, 7, 33] [20, 3, 3, 33]</c>.</summary>
     public override string ToString() => $"{Name} {string.Join(" ", Inputs.Select(i => i?.Shape.ToString() ?? "-"))}";

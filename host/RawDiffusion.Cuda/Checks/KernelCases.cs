@@ -13,7 +13,7 @@ public static class KernelCases
     public static IReadOnlyList<KernelCase> All { get; } =
     [
         .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Factors(), .. Steps(),
-        .. TrainingCases.All(), .. GraphCases.All(),
+        .. TrainingCases.All(), .. TileCases.All(), .. GraphCases.All(),
     ];
 
     private static IEnumerable<KernelCase> Convolutions()
@@ -59,8 +59,11 @@ public static class KernelCases
             [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128), (1, 16, 16, 2, 32), (0, 4, 4, 1, 16)])
             yield return new KernelCase(new Attention(heads), [new CaseInput([n, h, w, 3 * heads * d])]);
         yield return new KernelCase(new Attention(1), [new CaseInput([2, 8, 8, 3 * 64]) { HasAllBits = true }]);
-        // Scores of hundreds: only powers relative to the largest of them are neither zero nor infinite.
+        // Scores of hundreds, and of millions: only powers relative to the largest of them are neither zero nor infinite.
         yield return new KernelCase(new Attention(2), [new CaseInput([1, 3, 5, 96], 0, 8)]);
+        yield return new KernelCase(new Attention(2), [new CaseInput([1, 3, 5, 96], 0, 100)]);
+        // Scores that grow from tile to tile: what the tiles before left counts for less and less.
+        yield return new KernelCase(new Attention(1), [new CaseInput([1, 3, 67, 3 * 64], 3, 0.9) { Rises = true }]);
     }
 
     private static IEnumerable<KernelCase> Norms()

@@ -43,6 +43,11 @@ internal static class TrainingCases
             Value dqkv = g.Apply(new AttentionGrad(1), [.. v]);
             return [.. new[] { 0, 64, 128 }.Select(first => g.Apply(new Slice(first, 64), [dqkv]))];
         });
+        // Scores that grow from tile to tile, and of millions.
+        CaseInput many = new([1, 3, 67, 64]);
+        yield return new KernelCase(new AttentionGrad(1), [new CaseInput([1, 3, 67, 3 * 64], 3, 0.9) { Rises = true }, many, many]);
+        CaseInput some = new([1, 3, 5, 32]);
+        yield return new KernelCase(new AttentionGrad(2), [new CaseInput([1, 3, 5, 96], 0, 100), some, some]);
         // Rows whose scores are all below -128: what is beyond the end, of score 0, is infinite beside them.
         CaseInput few = new([4, 1, 2, 64]);
         yield return new KernelCase(new AttentionGrad(8), [new CaseInput([4, 1, 2, 3 * 64], 0, 12), few, few]);
@@ -64,6 +69,13 @@ internal static class TrainingCases
             yield return new KernelCase(new GroupNormGradFilm(), [sums, vector, vector]);
             CaseInput statistics = new([2, c], 3, 0.3), two = new([2, c]);
             yield return new KernelCase(new BatchNormStatistics(), [x]);
+            // Elements of 24 bits: what is added up must not be rounded before.
+            CaseInput fine = x with { HasAllBits = true };
+            yield return new KernelCase(new BatchNormStatistics(), [fine]);
+            yield return new KernelCase(new BatchNormGradAffine(), [fine, new CaseInput([2, c], 3, 0.3), fine]);
+            yield return new KernelCase(new GroupNormGradSums(groups, Activation.Silu), [fine, affine, affine, fine]);
+            yield return new KernelCase(new GroupNormAffine(groups, 1e-5f), [fine, CaseInput.Constant([c], 1, 0.3), CaseInput.Constant([c]), null, null]);
+            yield return new KernelCase(new AddEmbeddingGradEmbedding(), [fine]);
             yield return new KernelCase(new BatchNormTrain(), [x, vector, vector, statistics]);
             yield return new KernelCase(new BatchNormRunning(RunningStatistic.Mean, 0.1f, 7), [vector, two]);
             yield return new KernelCase(new BatchNormRunning(RunningStatistic.Variance, 0.1f, 7), [vector, two]);
@@ -86,6 +98,7 @@ internal static class TrainingCases
         }
         yield return new KernelCase(new ChannelSum(), [new CaseInput([2, 13, 17, 64])]);
         yield return new KernelCase(new ChannelSum(), [new CaseInput([1, 31, 32, 264])]);
+        yield return new KernelCase(new ChannelSum(), [new CaseInput([2, 13, 17, 64]) { HasAllBits = true }]);
     }
 
     private static IEnumerable<KernelCase> Movements()
@@ -118,6 +131,9 @@ internal static class TrainingCases
         // More than one round of the largest grid.
         CaseInput large = new([3, 128, 700, 1]);
         yield return new KernelCase(new MseLoss(), [large, large, weights]);
+        // Elements of 24 bits: what is added up must not be rounded before.
+        CaseInput fine = x with { HasAllBits = true };
+        yield return new KernelCase(new MseLoss(), [fine, fine, null]);
         yield return new KernelCase(new MseLoss(), [x, x, null]);
         yield return new KernelCase(new MseLoss(), [x, x, weights]);
         yield return new KernelCase(new MseLossGradPrediction(), [x, x, weights, dloss]);
@@ -141,6 +157,7 @@ internal static class TrainingCases
         });
         var scale = new CaseInput([LossScale.Length], 4, 0.5);
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count])]);
+        yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count]) { HasAllBits = true }]);
         // More pieces than a block has threads.
         var many = new ParameterLayout([.. Enumerable.Range(0, 300).Select<int, (string, Shape)>(i => ($"p{i}", [1]))]);
         yield return new KernelCase(new GradientNorm(many), [new CaseInput(many.Shape)]);
@@ -148,14 +165,25 @@ internal static class TrainingCases
         // step, where 1 - beta^t is smallest, at a rate that makes it the most of the result.
         foreach ((AdamOptions options, double norm, double rate, int step) in ((AdamOptions, double, double, int)[])
             [(new(), 2, 0.02, 4), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2, 0.02, 4), (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2, 0.02, 4),
-             (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4), (new() { Beta2 = 0.9999 }, 2, 100, 0)])
+             (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4), (new() { MaxNorm = 1 }, double.PositiveInfinity, 0.02, 4), (new() { Beta2 = 0.9999 }, 2, 100, 0)])
         {
             yield return new KernelCase("Adam", State(norm, rate, step), (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
         }
         // With a scaled loss: a step that is done, one that is skipped, and what becomes of the scale.
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count]), scale]);
-        yield return new KernelCase(new LossScale(), [scale, new CaseInput([1])]);
-        foreach (double norm in (double[])[2, double.NaN])
+        // Good steps, the last of a row, one where doubling would overflow; norms that are not finite.
+        foreach ((double size, double row, double norm) in ((double, double, double)[])
+            [(4, 3, 1), (65536, LossScale.Interval - 1, float.MaxValue), (2.5521178e38f, LossScale.Interval - 1, 1),
+             (65536, 17, double.PositiveInfinity), (65536, LossScale.Interval - 1, double.NaN), (1, 0, double.NegativeInfinity)])
+            yield return new KernelCase(new LossScale(), [new CaseInput([LossScale.Length]) { Elements = [size, row, 2] }, new CaseInput([1]) { Elements = [norm] }]);
+        // Gradients that are not finite, by themselves and where they are squared.
+        foreach (double gradient in (double[])[double.NaN, double.PositiveInfinity])
+        {
+            yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count], gradient, 0)]);
+            yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count], gradient, 0), scale]);
+        }
+        yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count]) { HasCorners = true }, scale]);
+        foreach (double norm in (double[])[2, double.NaN, double.PositiveInfinity])
         {
             yield return new KernelCase("Adam", [.. State(norm, 0.02, 4), scale with { Deviation = 0 }],
                 (g, v) => Rows(g, g.Adam(layout, new() { MaxNorm = 1 }, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!, v[5]), Adam.Rows));
@@ -169,6 +197,7 @@ internal static class TrainingCases
         foreach ((int images, int factors, int width) in ((int, int, int)[])[(1, 1, 1), (3, 4, 33), (2, 9, 64), (5, 2, 300)])
         {
             yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1)]);
+            yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1) { HasAllBits = true }]);
             yield return new KernelCase(new LatentOrthogonalityGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
         }
         // Too short to have a direction.

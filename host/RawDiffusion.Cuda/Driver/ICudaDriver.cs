@@ -26,6 +26,14 @@ public interface ICudaDriver : IDisposable
     /// <summary>Frees device memory. cuMemFree.</summary>
     void Free(ulong address);
 
+    /// <summary>
+    /// Says that no launch may touch these bytes, padding between pieces of an allocation; called in the order of their addresses. A
+    /// driver that checks accesses reports those that do, others do nothing.
+    /// </summary>
+    void Fence(ulong address, long bytes)
+    {
+    }
+
     /// <summary>Page-locked host memory, so that copies need no staging. cuMemHostAlloc.</summary>
     nint AllocateHost(long bytes);
 

@@ -23,7 +23,7 @@ internal sealed class BatchNormStatisticsLaunch : OperatorLaunch<BatchNormStatis
     }
 
     /// <summary>Numbers in each channel of a batch.</summary>
-    public static int Positions(Value x) => checked(x.Shape[0] * x.Shape[1] * x.Shape[2]);
+    public static int Positions(Value x) => Elementwise.Count(x) / Math.Max(1, x.Shape[3]);
 
     /// <summary>Mean and variance in the output of this operator.</summary>
     public static (DeviceRange Mean, DeviceRange Variance) Rows(Value statistics, LaunchContext context)

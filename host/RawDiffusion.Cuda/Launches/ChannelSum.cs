@@ -16,7 +16,7 @@ internal sealed class ChannelSumLaunch : OperatorLaunch<ChannelSum>
         Value x = node.Input(0);
         int channels = x.Shape[^1];
         if (channels == 0) return;
-        int rows = checked((int)(x.Shape.Count / channels));
+        int rows = Elementwise.Count(x) / channels;
         Storage storage = context.StorageOf(x);
         int vector = 16 / StoragePolicy.ElementBytes(storage);
         while (channels % vector != 0) vector /= 2;

@@ -137,7 +137,9 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         (int n, int h, int w) = (X.Shape[0], X.Shape[1], X.Shape[2]);
         if (Kernel != 1 || Stride != 1 || Padding != 0 || Spread != ConvSpread.None || (Residual is not null && ResidualScale != 1))
             return (n, h, w, Output[1], Output[2]);
-        return Affine is null && Embedding is null && !statistics ? (1, 1, n * h * w, 1, n * h * w) : (n, 1, h * w, 1, h * w);
+        // As far as a grid has room for them in the smallest tiles.
+        bool fits = (long)n * h * w <= 32L * LaunchBuilder.MaxBlocks;
+        return Affine is null && Embedding is null && !statistics && fits ? (1, 1, n * h * w, 1, n * h * w) : (n, 1, h * w, 1, h * w);
     }
 
     // Inputs of different formats meet as float32.

@@ -57,7 +57,7 @@ internal sealed class Conv2dGradWeightLaunch : OperatorLaunch<Conv2dGradWeight>
             .Extent("OH", outHeight).Extent("OW", outWidth).Extent("O", output[0]).Extent("PADDING", op.Padding)
             .Launch(grid with { Z = parts }, 128, 2 * (patch * pitch + tileH * tileW * gradientPitch));
         if (parts == 1) return;
-        int count = checked((int)output.Count), sumVector = ConvForward.Vector(4, count);
+        int count = Elementwise.Count(node.Output), sumVector = ConvForward.Vector(4, count);
         context.Kernel("conv2d.cu", "conv2d_grad_weight_sum")
             .Define("VECTOR", sumVector).Read(partial).Write(node.Output).Extent("COUNT", count).Extent("PARTS", parts)
             .Launch(ConvTile.Ceiling(count, Block * sumVector), Block);

@@ -21,11 +21,17 @@ internal static class Elementwise
         return width;
     }
 
+    /// <summary>
+    /// Most elements of a value: kernels count in int, and a loop's last step goes past the end by as much as a grid of 256 blocks
+    /// takes at once.
+    /// </summary>
+    public const int MaxCount = int.MaxValue - 256 * Block * 8;
+
     /// <summary>Number of elements of a value as kernels count them.</summary>
-    /// <exception cref="GraphException">More than an int holds.</exception>
-    public static int Count(Value value) => value.Shape.Count <= int.MaxValue - Block * 8
+    /// <exception cref="GraphException">More than they count.</exception>
+    public static int Count(Value value) => value.Shape.Count <= MaxCount
         ? (int)value.Shape.Count
-        : throw new GraphException($"{value} has {value.Shape.Count} elements; a CUDA kernel takes at most 2^31 - 2049: use a smaller batch");
+        : throw new GraphException($"{value} has {value.Shape.Count} elements; a CUDA kernel takes at most {MaxCount}: use a smaller batch");
 
     /// <summary>Launches one thread for each vector of <paramref name="count"/> elements; defines VECTOR.</summary>
     public static void LaunchElementwise(this LaunchBuilder launch, int count, int vector) =>

@@ -27,6 +27,9 @@ internal readonly record struct DeviceRange(ulong Address, long Bytes)
 /// </summary>
 internal sealed class LaunchBuilder(LaunchContext context, string file, string kernel)
 {
+    /// <summary>Most blocks of a grid in y and in z.</summary>
+    public const int MaxBlocks = 65535;
+
     private readonly List<(string, string)> defines = [];
     private readonly List<DeviceRange> reads = [];
     private readonly List<DeviceRange> writes = [];
@@ -73,9 +76,11 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>A pointer to memory that the kernel reads; null for an absent value.</summary>
+    /// <exception cref="GraphException">It has more elements than kernels count.</exception>
     public LaunchBuilder Read(Value? value)
     {
         if (value is null) return Read(default(DeviceRange));
+        Elementwise.Count(value);
         values.Add(value);
         return Read(context.Aligned(value));
     }
@@ -88,8 +93,10 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>A pointer to memory that the kernel assigns.</summary>
+    /// <exception cref="GraphException">It has more elements than kernels count.</exception>
     public LaunchBuilder Write(Value value)
     {
+        Elementwise.Count(value);
         values.Add(value);
         return Write(context.Memory(value));
     }
@@ -150,12 +157,14 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>Adds the launch to its node. A grid without blocks (an empty batch) launches nothing.</summary>
-    /// <exception cref="GraphException">A value is stored in 16 bits, and no macro tells the kernel of such a type: it would read other numbers.</exception>
+    /// <exception cref="GraphException">A value is stored in 16 bits, and no macro tells the kernel of such a type: it would read other numbers; or the grid has more blocks than a GPU takes.</exception>
     public void Launch(Dim3 grid, Dim3 block, int sharedBytes = 0)
     {
         if (values.Find(v => !types.Contains(context.StorageOf(v))) is { } untold)
             throw new GraphException($"{kernel} takes {untold} for float32, but it is stored in {context.StorageOf(untold)}");
         if (grid.Count == 0) return;
+        if (grid.Y > MaxBlocks || grid.Z > MaxBlocks)
+            throw new GraphException($"{kernel} needs a grid of {grid.X} x {grid.Y} x {grid.Z} blocks; a GPU takes at most {MaxBlocks} in y and in z: use a smaller batch or smaller images");
         context.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments], reads, writes));
     }
 

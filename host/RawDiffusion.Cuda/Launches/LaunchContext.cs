@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Engine;
+using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;
 
 namespace RawDiffusion.Cuda.Launches;
@@ -55,6 +56,38 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
         long offset = plan.Offset(root);
         if (!arenas.TryGetValue(offset, out DeviceRange own)) arenas.Add(offset, own = memory.Allocate(element * root.Shape.Count));
         return own.Slice(element * first, bytes);
+    }
+
+    /// <summary>What no value holds of the memory that values share, nor of an array of parameters what is between these.</summary>
+    public IEnumerable<DeviceRange> Padding(Graph graph)
+    {
+        var layouts = new Dictionary<Value, ParameterLayout>();
+        foreach (Node node in graph.Nodes)
+        {
+            if (node.Operator is Pack pack) layouts[node.Output] = pack.Layout;
+            if (node.Operator is GradientNorm norm) layouts[node.Input(0)] = norm.Layout;
+            if (node.Operator is Adam adam) layouts[node.Input(0)] = layouts[node.Input(1)] = layouts[node.Output] = adam.Layout;
+        }
+        IEnumerable<DeviceRange> Pieces(Value value)
+        {
+            DeviceRange range = Memory(value);
+            if (!layouts.TryGetValue(value, out ParameterLayout? layout)) return [range];
+            return Enumerable.Range(0, (int)(value.Shape.Count / Math.Max(1, layout.Count)))
+                .SelectMany(row => layout.Parameters.Select(p => range.Slice(4 * (row * layout.Count + p.Offset), 4 * p.Shape.Count)));
+        }
+        Value[] values = [.. graph.Inputs.Values, .. graph.Nodes.Where(n => n.Operator is not View).Select(n => n.Output)];
+        DeviceRange[] held = [.. values.SelectMany(Pieces).Where(r => r.Bytes > 0).OrderBy(r => r.Address)];
+        int next = 0;
+        foreach (DeviceRange all in ((DeviceRange[])[.. arenas.Values, arena ?? default]).OrderBy(r => r.Address))
+        {
+            ulong free = all.Address;
+            for (; next < held.Length && held[next].Address < all.End; next++)
+            {
+                if (held[next].Address > free) yield return new(free, (long)(held[next].Address - free));
+                free = Math.Max(free, held[next].End);
+            }
+            if (free < all.End) yield return new(free, (long)(all.End - free));
+        }
     }
 
     /// <summary>

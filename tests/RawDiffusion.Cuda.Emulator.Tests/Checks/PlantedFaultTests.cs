@@ -279,4 +279,93 @@ public class PlantedFaultTests
         Assert.That(Run(Source, "shuffle", new(1, 32), TwoFloats, ("LIMIT", "16"), ("MASK", "~0u")).Select(f => f.Kind), Does.Contain(FindingKind.Convergence));
         Assert.That(Run(Source, "shuffle", new(1, 32), TwoFloats, ("LIMIT", "32"), ("MASK", "~0u")), Is.Empty);
     }
+
+    private const string ReadOnly = """
+        __device__ float cached(const float* p) { float v; asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(v) : "l"(p)); return v; }
+        extern "C" __global__ void shift(const float* x, float* y) {
+            if (threadIdx.x >= 32) BEFORE;
+            float v = READ;
+            if (threadIdx.x < 32) AFTER;
+            y[64 + threadIdx.x] = v;
+        }
+        """;
+
+    [TestCase("y[threadIdx.x] = 1.f", "", TestName = "Written before")]
+    [TestCase("", "y[threadIdx.x] = 1.f", TestName = "Written after")]
+    [TestCase("", "atomicAdd(y + threadIdx.x, 1.f)", TestName = "Changed after")]
+    public void What_a_launch_writes_is_not_read_through_the_read_only_cache(string before, string after)
+    {
+        object[] Same(EmulatedGpu gpu)
+        {
+            ulong both = gpu.Upload(new float[128]);
+            return [both, both];
+        }
+
+        var findings = Run(ReadOnly, "shift", new(1, 64), Same, ("BEFORE", before), ("READ", "cached(x + threadIdx.x)"), ("AFTER", after));
+        Assert.That(findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.Incoherent }));
+        Assert.That(findings[0].Location.Line, Is.AnyOf(1, 5));
+        Assert.That(findings[0].Details, Does.Contain("ld.global.nc").And.Contain($"0x{findings[0].Address:x}"));
+        Assert.That(Run(ReadOnly, "shift", new(1, 64), Same, ("BEFORE", before), ("READ", "*(const volatile float*)(x + threadIdx.x)"), ("AFTER", after)), Is.Empty, "another load sees it");
+        Assert.That(Run(ReadOnly, "shift", new(1, 64), TwoBuffers, ("BEFORE", before), ("READ", "cached(x + threadIdx.x)"), ("AFTER", after)), Is.Empty, "what is written is other memory");
+    }
+
+    private static object[] TwoBuffers(EmulatedGpu gpu) => [gpu.Upload(new float[128]), gpu.Upload(new float[128])];
+
+    [Test]
+    public void A_later_launch_may_write_what_an_earlier_one_read_through_the_read_only_cache()
+    {
+        using var gpu = EmulatedGpu.Compile("""
+            extern "C" __global__ void copy(const float* __restrict__ x, float* __restrict__ y) { y[threadIdx.x] = x[threadIdx.x]; }
+            """);
+        ulong a = gpu.Upload(new float[32]), b = gpu.Upload(new float[32]);
+        gpu.Launch("copy", new(1, 32), a, b);
+        gpu.Launch("copy", new(1, 32), b, a);
+        Assert.That(gpu.Findings, Is.Empty);
+    }
+
+    [TestCase("y[104] = x[0]", "writes")]
+    [TestCase("y[0] = y[103]", "reads")]
+    [TestCase("atomicAdd(y + 100, 1.f)", "changes")]
+    [TestCase("y[96 + threadIdx.x] = x[0]", "writes")]
+    public void Padding_between_pieces_is_out_of_bounds(string body, string verb)
+    {
+        using var gpu = EmulatedGpu.Compile($$"""
+            extern "C" __global__ void touch(const float* x, float* y) { {{body}}; }
+            """);
+        ulong x = gpu.Upload(new float[32]), y = gpu.Upload(new float[256]);
+        gpu.Driver.Fence(y + 4 * 10, 4 * 2);
+        gpu.Driver.Fence(y + 4 * 100, 4 * 28);
+        gpu.Launch("touch", new(1, 32), x, y);
+        Assert.That(gpu.Findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.OutOfBounds }));
+        Assert.That(gpu.Findings[0].Details, Does.StartWith(verb).And.Contain("in padding between pieces, at byte 4"));
+    }
+
+    [Test]
+    public void Pieces_beside_padding_are_open_and_copies_of_the_host_go_over_it()
+    {
+        using var gpu = EmulatedGpu.Compile("""
+            extern "C" __global__ void touch(float* y) { y[threadIdx.x] += 1.f; y[64 + threadIdx.x] += 1.f; }
+            """);
+        ulong y = gpu.Upload(new float[128]);
+        gpu.Driver.Fence(y + 4 * 32, 4 * 32);
+        gpu.Driver.Fence(y + 4 * 96, 4 * 32);
+        gpu.Launch("touch", new(1, 32), y);
+        Assert.That(gpu.Findings, Is.Empty);
+        Assert.That(gpu.Download<float>(y, 128).Sum(), Is.EqualTo(64));
+    }
+
+    /// <summary>Of a launch past 2^31 elements the last block runs alone; an index of 32 bits leaves the memory.</summary>
+    [Test]
+    public void A_launch_too_large_to_run_whole_runs_in_part([Values("size_t", "int")] string index)
+    {
+        using var gpu = EmulatedGpu.Compile($$"""
+            extern "C" __global__ void last(unsigned char* y) { {{index}} i = ({{index}})blockIdx.x * 1024 + threadIdx.x; y[i] = (unsigned char)threadIdx.x; }
+            """);
+        const long bytes = 3L << 30;
+        ulong y = gpu.Driver.Allocate(bytes);
+        gpu.Driver.Blocks = blocks => [blocks - 1];
+        gpu.Launch("last", new((int)(bytes / 1024), 1024), y);
+        Assert.That(gpu.Findings.Select(f => f.Kind), Is.EqualTo(index == "int" ? new[] { FindingKind.OutOfBounds } : []));
+        if (index != "int") Assert.That(gpu.Download<byte>(y + bytes - 256, 256), Is.EqualTo(Enumerable.Range(0, 256).Select(i => (byte)i)));
+    }
 }

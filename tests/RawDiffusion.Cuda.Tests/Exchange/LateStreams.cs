@@ -33,6 +33,8 @@ internal sealed class LateStreams(ICudaDriver inner) : ICudaDriver
 
     public ulong Allocate(long bytes) => inner.Allocate(bytes);
 
+    public void Fence(ulong address, long bytes) => inner.Fence(address, bytes);
+
     public void Free(ulong address)
     {
         foreach (nint stream in queues.Keys) Synchronize(stream);

@@ -39,7 +39,7 @@ internal sealed unsafe partial class Decoder
 
     private void TakeCacheHints()
     {
-        TakeAll("nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt");
+        TakeAll("ca", "cg", "cs", "lu", "cv", "wb", "wt");
         modifiers.RemoveAll(m => m.StartsWith("L1::", StringComparison.Ordinal) || m.StartsWith("L2::", StringComparison.Ordinal));
     }
 
@@ -78,7 +78,7 @@ internal sealed unsafe partial class Decoder
 
         bool store = instruction.Opcode == "st";
         var space = TakeSpace();
-        bool synchronizing = TakeSynchronizing();
+        bool synchronizing = TakeSynchronizing(), incoherent = Take("nc");
         TakeCacheHints();
         op.Y = Take("v2") ? 2 : Take("v4") ? 4 : 1;
         op.X = Type.Bytes;
@@ -107,7 +107,7 @@ internal sealed unsafe partial class Decoder
 
         bool wide = elements.Any(e => RegisterWidth(e, Type) == 8);
         op.Z = (Type.IsSigned ? MemoryAccess.Signed : 0) | (wide ? MemoryAccess.Wide : 0)
-            | (synchronizing ? MemoryAccess.Synchronizing : 0) | (space == StateSpace.Constant ? MemoryAccess.Uncounted : 0);
+            | (synchronizing ? MemoryAccess.Synchronizing : 0) | (incoherent ? MemoryAccess.Incoherent : 0) | (space == StateSpace.Constant ? MemoryAccess.Uncounted : 0);
         op.List = List([.. elements.Select(e => store
             ? Source(e, wide ? Bits64 : Bits32)
             : e.Kind == OperandKind.Sink ? constants.Sink8 : Register(e.Name))]);

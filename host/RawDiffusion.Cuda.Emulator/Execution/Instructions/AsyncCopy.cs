@@ -130,7 +130,7 @@ internal static unsafe class AsyncCopyInstructions
 
         var launch = block.Launch;
         launch.Accesses?.Note(allocation, offset, copy.SourceBytes, write: false);
-        if (launch.Races.Enabled && !launch.Races.Read(allocation, offset, copy.SourceBytes, block.BlockNumber, ref block.Counters.FreshBytes))
+        if (launch.Races.Enabled && launch.Races.Read(allocation, offset, copy.SourceBytes, block.BlockNumber, incoherent: false, ref block.Counters.FreshBytes) is not Conflict.None)
         {
             warp.Report(FindingKind.GlobalRace, op, copy.Lane, copy.Source,
                 $"copies from 0x{copy.Source:x} what another block of the same launch writes: use another launch");

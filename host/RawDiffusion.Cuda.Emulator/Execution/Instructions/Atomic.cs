@@ -129,6 +129,11 @@ internal static unsafe class AtomicInstructions
         }
 
         warp.Block.Launch.Accesses?.Note(allocation, offset, op->X, write: true);
+        if (warp.Block.Launch.Races.ReadsIncoherently(allocation, offset, op->X))
+        {
+            GlobalMemoryInstructions.ReportIncoherentWrite(warp, op, lane, warp.Addresses[lane]);
+        }
+
         Unsafe.InitBlockUnaligned(allocation.Defined + offset, 0xFF, (uint)op->X);
         return allocation.Data + offset;
     }

@@ -94,7 +94,7 @@ internal static unsafe class GlobalMemoryInstructions
     {
         ulong address = warp.Addresses[0];
         long total = (long)bytes * Warp.Size;
-        var allocation = warp.Block.Launch.Memory.Find(address, total);
+        var allocation = warp.Block.Launch.Memory.FindOpen(address, total);
         if (allocation is null || (address & (ulong)(bytes - 1)) != 0)
         {
             return false;
@@ -128,7 +128,7 @@ internal static unsafe class GlobalMemoryInstructions
     {
         ulong address = warp.Addresses[0];
         long total = (long)bytes * Warp.Size;
-        var allocation = warp.Block.Launch.Memory.Find(address, total);
+        var allocation = warp.Block.Launch.Memory.FindOpen(address, total);
         if (allocation is null || (address & (ulong)(bytes - 1)) != 0)
         {
             return false;
@@ -163,7 +163,7 @@ internal static unsafe class GlobalMemoryInstructions
         int first = BitOperations.TrailingZeroCount(rest);
         ulong address = warp.Addresses[first];
         var memory = warp.Block.Launch.Memory;
-        var allocation = memory.Find(address, bytes);
+        var allocation = memory.FindOpen(address, bytes);
         lanes = 1u << first;
         if (allocation is null)
         {
@@ -179,7 +179,8 @@ internal static unsafe class GlobalMemoryInstructions
         for (uint m = rest & ~lanes; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            lanes |= warp.Addresses[lane] - low <= room ? 1u << lane : 0;
+            ulong offset = warp.Addresses[lane] - low;
+            lanes |= offset <= room && !allocation.IsFenced((long)offset, bytes) ? 1u << lane : 0;
         }
 
         rest &= ~lanes;
@@ -221,10 +222,19 @@ internal static unsafe class GlobalMemoryInstructions
         var launch = warp.Block.Launch;
         launch.Accesses?.Note(allocation, offset, bytes, write: false);
         if (launch.Races.Enabled && (op->Z & (MemoryAccess.Synchronizing | MemoryAccess.Uncounted)) == 0
-            && !launch.Races.Read(allocation, offset, bytes, warp.Block.BlockNumber, ref warp.Block.Counters.FreshBytes))
+            && launch.Races.Read(allocation, offset, bytes, warp.Block.BlockNumber, (op->Z & MemoryAccess.Incoherent) != 0, ref warp.Block.Counters.FreshBytes) is not Conflict.None and var conflict)
         {
-            warp.Report(FindingKind.GlobalRace, op, lane, allocation.Address + offset,
-                $"reads at 0x{allocation.Address + offset:x} what another block of the same launch writes: use another launch, or a fence and an atomic on both sides");
+            ulong address = allocation.Address + offset;
+            if (conflict == Conflict.Incoherent)
+            {
+                warp.Report(FindingKind.Incoherent, op, lane, address,
+                    $"reads at 0x{address:x} through the read-only cache (ld.global.nc) what the same launch writes: the cache need not see it; drop __restrict__ or __ldg, or use another launch");
+            }
+            else
+            {
+                warp.Report(FindingKind.GlobalRace, op, lane, address,
+                    $"reads at 0x{address:x} what another block of the same launch writes: use another launch, or a fence and an atomic on both sides");
+            }
         }
     }
 
@@ -233,12 +243,23 @@ internal static unsafe class GlobalMemoryInstructions
         var launch = warp.Block.Launch;
         launch.Accesses?.Note(allocation, offset, bytes, write: true);
         if (launch.Races.Enabled && (op->Z & MemoryAccess.Synchronizing) == 0
-            && !launch.Races.Write(allocation, offset, bytes, warp.Block.BlockNumber, ref warp.Block.Counters.FreshBytes))
+            && launch.Races.Write(allocation, offset, bytes, warp.Block.BlockNumber, ref warp.Block.Counters.FreshBytes) is not Conflict.None and var conflict)
         {
-            warp.Report(FindingKind.GlobalRace, op, lane, allocation.Address + offset,
-                $"writes at 0x{allocation.Address + offset:x} what another block of the same launch reads or writes: give each block its own memory, or use atomics");
+            ulong address = allocation.Address + offset;
+            if (conflict == Conflict.Incoherent)
+            {
+                ReportIncoherentWrite(warp, op, lane, address);
+            }
+            else
+            {
+                warp.Report(FindingKind.GlobalRace, op, lane, address,
+                    $"writes at 0x{address:x} what another block of the same launch reads or writes: give each block its own memory, or use atomics");
+            }
         }
     }
+
+    public static void ReportIncoherentWrite(Warp warp, Operation* op, int lane, ulong address) => warp.Report(FindingKind.Incoherent, op, lane, address,
+        $"writes at 0x{address:x} what the same launch reads through the read-only cache (ld.global.nc), which need not see it: drop __restrict__ or __ldg of what is read, or use another launch");
 
     // Lanes without a value get a pattern that is easy to see.
     private static void Poison(Warp warp, Operation* op, uint lanes)

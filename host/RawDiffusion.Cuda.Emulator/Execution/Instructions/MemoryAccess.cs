@@ -21,6 +21,9 @@ internal static unsafe class MemoryAccess
     /// <summary>Constant memory: no traffic worth counting.</summary>
     public const int Uncounted = 8;
 
+    /// <summary>Through the read-only cache, which sees nothing that the same launch writes: ld.global.nc.</summary>
+    public const int Incoherent = 16;
+
     public static void Addresses(Warp warp, Operation* op)
     {
         ulong* to = warp.Addresses;
