@@ -40,7 +40,7 @@ public sealed class TrainingRun : IDisposable
     private readonly Action<string> tell;
     private readonly ICommunicator? ranks;
     private readonly RunLog log;
-    private readonly string images;
+    private readonly string images, settings;
     private Trainer trainer;
     private LogWindow window;
     private long saved = -1;
@@ -52,6 +52,7 @@ public sealed class TrainingRun : IDisposable
         Network = config.NetworkFor(set.Size);
         log = new RunLog(folder.Log);
         images = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(set.Identity)));
+        settings = RunIdentity.Of(config with { ImageSize = Network.ImageSize });
         trainer = Compile(config.Guard);
     }
 
@@ -96,7 +97,7 @@ public sealed class TrainingRun : IDisposable
     /// <param name="commandLine">For the record.</param>
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
     /// <param name="ranks">The processes that train together, of which this is the first; null where it is alone.</param>
-    /// <exception cref="TrainingException">There are checkpoints, but none is whole.</exception>
+    /// <exception cref="TrainingException">There are checkpoints, but none is whole, or the newest is another run's.</exception>
     public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine, Action<string> tell, ICommunicator? ranks = null) =>
         Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
         {
@@ -179,7 +180,8 @@ public sealed class TrainingRun : IDisposable
         {
             try
             {
-                RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer);
+                RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer, settings);
+                if (found.Step != step) throw new FileFormatException($"{folder.Checkpoint(step)} holds step {found.Step}");
                 (window, saved) = (found.Window, found.Step);
                 if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
                 // Whoever ended the run may have done so between the checkpoint and the model of it.
@@ -245,7 +247,7 @@ public sealed class TrainingRun : IDisposable
         trainer = Compile(guard: true);
         try
         {
-            RunCheckpoint.Read(folder.Checkpoint(saved), trainer);
+            RunCheckpoint.Read(folder.Checkpoint(saved), trainer, settings);
             using ImageLoader loader = Load(saved);
             var batch = new float[loader.Length];
             while (trainer.Step < failed)
@@ -272,7 +274,7 @@ public sealed class TrainingRun : IDisposable
         string path = folder.Checkpoint(trainer.Step);
         try
         {
-            Keep(path, () => new RunCheckpoint(trainer.Step, window, images).Write(path, trainer, Metadata()));
+            Keep(path, () => new RunCheckpoint(trainer.Step, window, images, settings).Write(path, trainer, Metadata()));
         }
         catch (NonFiniteStateException e)
         {
