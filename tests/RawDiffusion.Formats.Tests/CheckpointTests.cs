@@ -136,12 +136,8 @@ public sealed class CheckpointTests
         {
             Assert.That(ema.Names, Is.EqualTo(new[] { "w" }));
             Assert.That(ema["w"].ToSingles(), Is.EqualTo(new[] { 1f }));
-            Assert.That(ema.Notes, Is.EqualTo(new[]
-            {
-                "Prefix 'module.' of DistributedDataParallel removed.",
-                "EMA weights taken (step 3); --weights online picks the others.",
-                "Prefix 'module.' of DistributedDataParallel removed.",
-            }));
+            Assert.That(ema.Notes, Has.Some.Contains("EMA weights taken").And.Contains("(step 3); --weights online picks the others."));
+            Assert.That(ema.Notes, Has.Some.EqualTo("Prefix 'module.module.' of a wrapper removed."));
         }
         using (TensorFile online = Checkpoint.Open(path, WeightSelection.Online)) Assert.That(online["w"].ToSingles(), Is.EqualTo(new[] { 2f }));
 
