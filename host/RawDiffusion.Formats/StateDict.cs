@@ -68,18 +68,18 @@ internal sealed class StateDict
     {
         if (tensors.Find(t => t.Key.Length > WeightNames.Longest).Key is { } name)
             throw file.Error($"a tensor's name has {name.Length} characters; at most {WeightNames.Longest} are read");
-        const string averaged = "n_averaged", parallel = "module.";
-        if (tensors.Exists(t => t.Key == averaged) && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
-        {
-            average = true;
-            tensors = [.. tensors.Where(t => t.Key != averaged)];
-        }
         string outer = "";
         // What is around the wrapper of averages.
         while (WrapperOfAll(tensors) is { } wrapper)
         {
             tensors = Without(tensors, wrapper);
             outer += wrapper;
+        }
+        const string averaged = "n_averaged", parallel = "module.";
+        if (tensors.Exists(t => t.Key == averaged) && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
+        {
+            average = true;
+            tensors = [.. tensors.Where(t => t.Key != averaged)];
         }
         string step = average ? "" : Step(tensors);
         var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key)).ToDictionary(g => g.Key, g => g.ToList());
@@ -100,7 +100,7 @@ internal sealed class StateDict
     private void Keep(string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string removed, IReadOnlyDictionary<string, string> metadata)
     {
         int common = WeightNames.CommonPrefix(tensors);
-        string note = removed + (common > 0 ? tensors[0].Key[..common] : "");
+        string note = (removed + (common > 0 ? tensors[0].Key[..common] : "")).Replace("online_model.", "", StringComparison.Ordinal);
         Dictionary<string, Tensor> named = new(StringComparer.Ordinal);
         foreach ((string name, Tensor tensor) in tensors)
         {
