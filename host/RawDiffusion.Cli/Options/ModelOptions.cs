@@ -65,6 +65,7 @@ internal sealed class ModelOptions
         UNetConfig c = model.Network.Config;
         terminal.Detail($"{path}: {file.Format}, {HostMemory.Text(file.Length)}, {file.Names.Count} tensors; images of {c.ImageSize} x {c.ImageSize} x {c.ImageChannels}, {c.NumComponents} factors, {c.ParameterCount} parameters");
         foreach (string note in model.Network.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
+        foreach (string other in file.PassedOver) terminal.Detail($"{Path.GetFileName(path)}: passed over: {other}");
         if (!model.IsTrained)
             terminal.Warn($"{Path.GetFileName(path)} is UNTRAINED: its weights are random numbers, so what comes out means nothing (--checkpoint names a trained model)");
         return model;
