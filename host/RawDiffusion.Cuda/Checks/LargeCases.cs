@@ -91,7 +91,7 @@ public static class LargeCases
         yield return new LargeCase("Conv2d", elements, MostOfGrid, _ => new Conv2d(1, 0) { OnLoad = Activation.Silu },
             n => [new([n, 8, 64, C]), CaseInput.Weight([C, 1, 1, C]), CaseInput.Constant([C]), null, new([n, 2, C]), null, null]);
         yield return new LargeCase("DenoiseAverageStep", elements, MostOfGrid, n => new DenoiseAverageStep(FactorGroups.Mean(n, 1), Activation.Silu, Clip: true),
-            n => [new([n, 8, 64, C]), new([n, 8, 64, 3]), CaseInput.Constant([4, 5]), CaseInput.Counter(2), null, new([n, 2, C]), CaseInput.Weight([3, 3, 3, C]), CaseInput.Constant([3])]);
+            n => [new([n, 8, 64, C]), new([n, 8, 64, 4]), CaseInput.Constant([4, 5]), CaseInput.Counter(2), null, new([n, 2, C]), CaseInput.Weight([4, 3, 3, C]), CaseInput.Constant([4])]);
         yield return new LargeCase("Attention", 3 * 128 * 128, MostOfGrid, _ => new Attention(2), n => [new([n, 8, 16, 3 * 128])]);
         yield return new LargeCase("AttentionGrad", 3 * 128 * 128, MostOfGrid, _ => new AttentionGrad(2), n => [new([n, 8, 16, 3 * 128]), new([n, 8, 16, 128]), new([n, 8, 16, 128])]);
         // Eight rows of a tile for each image.
