@@ -24,6 +24,11 @@ internal static class CheckKernels
                 KernelCheck.Run(device, prepared);
             }
         }
+        foreach (Precision precision in Enum.GetValues<Precision>())
+        {
+            using var device = new CudaDevice(new IdleDriver(target), new KernelLister(list), precision, specialize: false);
+            foreach (LargeCase large in LargeCases.All) KernelCheck.Run(device, large);
+        }
         return list.Entries.Count() - before;
     }
 }
