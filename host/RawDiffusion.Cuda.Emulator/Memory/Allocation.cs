@@ -9,7 +9,7 @@ namespace RawDiffusion.Cuda.Emulator.Memory;
 internal sealed unsafe class Allocation : IDisposable
 {
     // Beyond, the host's pages come as they are touched: a launch past 2^31 elements need not be held.
-    private const long SparseBytes = 1L << 30;
+    private const long SparseBytes = 1L << 26;
     private ulong* writers;
     private ulong* readers;
     private long[] fenceStarts = [];
