@@ -19,11 +19,12 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
     /// </summary>
     /// <param name="paths">The files.</param>
     /// <param name="crop">Part of each picture to take first, or null.</param>
+    /// <param name="orientation">What to do with pictures that a camera has turned.</param>
     /// <param name="config">The model that will see them.</param>
     /// <param name="cancellation">Stops between two files.</param>
     /// <exception cref="CommandException">A file is missing or does not fit the model.</exception>
     /// <exception cref="FileFormatException">A file is no image.</exception>
-    public static List<InputImage> Read(IReadOnlyList<string> paths, CropBox? crop, UNetConfig config, CancellationToken cancellation)
+    public static List<InputImage> Read(IReadOnlyList<string> paths, CropBox? crop, ImageOrientation orientation, UNetConfig config, CancellationToken cancellation)
     {
         List<InputImage> images = [];
         foreach (string path in paths)
@@ -31,16 +32,16 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
             cancellation.ThrowIfCancellationRequested();
             InputFile.Require(path, "an image");
             if (System.IO.Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase)) images.AddRange(FromTensor(path, config));
-            else images.Add(FromPicture(path, crop, config));
+            else images.Add(FromPicture(path, crop, orientation, config));
         }
         return images;
     }
 
-    private static InputImage FromPicture(string path, CropBox? crop, UNetConfig config)
+    private static InputImage FromPicture(string path, CropBox? crop, ImageOrientation orientation, UNetConfig config)
     {
         if (config.ImageChannels != 3)
             throw new CommandException($"{path}: the model's images have {config.ImageChannels} channels, a picture has 3; give a safetensors file with a tensor 'image'");
-        Image image = ImageFile.Read(path);
+        Image image = ImageFile.Read(path, orientation);
         if (Math.Min(image.Width, image.Height) < SmallestSide)
             throw new CommandException($"{path}: expected an image of at least {SmallestSide} x {SmallestSide} pixels, found {image.Width} x {image.Height}");
         if (crop is not null) image = crop.Of(image, path);

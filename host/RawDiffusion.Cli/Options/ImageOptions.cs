@@ -1,6 +1,7 @@
 using System.CommandLine;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;
 
@@ -19,6 +20,8 @@ internal sealed class ImageOptions
     private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder for the results [default: out]");
     private readonly Option<string?> noise = OptionOf.Text("--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
     private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
+    private readonly Option<string> orientation = OptionOf.Choice(
+        "--orientation", "Whether pictures are turned upright as their EXIF data says, or left as stored", "exif", "raw");
     private readonly Option<bool> raw = OptionOf.Flag("--raw", "Also write result.safetensors, before clamping to displayable range");
     private readonly Option<bool> separate = OptionOf.Flag("--separate", "Also write each image of a row as a file of its own");
 
@@ -28,6 +31,7 @@ internal sealed class ImageOptions
         command.Options.Add(output);
         command.Options.Add(noise);
         command.Options.Add(crop);
+        command.Options.Add(orientation);
         command.Options.Add(raw);
         command.Options.Add(separate);
     }
@@ -42,6 +46,8 @@ internal sealed class ImageOptions
     public IReadOnlyList<string> ImageFiles(ParseResult result) => result.GetValue(images) ?? [];
 
     public string? NoiseFile(ParseResult result) => result.GetValue(noise);
+
+    public ImageOrientation Orientation(ParseResult result) => result.GetValue(orientation) == "raw" ? ImageOrientation.Raw : ImageOrientation.Exif;
 
     public CropBox? Crop(ParseResult result) => result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
 

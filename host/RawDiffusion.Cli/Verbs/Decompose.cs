@@ -47,7 +47,7 @@ internal sealed class Decompose(Terminal terminal)
         UNetConfig config = model.Network.Config;
         ResultWriter.RequirePicture(config);
         IReadOnlyList<string> files = imageOptions.ImageFiles(result);
-        List<InputImage> images = InputImage.Read(files.Count > 0 ? files : [DefaultFiles.Image()], crop, config, terminal.Cancellation);
+        List<InputImage> images = InputImage.Read(files.Count > 0 ? files : [DefaultFiles.Image()], crop, imageOptions.Orientation(result), config, terminal.Cancellation);
         var decomposer = new Decomposer(device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
         InitialNoise noise = imageOptions.Noise(result, config, images.Count, decomposer.TrajectoriesOfImage, seed);
 

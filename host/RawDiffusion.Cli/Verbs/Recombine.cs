@@ -66,7 +66,7 @@ internal sealed class Recombine
         UNetConfig config = first.Network.Config;
         ResultWriter.RequirePicture(config);
         if (second is not null) RequireAlike(first, second);
-        List<InputImage> images = InputImage.Read(imageOptions.ImageFiles(result), crop, config, terminal.Cancellation);
+        List<InputImage> images = InputImage.Read(imageOptions.ImageFiles(result), crop, imageOptions.Orientation(result), config, terminal.Cancellation);
         if (images.Count < 2) throw new UsageException($"expected at least two images after --image, found {images.Count}");
         if (second is not null && images.Count > 2) throw new UsageException($"expected two images with --checkpoint2, one for each model, found {images.Count}");
         int[]? picked = result.GetValue(average) ? null : Pick.Parse(result.GetValue(pick), config.NumComponents, images.Count);

@@ -68,6 +68,12 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
             if (node.Operator is GradientNorm norm) layouts[node.Input(0)] = norm.Layout;
             if (node.Operator is Adam adam) layouts[node.Input(0)] = layouts[node.Input(1)] = layouts[node.Output] = adam.Layout;
         }
+        // Others take such an array as a whole: a copy has to hold what is between, too.
+        foreach (Node node in graph.Nodes.Where(n => n.Operator is not (Pack or GradientNorm or Adam or View)))
+        {
+            layouts.Remove(node.Output);
+            foreach (Value input in node.Inputs.OfType<Value>()) layouts.Remove(input);
+        }
         IEnumerable<DeviceRange> Pieces(Value value)
         {
             DeviceRange range = Memory(value);

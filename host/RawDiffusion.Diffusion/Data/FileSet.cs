@@ -11,18 +11,20 @@ public sealed class FileSet : ImageSet
 {
     private readonly IReadOnlyList<string> paths;
     private readonly ImageCrop? crop;
+    private readonly ImageOrientation orientation;
 
     /// <summary>A set of files.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="paths">The files in the set's order; one may be there more than once.</param>
     /// <param name="size">S.</param>
     /// <param name="crop">Part of each to use, or null.</param>
-    public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null) : base(name, paths.Count, size) =>
-        (this.paths, this.crop) = (paths, crop);
+    /// <param name="orientation">What to do with pictures that a camera has turned.</param>
+    public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null, ImageOrientation orientation = ImageOrientation.Exif)
+        : base(name, paths.Count, size) => (this.paths, this.crop, this.orientation) = (paths, crop, orientation);
 
     /// <summary>Real paths, lengths and times of the files, the crop and the size: links stand for what they lead to.</summary>
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
-        $"files of {Size} pixels, {Describe(crop)}\n{Stamps(paths)}");
+        $"files of {Size} pixels, {Describe(crop, orientation)}\n{Stamps(paths)}");
 
     /// <summary>Names below the folder that all files have in common, and what <see cref="ContentSample"/> tells; the crop and the size.</summary>
     public override string Content
@@ -35,7 +37,7 @@ public sealed class FileSet : ImageSet
                 while (!path.StartsWith(WithSeparator(common), StringComparison.Ordinal)) common = Path.GetDirectoryName(common) ?? "";
             string[] names = [.. full.Select(path => path[WithSeparator(common).Length..].Replace('\\', '/'))];
             string sample = ContentSample.Of(names, i => new FileInfo(paths[i]).Length, i => FirstBytes(paths[i]));
-            return string.Create(CultureInfo.InvariantCulture, $"files of {Size} pixels, {Describe(crop)}\n{sample}");
+            return string.Create(CultureInfo.InvariantCulture, $"files of {Size} pixels, {Describe(crop, orientation)}\n{sample}");
         }
     }
 
@@ -50,8 +52,10 @@ public sealed class FileSet : ImageSet
     /// <param name="sources">The folders, patterns and files.</param>
     /// <param name="size">S.</param>
     /// <param name="crop">Part of each picture to use, or null.</param>
+    /// <param name="orientation">What to do with pictures that a camera has turned.</param>
     /// <exception cref="IOException">There is no such file or folder, or no picture.</exception>
-    public static FileSet Open(string name, IReadOnlyList<string> sources, int size, ImageCrop? crop = null)
+    public static FileSet Open(
+        string name, IReadOnlyList<string> sources, int size, ImageCrop? crop = null, ImageOrientation orientation = ImageOrientation.Exif)
     {
         var passedOver = new PassedOver();
         List<string> files = [];
@@ -62,11 +66,12 @@ public sealed class FileSet : ImageSet
             else if (GlobPattern.Is(source)) files.AddRange(passedOver.Pictures(GlobPattern.Files(source, passedOver)));
             else throw new FileNotFoundException($"expected pictures at {source}, found no such file or folder");
         }
-        return files.Count > 0 ? new FileSet(name, files, size, crop) { PassedOver = passedOver } : throw Empty(name, passedOver);
+        return files.Count > 0 ? new FileSet(name, files, size, crop, orientation) { PassedOver = passedOver } : throw Empty(name, passedOver);
     }
 
     /// <inheritdoc/>
-    public override void Load(int index, Span<float> pixels) => Decode(ImageFile.Read(paths[index]), crop, Size, paths[index]).CopyTo(pixels);
+    public override void Load(int index, Span<float> pixels) =>
+        Decode(ImageFile.Read(paths[index], orientation), crop, Size, paths[index]).CopyTo(pixels);
 
     /// <inheritdoc/>
     public override string NameOf(int index) => paths[index];
@@ -96,8 +101,9 @@ public sealed class FileSet : ImageSet
         }));
     }
 
-    /// <summary>A crop in words.</summary>
-    internal static string Describe(ImageCrop? crop) => crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}";
+    /// <summary>Crop and orientation in words.</summary>
+    internal static string Describe(ImageCrop? crop, ImageOrientation orientation) =>
+        (crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}") + (orientation == ImageOrientation.Raw ? ", as stored" : "");
 
     private static string WithSeparator(string folder) =>
         folder.Length == 0 || Path.EndsInDirectorySeparator(folder) ? folder : folder + Path.DirectorySeparatorChar;

@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Data.Procedural;
+using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Diffusion.Data;
 
@@ -53,8 +54,8 @@ public static class ImageSets
         if (extension == PackedSet.Extension && File.Exists(source)) return OpenPacked(source, options);
         if (File.Exists(Path.Combine(source, MadeSet.TableName))) return OpenMade(source, options);
         IReadOnlyList<string> sources = File.Exists(source) || Directory.Exists(source) ? [source] : BracePattern.Expand(source);
-        if (sources.Any(IsTar)) return TarSet.Open(source, [.. sources.SelectMany(Shards)], size, options.Crop);
-        if (sources is not [var only] || File.Exists(only) || Directory.Exists(only) || GlobPattern.Is(only)) return FileSet.Open(source, sources, size, options.Crop);
+        if (sources.Any(IsTar)) return TarSet.Open(source, [.. sources.SelectMany(Shards)], size, options.Crop, options.Orientation);
+        if (sources is not [var only] || File.Exists(only) || Directory.Exists(only) || GlobPattern.Is(only)) return FileSet.Open(source, sources, size, options.Crop, options.Orientation);
         throw new IOException($"expected a folder of pictures, a pattern, a .tar, .tar.gz or {PackedSet.Extension} file, or a procedural set " +
             $"({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
     }
@@ -100,6 +101,9 @@ public sealed record ImageSetOptions
 
     /// <summary>Part of each picture to use; null for all of it.</summary>
     public ImageCrop? Crop { get; init; }
+
+    /// <summary>What to do with pictures that a camera has turned.</summary>
+    public ImageOrientation Orientation { get; init; }
 
     /// <summary>Whether a file or folder that cannot be read, and may hold pictures, is an error.</summary>
     public bool Strict { get; init; }

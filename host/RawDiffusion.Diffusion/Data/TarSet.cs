@@ -1,6 +1,7 @@
 using System.Globalization;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
+using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Diffusion.Data;
 
@@ -10,13 +11,16 @@ public sealed class TarSet : ImageSet
     private readonly IReadOnlyList<Shard> shards;
     private readonly (int Shard, TarEntry Entry)[] pictures;
     private readonly ImageCrop? crop;
+    private readonly ImageOrientation orientation;
 
-    private TarSet(string name, IReadOnlyList<Shard> shards, (int Shard, TarEntry Entry)[] pictures, int size, ImageCrop? crop) : base(name, pictures.Length, size) =>
-        (this.shards, this.pictures, this.crop) = (shards, pictures, crop);
+    private TarSet(
+        string name, IReadOnlyList<Shard> shards, (int Shard, TarEntry Entry)[] pictures, int size, ImageCrop? crop, ImageOrientation orientation)
+        : base(name, pictures.Length, size) =>
+        (this.shards, this.pictures, this.crop, this.orientation) = (shards, pictures, crop, orientation);
 
     /// <summary>Real paths, lengths and times of the tar files, the crop and the size: links stand for what they lead to.</summary>
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
-        $"tar files of {Size} pixels, {FileSet.Describe(crop)}\n{FileSet.Stamps(shards.Select(s => s.Path))}");
+        $"tar files of {Size} pixels, {FileSet.Describe(crop, orientation)}\n{FileSet.Stamps(shards.Select(s => s.Path))}");
 
     /// <summary>Names of the tar files and of the pictures in them, and what <see cref="ContentSample"/> tells; the crop and the size.</summary>
     public override string Content
@@ -26,7 +30,7 @@ public sealed class TarSet : ImageSet
             string[] names = [.. pictures.Select(p => $"{Path.GetFileName(shards[p.Shard].Path)}/{p.Entry.Name}")];
             string sample = ContentSample.Of(names, i => pictures[i].Entry.Length,
                 i => shards[pictures[i].Shard].File.ReadStart(pictures[i].Entry, ContentSample.MaxBytes));
-            return string.Create(CultureInfo.InvariantCulture, $"tar files of {Size} pixels, {FileSet.Describe(crop)}\n{sample}");
+            return string.Create(CultureInfo.InvariantCulture, $"tar files of {Size} pixels, {FileSet.Describe(crop, orientation)}\n{sample}");
         }
     }
 
@@ -41,9 +45,11 @@ public sealed class TarSet : ImageSet
     /// <param name="paths">The files.</param>
     /// <param name="size">S.</param>
     /// <param name="crop">Part of each picture to use, or null.</param>
+    /// <param name="orientation">What to do with pictures that a camera has turned.</param>
     /// <exception cref="FileFormatException">One is no tar file, or is damaged.</exception>
     /// <exception cref="IOException">One cannot be read, or there is no picture in them.</exception>
-    public static TarSet Open(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null)
+    public static TarSet Open(
+        string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null, ImageOrientation orientation = ImageOrientation.Exif)
     {
         List<Shard> shards = [];
         List<(int Shard, TarEntry Entry)> pictures = [];
@@ -63,7 +69,7 @@ public sealed class TarSet : ImageSet
                 }
             }
             if (pictures.Count == 0) throw FileSet.Empty($"the {paths.Count} tar file{(paths.Count == 1 ? "" : "s")} {name}", passedOver);
-            return new TarSet(name, shards, [.. pictures], size, crop) { PassedOver = passedOver };
+            return new TarSet(name, shards, [.. pictures], size, crop, orientation) { PassedOver = passedOver };
         }
         catch
         {
@@ -76,7 +82,7 @@ public sealed class TarSet : ImageSet
     public override void Load(int index, Span<float> pixels)
     {
         (int shard, TarEntry entry) = pictures[index];
-        FileSet.Decode(shards[shard].File.ReadImage(entry), crop, Size, NameOf(index)).CopyTo(pixels);
+        FileSet.Decode(shards[shard].File.ReadImage(entry, orientation), crop, Size, NameOf(index)).CopyTo(pixels);
     }
 
     /// <inheritdoc/>

@@ -11,7 +11,7 @@ public static class RunIdentity
 {
     private static readonly HashSet<string> Open =
     [
-        "data", "base", "crop", "start", "count", "strict", "cache",
+        "data", "base", "crop", "orientation", "start", "count", "strict", "cache",
         "steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "recompute", "guard",
     ];
 

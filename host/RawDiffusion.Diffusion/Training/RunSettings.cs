@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Engine.Operators;
+using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Diffusion.Training;
 
@@ -44,6 +45,9 @@ public static class RunSettings
         Text("data", "Images to train with", c => c.Data.Length > 0 ? c.Data : null, (c, v) => c with { Data = v }),
         Text("base", $"The authors' folder of data sets, for these names: {string.Join(", ", AuthorsLayouts.Names)}", c => c.Images.BaseFolder, (c, v) => c with { Images = c.Images with { BaseFolder = v } }),
         Crop(),
+        Choice("orientation", "Whether pictures are turned upright as their EXIF data says, or left as stored [default: exif]", ["exif", "raw"],
+            c => c.Images.Orientation == ImageOrientation.Raw ? "raw" : "exif",
+            (c, v) => c with { Images = c.Images with { Orientation = v == "raw" ? ImageOrientation.Raw : ImageOrientation.Exif } }),
         Integer("start", 0, "First image to use [default: 0]", c => c.Images.Start, (c, v) => c with { Images = c.Images with { Start = v } }),
         Integer("count", 1, "Number of images to use [default: all]", c => c.Images.Count, (c, v) => c with { Images = c.Images with { Count = v } }),
         Switch("strict", "Stop at an image that cannot be read, instead of skipping it", c => c.Strict, (c, v) => c with { Strict = v }),
