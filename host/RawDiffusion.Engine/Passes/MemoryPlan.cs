@@ -132,6 +132,8 @@ public sealed class MemoryPlan
     private Value? InPlace(Node node) =>
         node.Operator.InPlaceInput is >= 0 and var position && node.Input(position) is { Kind: ValueKind.Result } input
         && input.Shape.Count == node.Output.Shape.Count && elementBytes(input) == elementBytes(node.Output)
+        // A kernel promises the compiler that what else it reads is not written.
+        && node.Inputs.Count(i => i is not null && Viewed(i) == Viewed(input)) == 1
         // A view of a part may begin anywhere, and devices write vectors.
         && within[input.Id] % Alignment == 0 ? input : null;
 

@@ -21,6 +21,9 @@ internal static class PictureLibrary
     /// <summary>The library's own working memory for one buffer; the largest picture in the widest pixels takes as much.</summary>
     private const int MaxMegabytes = 1024;
 
+    /// <summary>Runs of TGA and BMP code at most 128 pixels a byte; WebP codes a picture of one colour in a few bytes, whatever its size.</summary>
+    private const int MaxPixelsPerByte = 128, MinPixels = 1 << 22;
+
     private static readonly Configuration Formats = new(
         new PngConfigurationModule(), new JpegConfigurationModule(), new WebpConfigurationModule(), new BmpConfigurationModule(),
         new TgaConfigurationModule())
@@ -42,6 +45,8 @@ internal static class PictureLibrary
         {
             IImageInfo info = Pixels.Identify(Formats, new MemoryStream(content, writable: false)) ?? throw Unknown(file, content);
             CheckSize(file, info.Width, info.Height, 4);
+            if (layout is null && !content.AsSpan().StartsWith("RIFF"u8) && (long)info.Width * info.Height > MinPixels + (long)content.Length * MaxPixelsPerByte)
+                throw file.Error($"{content.Length} bytes cannot hold {info.Width} x {info.Height} pixels; the file is truncated or damaged");
             (int channels, int bits) = layout ?? (info.PixelType.BitsPerPixel == 32 ? 4 : 3, 8);
             return (channels, bits) switch
             {

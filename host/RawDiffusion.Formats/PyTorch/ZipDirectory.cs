@@ -36,7 +36,9 @@ internal sealed class ZipDirectory
         if (count > length / EntryBytes) throw file.Error($"a zip directory of {length} bytes cannot hold {count} entries; the file is damaged");
         int next = 0;
         for (long i = 0; i < count; i++) next = ReadEntry(directory, next);
-        if (entries.Values.Aggregate((Int128)0, (sum, e) => sum + e.StoredLength) > file.Length) throw file.Error("the zip entries are longer than the file; it is truncated or damaged");
+        Int128 stored = entries.Values.Aggregate((Int128)0, (sum, e) => sum + e.StoredLength);
+        if (stored > file.Length)
+            throw file.Error($"the zip archive claims {stored} bytes in its entries, but the file has {file.Length}; it is truncated or damaged");
         Int128 inflated = entries.Values.Where(e => e.Method != 0).Aggregate((Int128)0, (sum, e) => sum + e.Length);
         if (inflated > FreeBytes + (Int128)MaxRatio * file.Length) throw file.Error($"the zip entries inflate to {inflated} bytes, more than {MaxRatio} times the file; such files are refused");
     }
