@@ -22,6 +22,9 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
     /// <summary>Scores of all images so far.</summary>
     public DecompositionScores Scores { get; } = new(config.NumComponents, 3, config.ImageSize, maskThreshold);
 
+    /// <summary>The set.</summary>
+    public ImageSet Set => set;
+
     /// <summary>What the set is called.</summary>
     public string Name => set.Name;
 
@@ -65,18 +68,18 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
     public string NameOf(int position) => set.NameOf(indices[position]);
 
     /// <summary>Scores decompositions.</summary>
-    /// <param name="images">Index in the set, and [S, S, 3], of each image.</param>
+    /// <param name="images">Index in the set, [S, S, 3], and what is known to be in it, of each image.</param>
     /// <param name="latents">[N, K * D].</param>
     /// <param name="sampled">What was made of them.</param>
-    public void Add(IReadOnlyList<(int Index, float[] Pixels)> images, float[] latents, Decomposition sampled)
+    public void Add(IReadOnlyList<(int Index, float[] Pixels, GroundTruth? Truth)> images, float[] latents, Decomposition sampled)
     {
         int length = 3 * Size * Size, components = config.NumComponents, width = components * config.LatentDim;
         for (int i = 0; i < images.Count; i++)
         {
-            (int index, float[] pixels) = images[i];
+            (int index, float[] pixels, GroundTruth? truth) = images[i];
             float[] factors = sampled.Factors[(i * components * length)..((i + 1) * components * length)];
             float[] reconstruction = sampled.Reconstructions[(i * length)..((i + 1) * length)];
-            Scores.Add(Planes(pixels), Planes(factors), Planes(reconstruction), latents.AsSpan(i * width, width), Known(index));
+            Scores.Add(Planes(pixels), Planes(factors), Planes(reconstruction), latents.AsSpan(i * width, width), Known(truth));
             indices.Add(index);
             inputs.AddRange(pixels);
             reconstructions.AddRange(reconstruction);
@@ -89,9 +92,9 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
 
     private float[] Planes(float[] pixels) => Layout.ToNchw(pixels, 3, Size * Size);
 
-    private KnownObjects? Known(int index)
+    private KnownObjects? Known(GroundTruth? truth)
     {
-        if (set.Objects == 0 || set.TruthOf(index) is not { } truth) return null;
+        if (set.Objects == 0 || truth is null) return null;
         var attributes = new double[set.Objects, set.AttributeNames.Count];
         for (int i = 0; i < truth.Attributes.Length; i++) attributes[i / set.AttributeNames.Count, i % set.AttributeNames.Count] = truth.Attributes[i];
         return new KnownObjects(DecompositionScores.LabelObjects(truth.Masks, set.Objects), attributes);

@@ -1,3 +1,4 @@
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli;
@@ -45,6 +46,12 @@ internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProg
 
     /// <summary>Tells people of something that does not stop the work, and that they may want to change.</summary>
     public void Warn(string message) => Say($"warning: {message}", Verbosity.Quiet);
+
+    /// <summary>Tells people what a set's source holds that is not used, and why; nothing where all of it is.</summary>
+    public void TellPassedOver(ImageSet set)
+    {
+        if (set.PassedOver.Count > 0) Tell($"{set.Name}: {set.Count} picture{(set.Count == 1 ? "" : "s")} used; {set.PassedOver}");
+    }
 
     /// <summary>Does work beside a display that redraws itself: what people are told meanwhile is written above it.</summary>
     public T Draw<T>(Action<string> writeAbove, Func<T> work)

@@ -29,6 +29,9 @@ internal sealed class FileContent : IDisposable
         Length = RandomAccess.GetLength(handle);
     }
 
+    /// <summary>Takes over an open file, which errors call by another name.</summary>
+    public FileContent(SafeFileHandle handle, string path, long length) => (this.handle, Path, Length) = (handle, path, length);
+
     private FileContent(FileContent whole, string path, long start, long length)
     {
         owner = false;

@@ -12,8 +12,9 @@ namespace RawDiffusion.Formats;
 public sealed record TarEntry(string Name, long Position, long Length);
 
 /// <summary>
-/// The regular files in an uncompressed tar file: ustar, with the long names of pax and GNU. Folders, links and devices are passed
-/// over. Only headers are read when it is opened. Thread-safe.
+/// The regular files in a tar file: ustar, with the long names of pax and GNU; also of tar files that were joined by <c>cat</c>. Folders
+/// and devices are passed over, links too but for their names. Only headers are read when it is opened; one with gzip is unpacked
+/// first, into a file that nobody else sees. Thread-safe.
 /// </summary>
 /// <remarks>Source: POSIX.1-2001, pax; "Basic Tar Format" of the GNU tar manual.</remarks>
 public sealed class TarFile : IDisposable
@@ -26,6 +27,7 @@ public sealed class TarFile : IDisposable
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: false);
 
     private readonly FileContent file;
+    private readonly List<string> links = [];
 
     private TarFile(FileContent file)
     {
@@ -36,14 +38,24 @@ public sealed class TarFile : IDisposable
     /// <summary>The regular files, in the archive's order.</summary>
     public IReadOnlyList<TarEntry> Entries { get; }
 
+    /// <summary>Names of the symbolic and hard links, in the archive's order.</summary>
+    public IReadOnlyList<string> Links => links;
+
     /// <summary>Opens a tar file and reads its headers.</summary>
-    /// <exception cref="FileFormatException">It is no tar file, or is truncated or damaged.</exception>
-    /// <exception cref="IOException">It cannot be read.</exception>
-    public static TarFile Open(string path)
+    /// <param name="path">The file.</param>
+    /// <param name="unpackFolder">Where one with gzip is unpacked; null for the system's temporary folder.</param>
+    /// <param name="mostUnpacked">Bytes that it may take there; null for half of what is free.</param>
+    /// <exception cref="FileFormatException">It is no tar file, is truncated or damaged, or takes too much.</exception>
+    /// <exception cref="IOException">It cannot be read, or the folder cannot be written to.</exception>
+    public static TarFile Open(string path, string? unpackFolder = null, long? mostUnpacked = null)
     {
         var file = new FileContent(path);
         try
         {
+            if (!GzipFile.Matches(file)) return new TarFile(file);
+            FileContent packed = file;
+            file = GzipFile.Unpack(packed, unpackFolder ?? Path.GetTempPath(), mostUnpacked);
+            packed.Dispose();
             return new TarFile(file);
         }
         catch
@@ -57,6 +69,11 @@ public sealed class TarFile : IDisposable
     /// <exception cref="FileFormatException">It is none.</exception>
     public Image ReadImage(TarEntry entry) => ImageFile.Read(file.Part(entry.Name, entry.Position, entry.Length));
 
+    /// <summary>The first bytes of an entry.</summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="most">How many, where it has as many.</param>
+    public byte[] ReadStart(TarEntry entry, int most) => file.ReadBytes(entry.Position, Math.Min(entry.Length, most), entry.Name);
+
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();
 
@@ -69,7 +86,13 @@ public sealed class TarFile : IDisposable
             // Some writers leave out the two empty blocks at the end; a file that ends at an entry's end is whole.
             if (position == file.Length && position > 0 && !announced) return entries;
             byte[] header = file.ReadBytes(position, Block, position == 0 ? "the first header of a tar file" : $"the header after {Count(entries)}");
-            if (!header.AsSpan().ContainsAnyExcept((byte)0) && !announced) return entries;
+            if (!header.AsSpan().ContainsAnyExcept((byte)0) && !announced)
+            {
+                // The end, but where another tar file was joined to this one.
+                position = AfterZeros(position + Block);
+                if (position == file.Length) return entries;
+                continue;
+            }
             RequireChecksum(header, position, entries.Count);
             char type = (char)header[156];
             bool extended = type is 'x' or 'g' or 'L' or 'K';
@@ -88,12 +111,27 @@ public sealed class TarFile : IDisposable
             {
                 // Old writers mark a folder by its name alone.
                 if (type is '0' or '\0' or '7' && !entry.EndsWith('/')) entries.Add(new TarEntry(entry, content, length));
+                if (type is '1' or '2') links.Add(entry);
                 (name, size) = (null, null);
             }
             announced = extended && type != 'g';
             // The last block may be cut where its padding is.
             position = Math.Min(content + (length + Block - 1) / Block * Block, file.Length);
         }
+    }
+
+    /// <summary>The block that has the next byte that is not zero; the file's end where there is none.</summary>
+    private long AfterZeros(long position)
+    {
+        const int most = 1 << 16; // of the many blocks that some writers end with
+        while (position < file.Length)
+        {
+            byte[] bytes = file.ReadBytes(position, Math.Min(most, file.Length - position), "the end of a tar file");
+            int at = bytes.AsSpan().IndexOfAnyExcept((byte)0);
+            if (at >= 0) return position + at / Block * Block;
+            position += bytes.Length;
+        }
+        return position;
     }
 
     /// <summary>The sum of the header's bytes, with eight spaces where it stands itself.</summary>
@@ -104,7 +142,7 @@ public sealed class TarFile : IDisposable
         long? found = TryOctal(header.AsSpan(148, 8));
         if (found == sum) return;
         throw file.Error(position == 0
-            ? "expected a tar file without compression, but the first header's checksum is wrong; unpack a .tar.gz with gunzip"
+            ? "expected a tar file, also with gzip, but the first header's checksum is wrong; unpack other compressions first"
             : $"the header at byte {position}, after {entries} entries, is damaged: its checksum is wrong; fetch the file again");
     }
 

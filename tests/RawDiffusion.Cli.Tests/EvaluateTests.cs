@@ -1,4 +1,9 @@
 using System.Text.Json;
+using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Formats.Images;
 using RawDiffusion.Testing;
 
@@ -46,7 +51,7 @@ public sealed class EvaluateTests : IDisposable
         work.Write("pictures/b.png", [1, 2, 3]);
         string[] arguments = ["evaluate", "--data", work.PathOf("pictures"), .. Quick, "--out", work.Out];
         Outcome outcome = Rawdiffusion.Run(arguments).Succeeded();
-        Assert.That(outcome.Error, Does.Contain("left out").And.Contain("b.png"));
+        Assert.That(outcome.Error, Does.Contain("b.png is skipped: "));
         Assert.That(outcome.Out, Does.Contain("PSNR").And.Contain("evaluated 2 images, 1 left out,").And.Not.Contain("IoU"));
         Rawdiffusion.Run([.. arguments, "--strict"]).Failed(1, "b.png");
 
@@ -75,6 +80,21 @@ public sealed class EvaluateTests : IDisposable
     }
 
     [Test]
+    public void FID_of_few_images_says_that_it_means_little([Values(2047, 2048)] int count)
+    {
+        using ImageSet set = ImageSets.Open("tetris", new ImageSetOptions { Count = 2 });
+        UNetConfig config = Presets.Default with { ImageSize = 16, NumComponents = 1 };
+        var found = new SetEvaluation(set, config, 0.1, 0) { Fid = 1, Kid = (1, 0) };
+        var nothing = new Decomposition(new float[768], new float[768]);
+        for (int i = 0; i < count; i++) found.Add([(0, new float[768], null)], new float[config.LatentDim], nothing);
+        string? said = EvaluationReport.FewImages(found);
+        if (count < 2048) Assert.That(said, Does.Contain("fewer than 2048 images mean little").And.Contain("2047"));
+        else Assert.That(said, Is.Null);
+        found.Fid = null;
+        Assert.That(EvaluationReport.FewImages(found), Is.Null);
+    }
+
+    [Test]
     public void Mistakes_are_named()
     {
         Rawdiffusion.Run("evaluate").Failed(2, "--data", "tetris");
@@ -85,7 +105,7 @@ public sealed class EvaluateTests : IDisposable
         Rawdiffusion.Run("evaluate", "--data", "tetris", "--lpips", empty).Failed(1, "VGG16", "0.weight");
         Rawdiffusion.Run("evaluate", "--data", "tetris", "--inception", empty).Failed(1, "Inception", "Conv2d_1a_3x3.conv.weight");
         work.Write("broken.png", [1, 2, 3]);
-        Rawdiffusion.Run("evaluate", "--data", work.PathOf("broken.png"), "--out", work.Out).Failed(1, "cannot be read");
+        Rawdiffusion.Run("evaluate", "--data", work.PathOf("broken.png"), "--out", work.Out).Failed(1, "none of the 1 images can be read", "broken.png");
         Assert.That(Directory.Exists(work.Out), Is.False);
     }
 }

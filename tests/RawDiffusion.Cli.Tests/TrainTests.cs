@@ -163,6 +163,51 @@ public sealed partial class TrainTests : IDisposable
     }
 
     [Test]
+    public void A_run_goes_on_with_its_pictures_in_another_place()
+    {
+        string data = Pictures(), moved = work.PathOf("moved");
+        File.WriteAllText(Path.Combine(data, "notes.txt"), "");
+        Outcome begun = Train("run", $"--steps 2 --data {data} --cache off --json").Succeeded();
+        Assert.That(begun.Error, Does.Contain("3 pictures used; 1 passed over: 1 not pictures (.txt)"));
+        Assert.That(begun.Json.GetProperty("passed_over")[0].GetProperty("count").GetInt32(), Is.EqualTo(1));
+        Directory.Move(data, moved);
+        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--steps", "3").Failed(1, data, "say where to with --data");
+        Outcome resumed = Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--steps", "3", "--data", moved).Succeeded();
+        Assert.That(resumed.Error, Does.Not.Contain("not those that the run began with"));
+        Assert.That(File.ReadAllText(work.PathOf("run/config.json")), Does.Contain("moved"));
+        File.Copy(Path.Combine(moved, "0.png"), Path.Combine(moved, "3.png"));
+        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--steps", "4", "--data", moved).Failed(1, "expected the run's images", "found others");
+    }
+
+    [Test]
+    public void Pictures_and_folders_without_permission_are_skipped_by_every_verb()
+    {
+        if (!OperatingSystem.IsLinux() || Environment.UserName != "root" || !File.Exists("/usr/bin/setpriv")) Assert.Ignore("needs root and setpriv, to become nobody");
+        string data = Pictures();
+        Directory.CreateDirectory(Path.Combine(data, "lost+found"));
+        foreach (string path in (string[])[Path.Combine(data, "lost+found"), Path.Combine(data, "1.png")]) File.SetUnixFileMode(path, UnixFileMode.None);
+        File.SetUnixFileMode(work.Folder, (UnixFileMode)0b111_111_111);
+        (int code, string said) = AsNobody("dataset", "pack", data, "--to", work.PathOf("x.pack"));
+        Assert.That((code, said.Contains("lost+found") && said.Contains("1 without permission") && said.Contains("1.png is skipped")), Is.EqualTo((0, true)), said);
+        (code, said) = AsNobody("dataset", "show", data, "--out", work.Out);
+        Assert.That((code, said.Contains("lost+found") && said.Contains("1.png is skipped")), Is.EqualTo((0, true)), said);
+        (code, said) = AsNobody("dataset", "pack", data, "--strict", "--to", work.PathOf("y.pack"));
+        Assert.That((code, said.Contains("lost+found") && said.Contains("--strict")), Is.EqualTo((1, true)), said);
+        (code, said) = AsNobody(Arguments("run", $"--steps 1 --data {data} --cache off"));
+        Assert.That((code, said.Contains("lost+found")), Is.EqualTo((0, true)), said);
+
+        (int, string) AsNobody(params string[] arguments)
+        {
+            string[] user = ["--reuid=65534", "--regid=65534", "--clear-groups", "env", $"HOME={work.Folder}", "dotnet", Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll")];
+            using Process process = Process.Start(new ProcessStartInfo("setpriv", [.. user, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+            _ = process.StandardOutput.ReadToEndAsync();
+            string error = process.StandardError.ReadToEnd();
+            process.WaitForExit();
+            return (process.ExitCode, error);
+        }
+    }
+
+    [Test]
     public void Pictures_are_decoded_once_where_they_are_read_more_often()
     {
         string cache = work.PathOf("cache");

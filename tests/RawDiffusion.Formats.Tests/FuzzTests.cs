@@ -78,6 +78,17 @@ public sealed class FuzzTests
         }, TarFileTests.FixChecksum);
     }
 
+    [Test]
+    public void GzippedTar()
+    {
+        byte[] seed = TarFileTests.Gzip(TarFileTests.Archive(TarEntryFormat.Pax, ("a.pgm", "P5 2 2 255\n1234"u8.ToArray()), ("b.pgm", "P5 1 1 255\n1"u8.ToArray())));
+        Fuzz("x.tgz", seed, path =>
+        {
+            using var file = TarFile.Open(path);
+            foreach (TarEntry entry in file.Entries) file.ReadImage(entry);
+        });
+    }
+
     private static void Fuzz(string name, byte[] seed, Action<string> read, Action<byte[]>? repair = null)
     {
         var random = new Random(12345);

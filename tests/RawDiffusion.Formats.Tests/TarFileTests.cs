@@ -1,4 +1,5 @@
 using System.Formats.Tar;
+using System.IO.Compression;
 using System.Text;
 using RawDiffusion.Formats.Images;
 
@@ -39,6 +40,7 @@ public sealed class TarFileTests
         }
         using var tar = TarFile.Open(path);
         Assert.That(tar.Entries.Select(e => (e.Name, e.Length)), Is.EqualTo(new[] { ("file.png", 1L) }));
+        Assert.That(tar.Links, Is.EqualTo(new[] { "link.png" }));
     }
 
     [Test]
@@ -82,7 +84,8 @@ public sealed class TarFileTests
     {
         Refused([], "512 bytes");
         Refused(new byte[100], "512 bytes");
-        Refused([0x1f, 0x8b, .. new byte[600]], "gunzip");
+        Refused([0x1f, 0x8b, .. new byte[600]], "compressed data is damaged");
+        Refused([0x42, 0x5a, 0x68, .. new byte[600]], "unpack other compressions");
         byte[] archive = Archive(TarEntryFormat.Ustar, [("a.png", [1])]);
         Refused(With(archive, 124, "77777777777\0"u8), "says that it has 8589934591 bytes");
         Refused(With(archive, 124, [0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), "says that it has 9223372036854775807 bytes");
@@ -103,6 +106,93 @@ public sealed class TarFileTests
     {
         using var tar = TarFile.Open(Files.Write("x.tar", new byte[1024]));
         Assert.That(tar.Entries, Is.Empty);
+    }
+
+    [TestCase(0)]
+    [TestCase(512)]
+    [TestCase(1024)]
+    [TestCase(1 << 17)]
+    public void Joined_files_are_read_to_the_end(int zeros)
+    {
+        byte[] first = Archive(TarEntryFormat.Pax, [("a.png", [1, 2])]), second = Archive(TarEntryFormat.Gnu, [(LongName, [3]), ("c.png", [])]);
+        byte[] joined = [.. first, .. new byte[zeros], .. second, .. second];
+        using (var tar = TarFile.Open(Files.Write("x.tar", joined)))
+        {
+            Assert.That(tar.Entries.Select(e => e.Name), Is.EqualTo(new[] { "a.png", LongName, "c.png", LongName, "c.png" }));
+            Assert.That(tar.ReadStart(tar.Entries[3], 10), Is.EqualTo(new byte[] { 3 }));
+        }
+        joined[first.Length + zeros + 3] ^= 1;
+        Refused(joined, $"the header at byte {first.Length + zeros}, after 1 entries, is damaged");
+        Refused(joined[..(first.Length + zeros + 100)], "truncated");
+    }
+
+    [Test]
+    public void Names_that_are_not_UTF_8_are_names()
+    {
+        byte[] archive = With(Archive(TarEntryFormat.Ustar, [("a_.png", "P5 1 1 255\n1"u8.ToArray())]), 1, [0xff]);
+        using var tar = TarFile.Open(Files.Write("x.tar", archive));
+        Assert.That(tar.Entries.Single().Name, Does.EndWith(".png"));
+        Assert.That(tar.ReadImage(tar.Entries[0]).Samples, Is.EqualTo(new[] { (byte)'1' }));
+    }
+
+    [Test]
+    public void Gzip_is_unpacked_out_of_sight()
+    {
+        byte[] archive = Archive(TarEntryFormat.Pax, [(LongName, [.. Enumerable.Range(0, 100_000).Select(i => (byte)(i * i >> 3))]), ("b.png", [1])]);
+        string folder = Files.Temporary("unpacked");
+        // In one member, and in three.
+        foreach (byte[] packed in (byte[][])[Gzip(archive), [.. Gzip(archive[..70_000]), .. Gzip([]), .. Gzip(archive[70_000..])]])
+        {
+            using var tar = TarFile.Open(Files.Write("x.tgz", packed), folder);
+            Assert.That(tar.Entries.Select(e => e.Name), Is.EqualTo(new[] { LongName, "b.png" }));
+            Assert.That(tar.ReadStart(tar.Entries[0], 1 << 20), Is.EqualTo(archive.AsSpan((int)tar.Entries[0].Position, 100_000).ToArray()));
+            if (!OperatingSystem.IsWindows()) Assert.That(Directory.GetFiles(folder), Is.Empty);
+        }
+        Assert.That(Directory.GetFiles(folder), Is.Empty);
+    }
+
+    [Test]
+    public void Every_truncation_of_gzip_is_an_error_that_names_the_file()
+    {
+        byte[] archive = Archive(TarEntryFormat.Ustar, [("a.png", [1]), ("b.png", [2])]);
+        // At an entry's end too, where the tar file alone would be whole.
+        foreach (byte[] packed in (byte[][])[Gzip(archive), [.. Gzip(archive[..1024]), .. Gzip(archive[1024..])]])
+        {
+            int member = packed.Length > Gzip(archive).Length ? Gzip(archive[..1024]).Length : 0;
+            for (int length = 2; length < packed.Length; length++)
+                if (length != member) Refused(packed[..length], "");
+        }
+    }
+
+    [Test]
+    public void Any_length_of_gzip_is_read_to_its_end()
+    {
+        // Members that end where the reader's buffer does.
+        byte[] random = new byte[9000];
+        new Random(1).NextBytes(random);
+        for (int length = 7400; length < 8300; length += 1)
+        {
+            byte[] archive = Archive(TarEntryFormat.Ustar, [("a.png", random[..length])]);
+            byte[] cut = archive[..(512 + length)];
+            using var tar = TarFile.Open(Files.Write("x.tgz", [.. Gzip(cut), .. Gzip(archive[cut.Length..])]));
+            Assert.That(tar.Entries.Single().Length, Is.EqualTo(length));
+        }
+    }
+
+    [Test]
+    public void A_bomb_is_refused_before_it_fills_the_disk()
+    {
+        string path = Files.Write("x.tgz", Gzip(new byte[50_000_000])), folder = Files.Temporary("bomb");
+        FileFormatException error = Assert.Throws<FileFormatException>(() => TarFile.Open(path, folder, 1_000_000).Dispose())!;
+        Assert.That(error.Message, Does.StartWith("x.tgz: ").And.Contain("more than 1000000 bytes").And.Contain("gunzip"));
+        Assert.That(Directory.GetFiles(folder), Is.Empty);
+    }
+
+    internal static byte[] Gzip(byte[] content)
+    {
+        using var packed = new MemoryStream();
+        using (var gzip = new GZipStream(packed, CompressionLevel.Fastest, leaveOpen: true)) gzip.Write(content);
+        return packed.ToArray();
     }
 
     internal static byte[] Archive(TarEntryFormat format, params (string Name, byte[] Content)[] entries)

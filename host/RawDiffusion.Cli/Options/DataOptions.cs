@@ -11,7 +11,7 @@ internal sealed class DataOptions(bool ofModel = false)
 {
     /// <summary>What a user may call a set; for help.</summary>
     public static readonly string Sources =
-        $"Folder of pictures, pattern ('pictures/*/*.png'), .tar or .pack file, or procedural set ({string.Join("|", ProceduralSet.Names)})";
+        $"Folder of pictures, pattern ('pictures/*/*.png'), .tar, .tar.gz or .pack file, or procedural set ({string.Join("|", ProceduralSet.Names)})";
 
     private readonly Option<int?> size = OptionOf.Integer("--size", "Width and height that images are resized to [default: the set's own, else 64]", 1, ImageSet.MaxSize);
     private readonly Option<int?> start = OptionOf.Integer("--start", "First image to use [default: 0]", 0);
@@ -36,9 +36,10 @@ internal sealed class DataOptions(bool ofModel = false)
     /// <param name="seed">Of a procedural set.</param>
     /// <param name="defaultCount">Number of images where none is given; null for all.</param>
     /// <param name="modelSize">Width and height that the model takes.</param>
+    /// <param name="strict">Whether what cannot be read is an error.</param>
     /// <exception cref="UsageException">An option does not fit.</exception>
     /// <exception cref="IOException">There is no such set.</exception>
-    public ImageSet Open(ParseResult result, string source, uint seed, int? defaultCount = null, int? modelSize = null)
+    public ImageSet Open(ParseResult result, string source, uint seed, int? defaultCount = null, int? modelSize = null, bool strict = false)
     {
         CropBox? box = result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
         return UsageException.Guard(() => ImageSets.Open(source, new ImageSetOptions
@@ -48,6 +49,7 @@ internal sealed class DataOptions(bool ofModel = false)
             Count = result.GetValue(count) ?? defaultCount,
             BaseFolder = result.GetValue(baseFolder),
             Crop = box is null ? null : new ImageCrop(box.X, box.Y, box.Width, box.Height),
+            Strict = strict,
             Seed = seed,
             Split = result.GetValue(split) == "held-out" ? Split.HeldOut : Split.Train,
         }));

@@ -12,7 +12,8 @@ namespace RawDiffusion.Cli.Options;
 internal sealed class RunOptions
 {
     // They change how a run is kept and how long it is, and nothing of what its steps compute but the end of the rate's decay.
-    private static readonly string[] OfResume = ["steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "guard", "cache"];
+    // Data may have moved; that it is the same is seen to when the run goes on.
+    private static readonly string[] OfResume = ["data", "base", "steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "guard", "cache"];
 
     private readonly (RunSetting Setting, Option<string?> Option)[] flags = [.. RunSettings.All.Select(s => (s, FlagOf(s)))];
     private readonly Option<string?> file = OptionOf.Text("--config", "FILE", "Settings in JSON, as in a run's config.json; flags come on top");
@@ -56,6 +57,9 @@ internal sealed class RunOptions
         }
         return Absolute(Checked(config));
     }
+
+    /// <summary>Whether the images of a run that goes on are said to be in another place.</summary>
+    public bool HasMoved(ParseResult result) => Given(result, "data") is not null || Given(result, "base") is not null;
 
     private static UsageException Fixed(string flag) =>
         new($"{flag} is decided when a run begins: --resume goes with {string.Join(", ", OfResume.Select(n => RunSettings.Named(n).Flag))} and --json");

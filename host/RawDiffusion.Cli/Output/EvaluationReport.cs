@@ -14,6 +14,7 @@ internal static class EvaluationReport
         summary.Write(json);
         json.WriteString("data", found.Name);
         json.WriteNumber("left_out", found.LeftOut);
+        json.PassedOver(found.Set);
         json.WriteStartObject("reconstruction");
         json.Number("mse", scores.Mse);
         json.Number("psnr", scores.Psnr);
@@ -25,6 +26,7 @@ internal static class EvaluationReport
             json.Number("kid", kid.Mean);
             json.Number("kid_deviation", kid.Deviation);
         }
+        if (FewImages(found) is { } warning) json.WriteString("fid_kid_warning", warning);
         json.WriteEndObject();
         if (found.KnowsObjects)
         {
@@ -72,11 +74,17 @@ internal static class EvaluationReport
             rows.Add(["", "MCC", Text(scores.Mcc, "0.000")]);
         }
         TextTable.Write(to, ["", "measure", found.Name], 2, rows);
+        if (FewImages(found) is { } warning) to.WriteLine(warning);
         foreach (string path in written) to.WriteLine(path);
         string leftOut = found.LeftOut > 0 ? $", {found.LeftOut} left out," : "";
         to.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"evaluated {summary.Images} image{(summary.Images == 1 ? "" : "s")}{leftOut} in {summary.Steps} steps and {summary.Seconds:0.00} s on {summary.Device.Description}"));
     }
+
+    /// <summary>What to say of FID and KID; null where there are none, or there are images enough.</summary>
+    public static string? FewImages(SetEvaluation found) => found.Fid is not null && found.Count < FeatureDistances.FewSamples
+        ? $"FID and KID of fewer than {FeatureDistances.FewSamples} images mean little: these are of {found.Count}"
+        : null;
 
     private static void WriteImage(Utf8JsonWriter json, SetEvaluation found, int i)
     {

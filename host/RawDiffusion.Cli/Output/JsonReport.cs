@@ -35,6 +35,21 @@ internal static class JsonReport
         json.WriteEndArray();
     }
 
+    /// <summary>What a set's source holds that is not used, and why.</summary>
+    public static void PassedOver(this Utf8JsonWriter json, ImageSet set)
+    {
+        json.WriteStartArray("passed_over");
+        foreach (PassedOverGroup group in set.PassedOver.Groups)
+        {
+            json.WriteStartObject();
+            json.WriteString("why", group.Why);
+            json.WriteNumber("count", group.Count);
+            json.Strings("examples", group.Examples);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
     /// <summary>What a set holds; by its name, or by all that its images depend on.</summary>
     public static void Set(this Utf8JsonWriter json, string name, ImageSet set)
     {
@@ -43,5 +58,6 @@ internal static class JsonReport
         json.WriteNumber("size", set.Size);
         json.WriteNumber("objects", set.Objects);
         json.Strings("attributes", set.AttributeNames);
+        json.PassedOver(set);
     }
 }

@@ -36,7 +36,8 @@ internal sealed class DatasetPack(Terminal terminal)
         string path = result.GetRequiredValue(source);
         string to = result.GetValue(target) ?? throw new UsageException($"dataset pack needs --to FILE{PackedSet.Extension}");
         if (Path.GetExtension(to) != PackedSet.Extension) throw new UsageException($"--to takes a file that ends in {PackedSet.Extension}, found '{to}'");
-        using ImageSet set = dataOptions.Open(result, path, reportOptions.Seed(result));
+        using ImageSet set = dataOptions.Open(result, path, reportOptions.Seed(result), strict: result.GetValue(strict));
+        terminal.TellPassedOver(set);
         string full = Path.GetFullPath(to), name = Path.GetFileName(full);
         using var folder = new OutputFolder(Path.GetDirectoryName(full)!, terminal.Cancellation);
         folder.Reserve([name], set.Files);
@@ -55,6 +56,7 @@ internal sealed class DatasetPack(Terminal terminal)
             {
                 json.WriteNumber("count", packed.Count);
                 json.WriteNumber("skipped", packed.Skipped);
+                json.PassedOver(set);
                 json.WriteNumber("size", packed.Size);
                 json.WriteString("values", Values(packed));
                 json.Strings("files", [written]);

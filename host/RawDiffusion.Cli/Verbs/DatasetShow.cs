@@ -35,15 +35,19 @@ internal sealed class DatasetShow(Terminal terminal)
     private int Run(ParseResult result)
     {
         using ImageSet set = dataOptions.Open(result, result.GetRequiredValue(source), reportOptions.Seed(result), DefaultCount);
+        terminal.TellPassedOver(set);
+        var policy = new ReadPolicy(set, strict: false, terminal.Warn);
         using var folder = new OutputFolder(result.GetValue(output) ?? "out", terminal.Cancellation);
         List<float[]> tiles = [];
         for (int i = 0; i < set.Count; i++)
         {
             terminal.Cancellation.ThrowIfCancellationRequested();
-            float[] pixels = set.Load(i);
+            (float[] pixels, GroundTruth? truth) = ([], null);
+            if (!policy.TryRead(i, () => (pixels, truth) = (set.Load(i), set.TruthOf(i)))) continue;
             tiles.Add(pixels);
-            if (set.TruthOf(i) is { } truth) tiles.AddRange(Enumerable.Range(0, set.Objects).Select(k => Alone(pixels, truth, k)));
+            if (truth is not null) tiles.AddRange(Enumerable.Range(0, set.Objects).Select(k => Alone(pixels, truth, k)));
         }
+        if (tiles.Count == 0) throw policy.NoneLeft();
         int group = set.Objects + 1, columns = Math.Min(tiles.Count, Math.Max(1, Columns / group) * group);
         folder.Add(Name, path => ImageFile.WritePng(path, ImageSheet.Of(set.Size, columns, tiles)));
         string written = folder.Commit()[0];

@@ -81,7 +81,9 @@ internal sealed class Evaluate(Terminal terminal)
         if (config.ImageChannels != 3) throw new CommandException($"expected a model of pictures with 3 channels, found one with {config.ImageChannels}");
         using Lpips? perceptual = OpenLpips(result, config.ImageSize);
         using InceptionFeatures? features = result.GetValue(inception) is { } file ? new InceptionFeatures(ModelOptions.OpenFile(file, WeightSelection.Auto)) : null;
-        using ImageSet set = dataOptions.Open(result, source, seed, DefaultCount, config.ImageSize);
+        using ImageSet set = dataOptions.Open(result, source, seed, DefaultCount, config.ImageSize, result.GetValue(strict));
+        terminal.TellPassedOver(set);
+        var policy = new ReadPolicy(set, result.GetValue(strict), terminal.Warn);
         using var folder = new OutputFolder(result.GetValue(output) ?? "out", terminal.Cancellation);
         folder.Reserve([JsonName, SheetName], [model.Path, .. set.Files, .. result.GetValue(lpips) ?? [], .. result.GetValue(inception) is { } weights ? [weights] : Array.Empty<string>()]);
 
@@ -98,7 +100,7 @@ internal sealed class Evaluate(Terminal terminal)
             {
                 for (int c = 0; c < chunks; c++)
                 {
-                    List<(int Index, float[] Pixels)> images = Load(set, c * Chunk, Math.Min(Chunk, set.Count - c * Chunk), result.GetValue(strict), evaluation);
+                    List<(int Index, float[] Pixels, GroundTruth? Truth)> images = Load(set, policy, c * Chunk);
                     if (images.Count == 0) continue;
                     float[] pixels = [.. images.SelectMany(i => i.Pixels)];
                     float[] latents = decomposer.Encode(pixels, images.Count, terminal.Cancellation);
@@ -112,7 +114,8 @@ internal sealed class Evaluate(Terminal terminal)
         {
             model.WarnNonFinite(terminal);
         }
-        if (evaluation.Count == 0) throw new CommandException($"{set.Name}: expected images, found {set.Count} files that cannot be read");
+        evaluation.LeftOut = policy.Skipped;
+        if (evaluation.Count == 0) throw policy.NoneLeft();
         ResultWriter.WarnNonFinite(terminal, evaluation.Reconstructions);
         if (perceptual is not null || features is not null) Compare(device, perceptual, features, evaluation, seed);
         var summary = new RunSummary(model, device, table.Count, evaluation.Count, seed, Stopwatch.GetElapsedTime(start).TotalSeconds);
@@ -148,21 +151,13 @@ internal sealed class Evaluate(Terminal terminal)
         throw new CommandException($"--lpips with {network.Network} needs images of at least {network.SmallestSide} x {network.SmallestSide} pixels, found a model of {size} x {size}");
     }
 
-    private List<(int Index, float[] Pixels)> Load(ImageSet set, int first, int count, bool stop, SetEvaluation evaluation)
+    private List<(int Index, float[] Pixels, GroundTruth? Truth)> Load(ImageSet set, ReadPolicy policy, int first)
     {
-        List<(int, float[])> images = [];
-        for (int i = first; i < first + count; i++)
+        List<(int, float[], GroundTruth?)> images = [];
+        for (int i = first; i < Math.Min(first + Chunk, set.Count); i++)
         {
             terminal.Cancellation.ThrowIfCancellationRequested();
-            try
-            {
-                images.Add((i, set.Load(i)));
-            }
-            catch (Exception e) when (!stop && e is FileFormatException or IOException)
-            {
-                terminal.Warn($"left out: {e.Message}");
-                evaluation.LeftOut++;
-            }
+            policy.TryRead(i, () => images.Add((i, set.Load(i), set.TruthOf(i))));
         }
         return images;
     }

@@ -43,8 +43,9 @@ internal sealed class Train(Terminal terminal)
         RunConfig config = old is null ? runOptions.Config(result) : runOptions.Config(result, old);
         if (terminal.Ranks is { } ranks) TrainingRanks.Share(ranks, config);
         using IDevice device = Open(config);
-        using ImageSet set = OpenImages(config);
+        using ImageSet set = OpenImages(config, resumed: old is not null);
         if (begun is not null) RequireOutside(config, begun);
+        terminal.TellPassedOver(set);
         // What cannot begin leaves no folder.
         using RunFolder? made = old is null ? RunFolder.Create(begun!) : null;
         RunFolder folder = old ?? made!;
@@ -52,7 +53,7 @@ internal sealed class Train(Terminal terminal)
         string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
         using TrainingRun run = old is null
             ? Begin(folder, config, device, set, commandLine)
-            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Warn, terminal.Ranks);
+            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Warn, terminal.Ranks, runOptions.HasMoved(result));
 
         terminal.EndsInGoodOrder();
         using CancellationTokenRegistration told = terminal.Cancellation.Register(() => terminal.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
@@ -61,7 +62,7 @@ internal sealed class Train(Terminal terminal)
             $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
         if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
-        Report(result, folder, run, trained, device, config);
+        Report(result, folder, set, run, trained, device, config);
         return trained.Finished ? ExitCode.Success : ExitCode.Interrupted;
     }
 
@@ -78,7 +79,7 @@ internal sealed class Train(Terminal terminal)
     {
         RunConfig config = TrainingRanks.Share(ranks, null);
         using IDevice device = Open(config);
-        using ImageSet set = OpenImages(config);
+        using ImageSet set = OpenImages(config, resumed: false);
         terminal.EndsInGoodOrder();
         TrainingRanks.Follow(config, device, set, ranks, terminal.Cancellation);
         return ExitCode.Success;
@@ -87,9 +88,17 @@ internal sealed class Train(Terminal terminal)
     private IDevice Open(RunConfig config) => DeviceOptions.Open(config.Device, config.Precision, config.Threads, terminal, together: true);
 
     // What cannot be trained is told before all images are decoded.
-    private ImageSet OpenImages(RunConfig config)
+    private ImageSet OpenImages(RunConfig config, bool resumed)
     {
-        ImageSet images = UsageException.Guard(config.OpenImages);
+        ImageSet images;
+        try
+        {
+            images = UsageException.Guard(config.OpenImages);
+        }
+        catch (Exception e) when (resumed && e is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"{e.Message}; where the run's images have moved, say where to with --data");
+        }
         try
         {
             config.NetworkFor(images.Size);
@@ -111,7 +120,7 @@ internal sealed class Train(Terminal terminal)
 
     private static TensorFile? Init(RunConfig config) => config.Init is { } path ? ModelOptions.OpenFile(path, WeightSelection.Auto) : null;
 
-    private void Report(ParseResult result, RunFolder folder, TrainingRun run, RunResult trained, IDevice device, RunConfig config)
+    private void Report(ParseResult result, RunFolder folder, ImageSet set, TrainingRun run, RunResult trained, IDevice device, RunConfig config)
     {
         double seconds = Math.Round(trained.Seconds, 3);
         if (result.GetValue(json))
@@ -131,6 +140,7 @@ internal sealed class Train(Terminal terminal)
                     if (last.LowerScale is null) writer.WriteNumber("gradient_norm", last.GradientNorm);
                     else writer.WriteNull("gradient_norm");
                 }
+                writer.PassedOver(set);
                 writer.WriteNumber("parameters", run.Network.ParameterCount);
                 writer.WriteNumber("seconds", seconds);
                 writer.WriteNumber("skipped_images", trained.Skipped);

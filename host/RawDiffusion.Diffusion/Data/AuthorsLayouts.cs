@@ -29,22 +29,27 @@ public static class AuthorsLayouts
     /// <exception cref="IOException">It has no images there.</exception>
     public static FileSet Open(string name, string folder, int size)
     {
+        var passedOver = new PassedOver();
         IReadOnlyList<string> files = name switch
         {
-            "clevr" => Find(folder, name, Clevr),
-            "clevr_toy" => Find(folder, name, "clevr_toy/*.png"),
-            "celebahq" => Find(folder, name, CelebaHq),
-            "falcor3d" => Find(folder, name, "Falcor3D_down128/images/*.png"),
-            "kitti" => Find(folder, name, Kitti),
-            "vkitti" => Find(folder, name, VirtualKitti),
-            "comb_kitti" => [.. Enumerable.Repeat(Find(folder, name, Kitti), KittiRepeats).SelectMany(f => f), .. Find(folder, name, VirtualKitti)],
-            "tetris" => Find(folder, name, "tetris_images_32/*.png"),
-            "anime" => Find(folder, name, Anime),
-            "faces" => [.. Find(folder, name, CelebaHq), .. Find(folder, name, Anime)],
+            "clevr" => Find(folder, name, Clevr, passedOver),
+            "clevr_toy" => Find(folder, name, "clevr_toy/*.png", passedOver),
+            "celebahq" => Find(folder, name, CelebaHq, passedOver),
+            "falcor3d" => Find(folder, name, "Falcor3D_down128/images/*.png", passedOver),
+            "kitti" => Find(folder, name, Kitti, passedOver),
+            "vkitti" => Find(folder, name, VirtualKitti, passedOver),
+            "comb_kitti" =>
+            [
+                .. Enumerable.Repeat(Find(folder, name, Kitti, passedOver), KittiRepeats).SelectMany(f => f),
+                .. Find(folder, name, VirtualKitti, passedOver),
+            ],
+            "tetris" => Find(folder, name, "tetris_images_32/*.png", passedOver),
+            "anime" => Find(folder, name, Anime, passedOver),
+            "faces" => [.. Find(folder, name, CelebaHq, passedOver), .. Find(folder, name, Anime, passedOver)],
             _ => throw new ArgumentException($"expected a data set of the authors ({string.Join(", ", Names)}), found '{name}'"),
         };
         bool road = name is "kitti" or "vkitti" or "comb_kitti";
-        return new FileSet(name, files, size, road ? Road : null);
+        return new FileSet(name, files, size, road ? Road : null) { PassedOver = passedOver };
     }
 
     /// <summary>Opens <c>faces</c> with a number of images, half of which are of each of its parts.</summary>
@@ -55,13 +60,15 @@ public static class AuthorsLayouts
     public static FileSet OpenFaces(string folder, int size, int? count)
     {
         int each = count / 2 ?? int.MaxValue;
-        return new FileSet("faces", [.. Find(folder, "faces", CelebaHq).Take(each), .. Find(folder, "faces", Anime).Take(each)], size);
+        var passedOver = new PassedOver();
+        IEnumerable<string> files = Find(folder, "faces", CelebaHq, passedOver).Take(each).Concat(Find(folder, "faces", Anime, passedOver).Take(each));
+        return new FileSet("faces", [.. files], size) { PassedOver = passedOver };
     }
 
-    private static IReadOnlyList<string> Find(string folder, string name, string pattern)
+    private static IReadOnlyList<string> Find(string folder, string name, string pattern, PassedOver passedOver)
     {
         string path = Path.Combine(folder, pattern);
-        IReadOnlyList<string> found = GlobPattern.Files(path);
-        return found.Count > 0 ? found : throw new IOException($"expected pictures of {name} at {path}, found none");
+        IReadOnlyList<string> found = GlobPattern.Files(path, passedOver);
+        return found.Count > 0 ? found : throw new IOException($"expected pictures of {name} at {path}, found none{FileSet.And(passedOver)}");
     }
 }

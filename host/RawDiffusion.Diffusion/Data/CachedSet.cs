@@ -30,6 +30,12 @@ public sealed class CachedSet : ImageSet
     public override IEnumerable<string> Files => set.Files;
 
     /// <inheritdoc/>
+    public override string Content => set.Content;
+
+    /// <inheritdoc/>
+    public override PassedOver PassedOver => set.PassedOver;
+
+    /// <inheritdoc/>
     public override int Objects => set.Objects;
 
     /// <inheritdoc/>

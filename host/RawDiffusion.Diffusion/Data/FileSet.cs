@@ -9,9 +9,6 @@ namespace RawDiffusion.Diffusion.Data;
 /// </summary>
 public sealed class FileSet : ImageSet
 {
-    /// <summary>Endings of the names of pictures, in small letters.</summary>
-    public static IReadOnlyList<string> Extensions { get; } = [".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".pnm"];
-
     private readonly IReadOnlyList<string> paths;
     private readonly ImageCrop? crop;
 
@@ -20,12 +17,27 @@ public sealed class FileSet : ImageSet
     /// <param name="paths">The files in the set's order; one may be there more than once.</param>
     /// <param name="size">S.</param>
     /// <param name="crop">Part of each to use, or null.</param>
-    public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null) : base(name, paths.Count, size) => (this.paths, this.crop) = (paths, crop);
+    public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null) : base(name, paths.Count, size) =>
+        (this.paths, this.crop) = (paths, crop);
 
-    /// <summary>Paths, lengths and times of the files, the crop and the size.</summary>
-    /// <exception cref="IOException">A file is gone.</exception>
+    /// <summary>Real paths, lengths and times of the files, the crop and the size: links stand for what they lead to.</summary>
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
-        $"files of {Size} pixels, {Describe(crop)}\n{string.Join('\n', paths.Select(Stamp))}");
+        $"files of {Size} pixels, {Describe(crop)}\n{Stamps(paths)}");
+
+    /// <summary>Names below the folder that all files have in common, and what <see cref="ContentSample"/> tells; the crop and the size.</summary>
+    public override string Content
+    {
+        get
+        {
+            string[] full = [.. paths.Select(Path.GetFullPath)];
+            string common = Path.GetDirectoryName(full[0]) ?? full[0];
+            foreach (string path in full)
+                while (!path.StartsWith(WithSeparator(common), StringComparison.Ordinal)) common = Path.GetDirectoryName(common) ?? "";
+            string[] names = [.. full.Select(path => path[WithSeparator(common).Length..].Replace('\\', '/'))];
+            string sample = ContentSample.Of(names, i => new FileInfo(paths[i]).Length, i => FirstBytes(paths[i]));
+            return string.Create(CultureInfo.InvariantCulture, $"files of {Size} pixels, {Describe(crop)}\n{sample}");
+        }
+    }
 
     /// <inheritdoc/>
     public override bool IsDecoded => true;
@@ -33,21 +45,25 @@ public sealed class FileSet : ImageSet
     /// <inheritdoc/>
     public override IEnumerable<string> Files => paths;
 
-    /// <summary>The pictures below a folder, sorted by path.</summary>
-    /// <exception cref="IOException">There is no such folder, or no picture in it.</exception>
-    public static FileSet InFolder(string folder, int size, ImageCrop? crop = null)
+    /// <summary>Opens folders, with those below them, patterns (<see cref="GlobPattern"/>) and files, each sorted by path.</summary>
+    /// <param name="name">What errors call the set.</param>
+    /// <param name="sources">The folders, patterns and files.</param>
+    /// <param name="size">S.</param>
+    /// <param name="crop">Part of each picture to use, or null.</param>
+    /// <exception cref="IOException">There is no such file or folder, or no picture.</exception>
+    public static FileSet Open(string name, IReadOnlyList<string> sources, int size, ImageCrop? crop = null)
     {
-        if (!Directory.Exists(folder)) throw new DirectoryNotFoundException($"expected a folder of pictures at {folder}, found none");
-        return Of(folder, [.. GlobPattern.Files(Path.Combine(folder, "**")).Where(IsPicture)], $"{folder}, or folders below it", size, crop);
+        var passedOver = new PassedOver();
+        List<string> files = [];
+        foreach (string source in sources)
+        {
+            if (File.Exists(source)) files.Add(source); // whatever it is called
+            else if (Directory.Exists(source)) files.AddRange(passedOver.Pictures(GlobPattern.FilesBelow(source, passedOver)));
+            else if (GlobPattern.Is(source)) files.AddRange(passedOver.Pictures(GlobPattern.Files(source, passedOver)));
+            else throw new FileNotFoundException($"expected pictures at {source}, found no such file or folder");
+        }
+        return files.Count > 0 ? new FileSet(name, files, size, crop) { PassedOver = passedOver } : throw Empty(name, passedOver);
     }
-
-    /// <summary>The files that a pattern matches, sorted by path; see <see cref="GlobPattern"/>.</summary>
-    /// <exception cref="IOException">There is none.</exception>
-    public static FileSet Matching(string pattern, int size, ImageCrop? crop = null) =>
-        Of(pattern, [.. GlobPattern.Files(pattern).Where(IsPicture)], $"{pattern} (as a pattern)", size, crop);
-
-    /// <summary>Whether a name ends as a picture's does.</summary>
-    public static bool IsPicture(string path) => Extensions.Contains(Path.GetExtension(path).ToLowerInvariant());
 
     /// <inheritdoc/>
     public override void Load(int index, Span<float> pixels) => Decode(ImageFile.Read(paths[index]), crop, Size, paths[index]).CopyTo(pixels);
@@ -61,18 +77,36 @@ public sealed class FileSet : ImageSet
 
     /// <summary>The error of a set without pictures.</summary>
     /// <param name="where">Where they were looked for.</param>
-    internal static IOException Empty(string where) => new($"expected pictures ({string.Join(", ", Extensions)}) in {where}, found none");
+    /// <param name="passedOver">What was found there instead.</param>
+    internal static IOException Empty(string where, PassedOver passedOver) =>
+        new($"expected pictures ({string.Join(", ", PictureNames.Endings)}) in {where}, found none{And(passedOver)}");
 
-    /// <summary>What tells a file from a later one of its name.</summary>
-    internal static string Stamp(string path)
+    /// <summary>What was passed over, for the end of an error.</summary>
+    internal static string And(PassedOver passedOver) => passedOver.Count > 0 ? $"; {passedOver}" : "";
+
+    /// <summary>What tells files from later ones of their names, or that their links lead to, a line each.</summary>
+    internal static string Stamps(IEnumerable<string> paths)
     {
-        var file = new FileInfo(path);
-        return string.Create(CultureInfo.InvariantCulture, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc.Ticks}");
+        var real = new RealPaths();
+        return string.Join('\n', paths.Select(path =>
+        {
+            var file = new FileInfo(real.Of(path));
+            // One that is gone is told of where it is read.
+            return string.Create(CultureInfo.InvariantCulture, $"{file.FullName} {(file.Exists ? $"{file.Length} {file.LastWriteTimeUtc.Ticks}" : "gone")}");
+        }));
     }
 
     /// <summary>A crop in words.</summary>
     internal static string Describe(ImageCrop? crop) => crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}";
 
-    private static FileSet Of(string name, IReadOnlyList<string> paths, string where, int size, ImageCrop? crop) =>
-        paths.Count > 0 ? new FileSet(name, paths, size, crop) : throw Empty(where);
+    private static string WithSeparator(string folder) =>
+        folder.Length == 0 || Path.EndsInDirectorySeparator(folder) ? folder : folder + Path.DirectorySeparatorChar;
+
+    private static byte[] FirstBytes(string path)
+    {
+        using FileStream stream = File.OpenRead(path);
+        var bytes = new byte[Math.Min(ContentSample.MaxBytes, stream.Length)];
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
 }

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using RawDiffusion.Formats;
@@ -22,7 +21,7 @@ public sealed class ImageLoader : IDisposable
     private readonly BatchOrder order;
     private readonly Slot[] slots;
     private readonly Thread[] threads;
-    private readonly ConcurrentDictionary<int, bool> unreadable = new();
+    private readonly ReadPolicy policy;
     private long waited;
     private long nextItem;
     private bool stopping;
@@ -39,6 +38,7 @@ public sealed class ImageLoader : IDisposable
         if (options.Threads < 1 || options.Ahead < 1) throw new ArgumentException("expected at least one thread and one step ahead");
         ArgumentOutOfRangeException.ThrowIfNegative(step);
         (this.set, this.options, Step) = (set, options, step);
+        policy = new ReadPolicy(set, options.Strict, options.Warn);
         order = new BatchOrder(set.Count, options.Seed, options.Shuffle);
         nextItem = step * options.Batch;
         slots = [.. Enumerable.Range(0, options.Ahead).Select(_ => new Slot(options.Batch * set.Length))];
@@ -53,7 +53,7 @@ public sealed class ImageLoader : IDisposable
     public double WaitedSeconds => Stopwatch.GetElapsedTime(0, waited).TotalSeconds;
 
     /// <summary>Images that could not be read, each counted once.</summary>
-    public int Skipped => unreadable.Count;
+    public int Skipped => policy.Skipped;
 
     /// <summary>Values of a batch: b x S x S x 3.</summary>
     public int Length => options.Batch * set.Length;
@@ -125,7 +125,7 @@ public sealed class ImageLoader : IDisposable
             ExceptionDispatchInfo? failure = null;
             try
             {
-                Load(order.IndexAt(PositionOf(item)), slot.Images.AsSpan((int)place * set.Length, set.Length));
+                Load(order.IndexAt(PositionOf(item)), slot.Images.AsMemory((int)place * set.Length, set.Length));
             }
             catch (Exception e)
             {
@@ -150,27 +150,21 @@ public sealed class ImageLoader : IDisposable
         }
     }
 
-    private void Load(int index, Span<float> pixels)
+    private void Load(int index, Memory<float> pixels)
     {
         for (int tries = 0; tries < set.Count; tries++, index = (index + 1) % set.Count)
         {
-            if (unreadable.ContainsKey(index)) continue;
+            int image = index;
             try
             {
-                set.Load(index, pixels);
-                return;
+                if (policy.TryRead(image, () => set.Load(image, pixels.Span))) return;
             }
-            catch (Exception e) when (e is FileFormatException or IOException or UnauthorizedAccessException)
+            catch (Exception e) when (e is not FileFormatException)
             {
-                if (options.Strict) throw new FileFormatException($"{set.NameOf(index)}: the image cannot be read: {e.Message}", e);
-                if (unreadable.TryAdd(index, true)) options.Warn?.Invoke($"{set.NameOf(index)} is skipped: {e.Message}");
-            }
-            catch (Exception e)
-            {
-                throw new InvalidOperationException($"{set.NameOf(index)}: {e.Message}", e);
+                throw new InvalidOperationException($"{set.NameOf(image)}: {e.Message}", e);
             }
         }
-        throw new FileFormatException($"{set.Name}: none of the {set.Count} images can be read");
+        throw policy.NoneLeft();
     }
 
     private sealed class Slot(int length)

@@ -13,6 +13,12 @@ public sealed class ImageRange(ImageSet set, int start, int count) : ImageSet(se
     public override IEnumerable<string> Files => set.Files;
 
     /// <inheritdoc/>
+    public override string Content => $"images {start} to {start + Count - 1} of {set.Content}";
+
+    /// <inheritdoc/>
+    public override PassedOver PassedOver => set.PassedOver;
+
+    /// <inheritdoc/>
     public override bool IsDecoded => set.IsDecoded;
 
     /// <inheritdoc/>

@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Text;
+
 namespace RawDiffusion.Diffusion.Data;
 
 /// <summary>
@@ -38,6 +41,17 @@ public abstract class ImageSet : IDisposable
 
     /// <summary>The files that are read; none where images are drawn.</summary>
     public virtual IEnumerable<string> Files => [];
+
+    /// <summary>
+    /// Text that two sets share where, as far as a sample tells, they hold the same images in the same order, wherever their files lie.
+    /// </summary>
+    public virtual string Content => Identity;
+
+    /// <summary>SHA-256 of <see cref="Content"/>, in hexadecimal digits.</summary>
+    public string Fingerprint => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Content)));
+
+    /// <summary>What its source holds besides the images.</summary>
+    public virtual PassedOver PassedOver { get; init; } = new();
 
     /// <summary>Whether images come from picture files, which takes time each time one is loaded.</summary>
     public virtual bool IsDecoded => false;

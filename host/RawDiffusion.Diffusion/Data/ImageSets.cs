@@ -10,8 +10,9 @@ public static class ImageSets
 
     /// <summary>
     /// Opens, in this order: with a base folder, one of the <see cref="AuthorsLayouts"/>; a procedural set by name; a packed set
-    /// (<c>.pack</c>); tar files (<c>.tar</c>, also as a pattern); pictures by a pattern; a folder that
-    /// <c>dataset make</c> wrote; a folder of pictures.
+    /// (<c>.pack</c>); tar files (<c>.tar</c>, <c>.tar.gz</c>, <c>.tgz</c>, also as a pattern); pictures by a pattern; a folder that
+    /// <c>dataset make</c> wrote; a folder of pictures. Patterns are <see cref="BracePattern"/> and <see cref="GlobPattern"/>; what is
+    /// there by that very name is taken as it is.
     /// </summary>
     /// <param name="source">The name, path or pattern. A folder that is called like a procedural set is given as <c>./tetris</c>.</param>
     /// <param name="options">Size, part, crop.</param>
@@ -20,6 +21,14 @@ public static class ImageSets
     /// <exception cref="Formats.FileFormatException">A packed set or tar file is damaged.</exception>
     public static ImageSet Open(string source, ImageSetOptions options)
     {
+        ImageSet set = OpenAll(source, options);
+        if (!options.Strict || set.PassedOver.Groups.FirstOrDefault(g => g.IsLoss) is not { } loss) return set;
+        set.Dispose();
+        throw new IOException($"{source}: expected pictures that can all be read, as --strict asks; found {loss}");
+    }
+
+    private static ImageSet OpenAll(string source, ImageSetOptions options)
+    {
         bool procedural = options.BaseFolder is null && ProceduralSet.Names.Contains(source);
         if (options.Crop is not null && (procedural || options.BaseFolder is not null)) throw new ArgumentException($"the data set {source} has its own images: expected no crop");
         if (procedural) return OpenProcedural(source, options);
@@ -27,6 +36,8 @@ public static class ImageSets
         ImageSet set = options.BaseFolder is not null ? AuthorsLayouts.Open(source, options.BaseFolder, options.Size ?? DefaultSize) : OpenFiles(source, options);
         return options.Start == 0 && options.Count is null ? set : new ImageRange(set, options.Start, options.Count ?? int.MaxValue);
     }
+
+    private static readonly string[] TarEndings = [".tar", ".tar.gz", ".tgz"];
 
     private static ImageSet OpenProcedural(string name, ImageSetOptions options)
     {
@@ -40,12 +51,23 @@ public static class ImageSets
         int size = options.Size ?? DefaultSize;
         string extension = Path.GetExtension(source).ToLowerInvariant();
         if (extension == PackedSet.Extension && File.Exists(source)) return OpenPacked(source, options);
-        if (extension == ".tar") return TarSet.Open(source, GlobPattern.Is(source) ? GlobPattern.Files(source) : [source], size, options.Crop);
-        if (GlobPattern.Is(source)) return FileSet.Matching(source, size, options.Crop);
-        if (File.Exists(source)) return new FileSet(source, [source], size, options.Crop);
         if (File.Exists(Path.Combine(source, MadeSet.TableName))) return OpenMade(source, options);
-        if (Directory.Exists(source)) return FileSet.InFolder(source, size, options.Crop);
-        throw new IOException($"expected a folder of pictures, a pattern, a .tar or {PackedSet.Extension} file, or a procedural set ({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
+        IReadOnlyList<string> sources = File.Exists(source) || Directory.Exists(source) ? [source] : BracePattern.Expand(source);
+        if (sources.Any(IsTar)) return TarSet.Open(source, [.. sources.SelectMany(Shards)], size, options.Crop);
+        if (sources is not [var only] || File.Exists(only) || Directory.Exists(only) || GlobPattern.Is(only)) return FileSet.Open(source, sources, size, options.Crop);
+        throw new IOException($"expected a folder of pictures, a pattern, a .tar, .tar.gz or {PackedSet.Extension} file, or a procedural set " +
+            $"({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
+    }
+
+    private static bool IsTar(string path) => !Directory.Exists(path) && TarEndings.Any(e => path.EndsWith(e, StringComparison.OrdinalIgnoreCase));
+
+    private static IReadOnlyList<string> Shards(string source)
+    {
+        if (File.Exists(source) || !GlobPattern.Is(source)) return [source];
+        var passedOver = new PassedOver();
+        IReadOnlyList<string> found = GlobPattern.Files(source, passedOver);
+        if (found.Count > 0 && passedOver.Groups.FirstOrDefault(g => g.IsLoss) is not { Count: > 0 }) return found;
+        throw new IOException($"expected tar files that {source} matches, found {(found.Count == 0 ? "none" : found.Count)}{FileSet.And(passedOver)}");
     }
 
     private static MadeSet OpenMade(string folder, ImageSetOptions options) => options.Crop is null
@@ -78,6 +100,9 @@ public sealed record ImageSetOptions
 
     /// <summary>Part of each picture to use; null for all of it.</summary>
     public ImageCrop? Crop { get; init; }
+
+    /// <summary>Whether a file or folder that cannot be read, and may hold pictures, is an error.</summary>
+    public bool Strict { get; init; }
 
     /// <summary>Of procedural sets.</summary>
     public uint Seed { get; init; }

@@ -30,6 +30,9 @@ public sealed class MadeSet : ImageSet
     public override string Identity => images.Identity;
 
     /// <inheritdoc/>
+    public override string Content => images.Content;
+
+    /// <inheritdoc/>
     public override bool IsDecoded => true;
 
     /// <inheritdoc/>

@@ -48,6 +48,10 @@ public sealed class PackedSet : ImageSet
     /// <inheritdoc/>
     public override IEnumerable<string> Files => [path];
 
+    /// <summary>The checksums of all images.</summary>
+    public override string Content =>
+        $"packed, {Count} images of {Size} pixels, {ValueBytes} bytes a value\n{Convert.ToHexStringLower(SHA256.HashData(checksums))}";
+
     /// <summary>Opens a packed file.</summary>
     /// <exception cref="FileFormatException">It is none, or is truncated or damaged.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
@@ -141,6 +145,7 @@ public sealed class PackedSet : ImageSet
     private static void WriteFile(ImageSet set, string key, string path, PackOptions options, CancellationToken cancellation)
     {
         int told = 0;
+        var policy = new ReadPolicy(set, options.Strict, options.Warn);
         AtomicFile.Write(path, stream =>
         {
             // Bytes are tried first; the first image that they cannot hold is usually the very first.
@@ -152,11 +157,11 @@ public sealed class PackedSet : ImageSet
                 using MemoryStream checksums = new(), skipped = new();
                 stream.SetLength(0);
                 stream.Write(header.ToBytes());
-                foreach ((byte[]? bytes, string? problem) in PackAll(set, valueBytes, options.Threads, cancellation))
+                foreach ((byte[]? bytes, Exception? problem) in PackAll(set, valueBytes, options.Threads, cancellation))
                 {
                     if (bytes is null && problem is null) return false;
-                    if (problem is not null && options.Strict) throw new FileFormatException(problem);
                     int index = header.Count + header.Skipped;
+                    if (problem is not null) policy.Refuse(index, problem);
                     if (bytes is null) skipped.Write(BitConverter.GetBytes(index));
                     header = bytes is not null ? header with { Count = header.Count + 1 } : header with { Skipped = header.Skipped + 1 };
                     if (bytes is not null)
@@ -166,10 +171,9 @@ public sealed class PackedSet : ImageSet
                     }
                     if (index < told) continue;
                     told++;
-                    if (problem is not null) options.Warn?.Invoke($"skipped: {problem}");
                     options.Progress?.Invoke();
                 }
-                if (header.Count == 0) throw new FileFormatException($"{set.Name}: none of the {set.Count} images can be read");
+                if (header.Count == 0) throw policy.NoneLeft();
                 checksums.WriteTo(stream);
                 skipped.WriteTo(stream);
                 stream.Write(BitConverter.GetBytes(Crc32.Of(skipped.ToArray())));
@@ -195,15 +199,8 @@ public sealed class PackedSet : ImageSet
 
     private static Packed Pack(ImageSet set, int index, int valueBytes)
     {
-        float[] pixels;
-        try
-        {
-            pixels = set.Load(index);
-        }
-        catch (Exception e) when (e is FileFormatException or IOException or UnauthorizedAccessException)
-        {
-            return new Packed(null, $"{set.NameOf(index)} cannot be read: {e.Message}");
-        }
+        var pixels = new float[set.Length];
+        if (ReadPolicy.Attempt(() => set.Load(index, pixels)) is { } problem) return new Packed(null, problem);
         if (valueBytes == 4) return new Packed(MemoryMarshal.AsBytes<float>(pixels).ToArray(), null);
         var bytes = new byte[pixels.Length];
         for (int i = 0; i < bytes.Length; i++)
@@ -247,7 +244,7 @@ public sealed class PackedSet : ImageSet
     }
 
     /// <summary>An image's bytes, or why there are none; neither where it does not fit bytes.</summary>
-    private readonly record struct Packed(byte[]? Bytes, string? Problem);
+    private readonly record struct Packed(byte[]? Bytes, Exception? Problem);
 
     private sealed record Header(int Count, int Size, int ValueBytes, int Skipped, string Key)
     {

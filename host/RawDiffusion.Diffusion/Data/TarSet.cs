@@ -1,4 +1,5 @@
 using System.Globalization;
+using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Data;
@@ -13,9 +14,21 @@ public sealed class TarSet : ImageSet
     private TarSet(string name, IReadOnlyList<Shard> shards, (int Shard, TarEntry Entry)[] pictures, int size, ImageCrop? crop) : base(name, pictures.Length, size) =>
         (this.shards, this.pictures, this.crop) = (shards, pictures, crop);
 
-    /// <summary>Paths, lengths and times of the tar files, the crop and the size.</summary>
+    /// <summary>Real paths, lengths and times of the tar files, the crop and the size: links stand for what they lead to.</summary>
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
-        $"tar files of {Size} pixels, {FileSet.Describe(crop)}\n{string.Join('\n', shards.Select(s => FileSet.Stamp(s.Path)))}");
+        $"tar files of {Size} pixels, {FileSet.Describe(crop)}\n{FileSet.Stamps(shards.Select(s => s.Path))}");
+
+    /// <summary>Names of the tar files and of the pictures in them, and what <see cref="ContentSample"/> tells; the crop and the size.</summary>
+    public override string Content
+    {
+        get
+        {
+            string[] names = [.. pictures.Select(p => $"{Path.GetFileName(shards[p.Shard].Path)}/{p.Entry.Name}")];
+            string sample = ContentSample.Of(names, i => pictures[i].Entry.Length,
+                i => shards[pictures[i].Shard].File.ReadStart(pictures[i].Entry, ContentSample.MaxBytes));
+            return string.Create(CultureInfo.InvariantCulture, $"tar files of {Size} pixels, {FileSet.Describe(crop)}\n{sample}");
+        }
+    }
 
     /// <inheritdoc/>
     public override bool IsDecoded => true;
@@ -23,7 +36,7 @@ public sealed class TarSet : ImageSet
     /// <inheritdoc/>
     public override IEnumerable<string> Files => shards.Select(s => s.Path);
 
-    /// <summary>Opens tar files.</summary>
+    /// <summary>Opens tar files. One with gzip is unpacked first, into a file without a name in the user's cache folder.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="paths">The files.</param>
     /// <param name="size">S.</param>
@@ -33,12 +46,24 @@ public sealed class TarSet : ImageSet
     public static TarSet Open(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null)
     {
         List<Shard> shards = [];
+        List<(int Shard, TarEntry Entry)> pictures = [];
+        var passedOver = new PassedOver();
         try
         {
-            foreach (string path in paths) shards.Add(new Shard(path, TarFile.Open(path)));
-            (int Shard, TarEntry Entry)[] pictures = [.. shards.SelectMany((shard, i) => shard.File.Entries.Where(IsPicture).Select(e => (i, e)))];
-            if (pictures.Length == 0) throw FileSet.Empty($"the {paths.Count} tar file{(paths.Count == 1 ? "" : "s")} {name}");
-            return new TarSet(name, shards, pictures, size, crop);
+            foreach (string path in paths)
+            {
+                if (!File.Exists(path)) throw new FileNotFoundException($"expected a tar file at {path}, found none: fetch it, or leave it out of --data");
+                shards.Add(new Shard(path, TarFile.Open(path, UserCache.Folder("unpacked"))));
+                foreach (string link in shards[^1].File.Links) passedOver.Add(PassReason.TarLink, $"{path}/{link}");
+                foreach (TarEntry entry in shards[^1].File.Entries)
+                {
+                    // Names with a dot in front are what some systems add to a file, not pictures.
+                    if (Path.GetFileName(entry.Name).StartsWith('.')) passedOver.Add(PassReason.Hidden, $"{path}/{entry.Name}");
+                    else if (passedOver.Pictures([entry.Name]).Any()) pictures.Add((shards.Count - 1, entry));
+                }
+            }
+            if (pictures.Count == 0) throw FileSet.Empty($"the {paths.Count} tar file{(paths.Count == 1 ? "" : "s")} {name}", passedOver);
+            return new TarSet(name, shards, [.. pictures], size, crop) { PassedOver = passedOver };
         }
         catch
         {
@@ -63,9 +88,6 @@ public sealed class TarSet : ImageSet
         foreach (Shard shard in shards) shard.File.Dispose();
         base.Dispose();
     }
-
-    // Names with a dot in front are what some systems add to a file, not pictures.
-    private static bool IsPicture(TarEntry entry) => FileSet.IsPicture(entry.Name) && !Path.GetFileName(entry.Name).StartsWith('.');
 
     private sealed record Shard(string Path, TarFile File);
 }

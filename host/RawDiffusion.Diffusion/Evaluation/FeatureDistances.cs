@@ -3,6 +3,12 @@ namespace RawDiffusion.Diffusion.Evaluation;
 /// <summary>Distances between two sets of images by features [N, D] of a network.</summary>
 public static class FeatureDistances
 {
+    /// <summary>
+    /// With fewer samples than features a covariance is not of full rank, and a Fréchet distance depends on their number more than on
+    /// what they are of: it means little.
+    /// </summary>
+    public const int FewSamples = 2048;
+
     /// <summary>Samples of a subset of <see cref="Kid"/> where there are as many.</summary>
     public const int KidSubset = 1000;
 

@@ -110,7 +110,7 @@ public sealed record RunConfig
     /// <summary>Opens the images; the caller disposes them.</summary>
     /// <exception cref="ArgumentException">An option does not fit.</exception>
     /// <exception cref="IOException">There are none.</exception>
-    public ImageSet OpenImages() => ImageSets.Open(Data, Images with { Size = ImageSize, Seed = Training.Seed });
+    public ImageSet OpenImages() => ImageSets.Open(Data, Images with { Size = ImageSize, Seed = Training.Seed, Strict = Strict });
 
     /// <summary>Folder for images of a set that are decoded once; null where the run reads each once at most, or they are not decoded at all.</summary>
     /// <param name="set">The images.</param>

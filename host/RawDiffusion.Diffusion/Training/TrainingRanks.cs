@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Engine;
@@ -79,7 +78,7 @@ public static class TrainingRanks
     /// <summary>Before the first step: the same images, then the same state.</summary>
     internal static void Meet(ICommunicator ranks, Trainer trainer, ImageSet set)
     {
-        byte[] own = System.Security.Cryptography.SHA256.HashData(Encoding.UTF8.GetBytes(set.Identity)), first = [.. own];
+        byte[] own = Convert.FromHexString(set.Fingerprint), first = [.. own];
         ranks.Broadcast(first, 0);
         if (!own.SequenceEqual(first)) throw new TrainingException($"expected the images of the first process, found others in {set.Name}: all processes must see the same files");
         trainer.Share(ranks);

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
@@ -51,7 +49,7 @@ public sealed class TrainingRun : IDisposable
         (this.folder, this.config, this.device, this.set, this.tell, this.ranks) = (folder, config, device, set, tell, ranks);
         Network = config.NetworkFor(set.Size);
         log = new RunLog(folder.Log);
-        images = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(set.Identity)));
+        images = set.Fingerprint;
         trainer = Compile(config.Guard);
     }
 
@@ -96,11 +94,13 @@ public sealed class TrainingRun : IDisposable
     /// <param name="commandLine">For the record.</param>
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
     /// <param name="ranks">The processes that train together, of which this is the first; null where it is alone.</param>
-    /// <exception cref="TrainingException">There are checkpoints, but none is whole.</exception>
-    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine, Action<string> tell, ICommunicator? ranks = null) =>
+    /// <param name="moved">Whether the images are said to be the same in another place: others are then an error.</param>
+    /// <exception cref="TrainingException">There are checkpoints, but none is whole, or none of these images.</exception>
+    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine,
+        Action<string> tell, ICommunicator? ranks = null, bool moved = false) =>
         Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
         {
-            run.RestoreNewest(openInit);
+            run.RestoreNewest(openInit, moved);
             run.log.Truncate(run.Step);
             RunEnvironment.Append(folder.Environment, device, run.Step, commandLine);
             RunConfigFile.Write(folder.Config, config);
@@ -171,7 +171,7 @@ public sealed class TrainingRun : IDisposable
         Save();
     }
 
-    private void RestoreNewest(Func<TensorFile?> openInit)
+    private void RestoreNewest(Func<TensorFile?> openInit, bool moved)
     {
         long[] steps = [.. folder.Steps().Reverse()];
         foreach (long step in steps)
@@ -180,6 +180,8 @@ public sealed class TrainingRun : IDisposable
             {
                 RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer);
                 (window, saved) = (found.Window, found.Step);
+                if (found.Images != images && moved)
+                    throw new TrainingException($"expected the run's images in {set.Name}, found others: names, lengths, order, crop or contents differ");
                 if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
                 // Whoever ended the run may have done so between the checkpoint and the model of it.
                 WriteModel();

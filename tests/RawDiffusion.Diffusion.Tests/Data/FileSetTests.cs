@@ -40,16 +40,7 @@ public sealed class FileSetTests : IDisposable
         Assert.That(Glob("x/2/**"), Is.EqualTo(new[] { "x/2/b.png", "x/2/c.jpg", "x/2/deep/f.png" }));
         Assert.That(Glob("z/*"), Is.Empty);
 
-        string[] Glob(string pattern) => [.. GlobPattern.Files(Path.Combine(folder, pattern)).Select(f => Path.GetRelativePath(folder, f))];
-    }
-
-    [Test]
-    public void A_link_to_a_folder_above_does_not_run_forever()
-    {
-        if (OperatingSystem.IsWindows()) Assert.Ignore("needs the right to make links");
-        Picture("a/b/c.png", 8, 8);
-        Directory.CreateSymbolicLink(Path.Combine(folder, "a/b/up"), folder);
-        Assert.That(GlobPattern.Files(Path.Combine(folder, "**")), Has.Some.EndsWith("a/b/c.png"));
+        string[] Glob(string pattern) => [.. GlobPattern.Files(Path.Combine(folder, pattern), new PassedOver()).Select(f => Path.GetRelativePath(folder, f))];
     }
 
     [Test]
