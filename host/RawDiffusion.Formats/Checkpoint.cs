@@ -7,8 +7,8 @@ public static class Checkpoint
 {
     /// <summary>
     /// Opens a safetensors file, or a file that torch.save wrote (zip or legacy), told apart by content. A nested state
-    /// dict is found, a DistributedDataParallel prefix removed, EMA wrappers are resolved by <paramref name="selection"/>;
-    /// <see cref="TensorFile.Notes"/> says what was done. Tensors are read when they are asked for.
+    /// dict is found, prefixes of wrappers are removed, weights and averages told apart by <paramref name="selection"/>;
+    /// <see cref="TensorFile.Notes"/> says what was done, <see cref="TensorFile.PassedOver"/> what else there is. Tensors are read when they are asked for.
     /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="selection">Which weights to take where the file has EMA weights too.</param>
@@ -42,9 +42,6 @@ public static class Checkpoint
 
     private static TensorFile ReadSafeTensors(FileContent file, WeightSelection selection)
     {
-        TensorFile whole = SafeTensors.Read(file);
-        List<string> notes = [];
-        List<KeyValuePair<string, Tensor>> tensors = [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))];
-        return new TensorFile(StateDict.Select(file, tensors, selection, notes), whole.Metadata, file, notes) { Format = whole.Format, Length = whole.Length };
+        return StateDict.Of(file, SafeTensors.Read(file), selection);
     }
 }

@@ -11,7 +11,7 @@ public static partial class PyTorchCheckpoint
     /// <summary>Opens the state dict in a file; see <see cref="Checkpoint.Open"/>, which also takes safetensors.</summary>
     /// <param name="path">The file.</param>
     /// <param name="selection">Which weights to take where the file has EMA weights too.</param>
-    /// <exception cref="FileFormatException">The file is malformed, holds more than plain values, or lacks the selected weights.</exception>
+    /// <exception cref="FileFormatException">The file is malformed, or lacks the selected weights.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static TensorFile Open(string path, WeightSelection selection = WeightSelection.Auto)
     {
@@ -30,12 +30,6 @@ public static partial class PyTorchCheckpoint
     internal static TensorFile Read(FileContent file, WeightSelection selection)
     {
         PyTorchArchive archive = PyTorchArchive.Read(file);
-        List<string> notes = [];
-        List<KeyValuePair<string, Tensor>> tensors = StateDict.Find(file, archive.Root, notes);
-        return new TensorFile(StateDict.Select(file, tensors, selection, notes), owner: archive, notes: notes)
-        {
-            Format = PyTorchArchive.IsZip(file) ? "PyTorch zip" : "PyTorch legacy",
-            Length = file.Length,
-        };
+        return StateDict.Of(file, archive.Root, selection, archive, PyTorchArchive.IsZip(file) ? "PyTorch zip" : "PyTorch legacy");
     }
 }

@@ -6,14 +6,17 @@ namespace RawDiffusion.Formats;
 public static partial class PyTorchCheckpoint
 {
     /// <summary>
-    /// Writes a state dict (an OrderedDict of tensors) as a zip file that torch.load accepts, also with weights_only. The
-    /// file appears whole or not at all; it may replace the one that the tensors are read from.
+    /// Writes a state dict (an OrderedDict of tensors) as a zip file that torch.load accepts, also with weights_only. Metadata is the
+    /// OrderedDict's attribute <c>__metadata__</c>, a dict of text, which load_state_dict does not look at. The file appears whole or not
+    /// at all; it may replace the one that the tensors are read from.
     /// </summary>
     /// <param name="path">The file to make or replace.</param>
     /// <param name="tensors">Names and tensors; each is read once, when its turn comes.</param>
+    /// <param name="metadata">Free text to carry, or null.</param>
     /// <exception cref="ArgumentException">A name occurs twice, or the tensors pass what a zip archive holds (4 GiB, 65000 tensors).</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
-    public static void Write(string path, IEnumerable<KeyValuePair<string, Tensor>> tensors)
+    public static void Write(
+        string path, IEnumerable<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         KeyValuePair<string, Tensor>[] all = [.. tensors];
         HashSet<string> names = new(StringComparer.Ordinal);
@@ -21,7 +24,7 @@ public static partial class PyTorchCheckpoint
         {
             if (!names.Add(name)) throw new ArgumentException($"the tensor name '{name}' occurs twice");
         }
-        byte[] pickle = Pickle(all);
+        byte[] pickle = Pickle(all, metadata ?? new Dictionary<string, string>());
         // Headers and alignment take less than 256 bytes for each tensor.
         long total = pickle.Length + all.Sum(t => t.Value.ByteCount + 256L);
         if (all.Length > 65_000 || total > uint.MaxValue - 65536L)
@@ -39,7 +42,7 @@ public static partial class PyTorchCheckpoint
     }
 
     /// <summary>What torch.save writes for an OrderedDict of contiguous tensors, without the memo that only saves space.</summary>
-    private static byte[] Pickle(KeyValuePair<string, Tensor>[] tensors)
+    private static byte[] Pickle(KeyValuePair<string, Tensor>[] tensors, IReadOnlyDictionary<string, string> metadata)
     {
         using var buffer = new MemoryStream();
         using var pickle = new BinaryWriter(buffer);
@@ -65,7 +68,20 @@ public static partial class PyTorchCheckpoint
             EmptyOrderedDict();
             pickle.Write("tR"u8);
         }
-        pickle.Write("u."u8);
+        pickle.Write((byte)'u');
+        if (metadata.Count > 0)
+        {
+            pickle.Write("}"u8);
+            Text(StateDict.MetadataKey);
+            pickle.Write("}("u8);
+            foreach ((string key, string value) in metadata)
+            {
+                Text(key);
+                Text(value);
+            }
+            pickle.Write("usb"u8);
+        }
+        pickle.Write((byte)'.');
         return buffer.ToArray();
 
         void EmptyOrderedDict()

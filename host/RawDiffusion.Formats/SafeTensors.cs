@@ -140,6 +140,7 @@ public static partial class SafeTensors
             Expect(file, json.TokenType == JsonTokenType.Number && json.TryGetInt64(out value) && value >= 0,
                 $"{key} of '{name}' holds something other than a natural number");
             values.Add(value);
+            Expect(file, values.Count <= TensorShape.MaxRank, $"tensor '{name}' has more than {TensorShape.MaxRank} dimensions");
         }
         return values;
     }
@@ -184,9 +185,33 @@ public static partial class SafeTensors
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "unknown tensor type"),
     };
 
+    // The text is made only where it is needed.
+    private static void Expect(FileContent file, bool condition, [System.Runtime.CompilerServices.InterpolatedStringHandlerArgument("condition")] ref FailureText message)
+    {
+        if (!condition) throw file.Error(message.ToString());
+    }
+
     private static void Expect(FileContent file, bool condition, string message)
     {
         if (!condition) throw file.Error(message);
+    }
+
+    [System.Runtime.CompilerServices.InterpolatedStringHandler]
+    private readonly ref struct FailureText
+    {
+        private readonly System.Text.StringBuilder? text;
+
+        public FailureText(int literalLength, int formattedCount, bool condition, out bool isNeeded)
+        {
+            isNeeded = !condition;
+            text = isNeeded ? new System.Text.StringBuilder(literalLength + 16 * formattedCount) : null;
+        }
+
+        public void AppendLiteral(string literal) => text!.Append(literal);
+
+        public void AppendFormatted<T>(T value) => text!.Append(value);
+
+        public override string ToString() => text?.ToString() ?? "";
     }
 
     private sealed record Entry(string Name, TensorType Type, int[] Shape, long Begin, long End)

@@ -1,86 +1,221 @@
+using RawDiffusion.Formats.PyTorch;
+
 namespace RawDiffusion.Formats;
 
 /// <summary>
-/// Finds a model's weights in what people save: the state dict itself or nested in a training checkpoint, with the
-/// prefix of DistributedDataParallel, or inside the wrapper of the ema_pytorch package.
+/// Finds a model's weights in what training scripts save: a state dict by itself or in dicts, one beside its averages, with the prefixes of
+/// wrappers, or in the wrapper of the ema_pytorch package. Averages are told by their keys' names.
 /// </summary>
-internal static class StateDict
+internal sealed class StateDict
 {
-    private const string EmaPrefix = "ema_model.", OnlinePrefix = "online_model.", ParallelPrefix = "module.";
+    /// <summary>The attribute of a state dict that holds what safetensors files have under the same name.</summary>
+    public const string MetadataKey = "__metadata__";
 
-    private static readonly string[] Containers = ["state_dict", "model_state_dict", "model"];
+    // Deeper dicts are no state dicts.
+    private const int Deepest = 6;
 
-    /// <summary>The state dict in the object that torch.save was given.</summary>
-    public static List<KeyValuePair<string, Tensor>> Find(FileContent file, object? root, List<string> notes)
+    private readonly FileContent file;
+    private readonly List<WeightCandidate> found = [];
+    private readonly List<string> passedOver = [];
+    private readonly List<string> lists = []; // of tensors
+    private readonly HashSet<object> visited = new(ReferenceEqualityComparer.Instance);
+
+    private StateDict(FileContent file) => this.file = file;
+
+    /// <summary>The selected weights of the object that torch.save was given.</summary>
+    /// <exception cref="FileFormatException">There are none, or several.</exception>
+    public static TensorFile Of(FileContent file, object? root, WeightSelection selection, IDisposable owner, string format)
     {
-        object? value = root;
-        // Nesting deeper than this is not a state dict; a dict may also contain itself.
-        for (int depth = 0; depth < 4; depth++)
-        {
-            if (value is not OrderedDictionary<object, object?> dictionary)
-                throw file.Error($"expected a state dict (names and tensors), found {Describe(value)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
-            string? container = Containers.FirstOrDefault(c => dictionary.TryGetValue(c, out object? inner) && inner is OrderedDictionary<object, object?>);
-            if (container is null) return Tensors(file, dictionary, notes);
-            notes.Add($"State dict found under '{container}'.");
-            value = dictionary[container];
-        }
-        throw file.Error("expected a state dict (names and tensors), found only dicts in dicts");
+        var search = new StateDict(file);
+        if (root is not PickleDictionary dictionary)
+            throw file.Error($"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
+        search.Visit(dictionary, "", "", false, 0);
+        return search.Select(selection, owner, format);
     }
 
-    /// <summary>Takes the selected weights out of a wrapper, and the prefixes off their names.</summary>
-    public static List<KeyValuePair<string, Tensor>> Select(
-        FileContent file, List<KeyValuePair<string, Tensor>> tensors, WeightSelection selection, List<string> notes)
+    /// <summary>The selected weights of named tensors.</summary>
+    /// <exception cref="FileFormatException">They are not there.</exception>
+    public static TensorFile Of(FileContent file, TensorFile whole, WeightSelection selection)
     {
-        tensors = WithoutParallelPrefix(tensors, notes);
-        bool ema = tensors.Exists(t => t.Key.StartsWith(EmaPrefix, StringComparison.Ordinal));
-        bool online = tensors.Exists(t => t.Key.StartsWith(OnlinePrefix, StringComparison.Ordinal));
-        string[] names = [.. tensors.Select(t => t.Key)];
-        if (selection == WeightSelection.Ema && !ema)
-            throw file.Error($"EMA weights were asked for, but no tensor's name starts with '{EmaPrefix}'; there are {Listing.Of(names)}");
-        if (selection == WeightSelection.Online && ema && !online)
-            throw file.Error($"online weights were asked for, but the file has only EMA weights; there are {Listing.Of(names)}");
-        if (!ema && !online) return tensors;
-
-        string prefix = ema && selection != WeightSelection.Online ? EmaPrefix : OnlinePrefix;
-        string step = Step(tensors);
-        notes.Add((prefix == EmaPrefix, ema && online) switch
-        {
-            (true, true) => $"EMA weights taken{step}; --weights online picks the others.",
-            (true, false) => $"EMA weights taken{step}; the file has no others.",
-            (false, true) => $"Online weights taken{step}; --weights ema picks the others.",
-            (false, false) => $"Online weights taken{step}; the file has no others.",
-        });
-        return WithoutParallelPrefix([.. WithoutPrefix(tensors, prefix)], notes);
+        var search = new StateDict(file);
+        search.Add("", "", false, [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))], whole.Metadata);
+        return search.Select(selection, file, whole.Format);
     }
 
-    private static List<KeyValuePair<string, Tensor>> Tensors(
-        FileContent file, OrderedDictionary<object, object?> dictionary, List<string> notes)
+    private void Visit(PickleDictionary dictionary, string path, string key, bool average, int depth)
     {
+        if (!visited.Add(dictionary)) return;
         List<KeyValuePair<string, Tensor>> tensors = [];
-        List<string> ignored = [];
-        foreach ((object key, object? value) in dictionary)
+        // Lightning's callback puts averages where the weights were, and these beside them.
+        bool swapped = dictionary.ContainsKey("current_model_state");
+        foreach ((object name, object? value) in dictionary)
         {
-            if (key is string name && value is Tensor tensor) tensors.Add(new(name, tensor));
-            else ignored.Add(key.ToString() ?? "");
+            string text = name as string ?? "";
+            string inner = path.Length == 0 ? text : $"{path}/{text}";
+            if (value is List<object?> { Count: > 0 } list && list.TrueForAll(item => item is Tensor)) lists.Add(inner);
+            if (text.Length > WeightNames.Longest) throw file.Error($"a name has {text.Length} characters; at most {WeightNames.Longest} are read");
+            if (name is string && value is Tensor tensor) tensors.Add(new(text, tensor));
+            else if (name is string && value is PickleDictionary next && depth < Deepest && !WeightNames.IsOptimizer(text))
+                Visit(next, inner, text, average || WeightNames.IsAverage(text) || (swapped && text == "state_dict"), depth + 1);
+            else passedOver.Add($"'{(name is string ? inner : $"{path}/{name}")}' ({Describe(value)})");
         }
-        if (tensors.Count == 0)
-            throw file.Error($"expected a state dict (names and tensors), found a dict with no tensor; it has {Listing.Of(ignored)}");
-        if (ignored.Count > 0) notes.Add($"Ignored, as no tensors: {Listing.Of(ignored)}.");
-        return tensors;
+        // A counter beside a dict of weights is none of them.
+        if (tensors.Exists(t => t.Value.Count != 1) || (tensors.Count > 0 && found.Count == 0)) Add(path, key, average, tensors, MetadataOf(dictionary));
+        else passedOver.AddRange(tensors.Select(t => $"'{(path.Length == 0 ? t.Key : $"{path}/{t.Key}")}' (a tensor)"));
     }
 
-    private static List<KeyValuePair<string, Tensor>> WithoutParallelPrefix(List<KeyValuePair<string, Tensor>> tensors, List<string> notes)
+    // One dict may hold weights and averages under different prefixes.
+    private void Add(string path, string key, bool average, List<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string> metadata)
     {
-        while (tensors.Count > 0 && tensors.TrueForAll(t => t.Key.StartsWith(ParallelPrefix, StringComparison.Ordinal)))
+        if (tensors.Find(t => t.Key.Length > WeightNames.Longest).Key is { } name)
+            throw file.Error($"a tensor's name has {name.Length} characters; at most {WeightNames.Longest} are read");
+        string outer = "";
+        // What is around the wrapper of averages.
+        while (WrapperOfAll(tensors) is { } wrapper)
         {
-            tensors = [.. WithoutPrefix(tensors, ParallelPrefix)];
-            notes.Add($"Prefix '{ParallelPrefix}' of DistributedDataParallel removed.");
+            tensors = Without(tensors, wrapper);
+            outer += wrapper;
         }
-        return tensors;
+        const string averaged = "n_averaged", parallel = "module.";
+        if (tensors.Exists(t => t.Key == averaged) && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
+        {
+            average = true;
+            tensors = [.. tensors.Where(t => t.Key != averaged)];
+        }
+        string step = average ? "" : Step(tensors);
+        var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key)).ToDictionary(g => g.Key, g => g.ToList());
+        List<KeyValuePair<string, Tensor>> rest = [.. tensors.Where(t => !groups.ContainsKey(First(t.Key)))];
+        if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];
+        int rank = path.Length == 0 ? 0 : WeightNames.IsContainer(key) || average ? 1 : 2;
+        List<KeyValuePair<string, Tensor>> weights = Main(path, rest);
+        foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
+        {
+            List<KeyValuePair<string, Tensor>> named = Named([.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))], weights);
+            Keep(path, prefix, true, rank, Main(path, named), outer, step, metadata);
+        }
+        if (weights.Count > 0) Keep(path, "", average && groups.Count == 0, average && groups.Count > 0 ? 3 : rank, weights, outer, groups.Count > 0 ? step : "", metadata);
+
+        static string First(string name) => name.IndexOf('.') is > 0 and var dot ? name[..dot] : "";
     }
 
-    private static IEnumerable<KeyValuePair<string, Tensor>> WithoutPrefix(List<KeyValuePair<string, Tensor>> tensors, string prefix) =>
-        tensors.Where(t => t.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(t => new KeyValuePair<string, Tensor>(t.Key[prefix.Length..], t.Value));
+    private void Keep(
+        string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string outer, string step, IReadOnlyDictionary<string, string> metadata)
+    {
+        int common = WeightNames.CommonPrefix(tensors);
+        string removed = (outer + (common > 0 ? tensors[0].Key[..common] : "")).Replace("online_model.", "", StringComparison.Ordinal);
+        Dictionary<string, Tensor> named = new(StringComparer.Ordinal);
+        foreach ((string name, Tensor tensor) in tensors)
+        {
+            string plain = WeightNames.WithoutInner(name[common..]);
+            if (!named.TryAdd(plain, tensor)) throw file.Error($"the tensor name '{plain}' occurs twice once prefixes are removed");
+        }
+        string shown = prefix.Length == 0 ? path : path.Length == 0 ? $"{prefix}." : $"{path}/{prefix}.";
+        found.Add(new WeightCandidate(shown, average, rank, Counted(named), removed, step, metadata));
+    }
+
+    /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers of a diffusion, a loss) is passed over.</summary>
+    private List<KeyValuePair<string, Tensor>> Main(string path, List<KeyValuePair<string, Tensor>> tensors)
+    {
+        IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "").MaxBy(g => g.Count());
+        if (most is null || most.Key.Length == 0 || 2 * most.Count() <= tensors.Count) return tensors;
+        string prefix = most.Key;
+        passedOver.AddRange(tensors.Where(t => !t.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(t => $"'{(path.Length == 0 ? t.Key : $"{path}/{t.Key}")}' (a tensor)"));
+        return [.. most];
+    }
+
+    /// <summary>Averages whose names have lost their dots (LitEma of CompVis) get those of the weights; buffers that they lack are the weights'.</summary>
+    private static List<KeyValuePair<string, Tensor>> Named(List<KeyValuePair<string, Tensor>> averages, List<KeyValuePair<string, Tensor>> weights)
+    {
+        if (averages.Count == 0 || averages.Exists(t => t.Key.Contains('.'))) return averages;
+        int common = WeightNames.CommonPrefix(weights);
+        Dictionary<string, string> names = new(StringComparer.Ordinal);
+        foreach ((string name, _) in weights)
+            for (int start = 0; start >= 0 && start <= common; start = name.IndexOf('.', start) + 1)
+            {
+                names.TryAdd(name[start..].Replace(".", "", StringComparison.Ordinal), name);
+                if (start == common) break;
+            }
+        if (!averages.TrueForAll(t => names.ContainsKey(t.Key))) return averages;
+        Dictionary<string, Tensor> byName = averages.ToDictionary(t => names[t.Key], t => t.Value, StringComparer.Ordinal);
+        return [.. weights.Where(t => byName.ContainsKey(t.Key) || IsBuffer(t.Key)).Select(t => KeyValuePair.Create(t.Key, byName.GetValueOrDefault(t.Key) ?? t.Value))];
+    }
+
+    private static bool IsBuffer(string name) =>
+        name.EndsWith(".running_mean", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal) || name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
+
+    // Batch norms of old files have no counter; PyTorch takes it as 0.
+    private static List<KeyValuePair<string, Tensor>> Counted(Dictionary<string, Tensor> tensors)
+    {
+        const string variance = ".running_var";
+        List<KeyValuePair<string, Tensor>> counted = [];
+        foreach ((string name, Tensor tensor) in tensors)
+        {
+            counted.Add(new(name, tensor));
+            if (!name.EndsWith(variance, StringComparison.Ordinal)) continue;
+            string counter = name[..^variance.Length] + ".num_batches_tracked";
+            if (!tensors.ContainsKey(counter)) counted.Add(new(counter, Tensor.FromInt64s([], [0])));
+        }
+        return counted;
+    }
+
+    private TensorFile Select(WeightSelection selection, IDisposable owner, string format)
+    {
+        WeightCandidate[] online = Best(found.Where(c => !c.IsAverage)), averages = Best(found.Where(c => c.IsAverage));
+        if (found.Count == 0) throw file.Error($"expected a state dict (names and tensors), found a dict with no tensor; it has {ListOf(passedOver)}");
+        WeightCandidate[] wanted = selection switch
+        {
+            WeightSelection.Ema => averages,
+            WeightSelection.Online => online,
+            _ => averages.Length > 0 ? averages : online,
+        };
+        string[] names = [.. found.SelectMany(c => c.Tensors).Select(t => t.Key).Take(100)];
+        // torch_ema and diffusers keep averages so.
+        string? unnamed = averages.Length > 0 ? null : lists.Find(WeightNames.IsAverage);
+        if (wanted.Length == 0 && unnamed is not null)
+            throw file.Error($"EMA weights were asked for, but those in '{unnamed}' are a list without names; copy them into the model with ema.copy_to(model.parameters()) and save its state_dict()");
+        if (wanted.Length == 0)
+        {
+            throw file.Error(selection == WeightSelection.Ema
+                ? $"EMA weights were asked for, but none are found by their names; there are {Listing.Of(names)} in {found[0].Shown}{(passedOver.Count > 0 ? $", and passed over: {ListOf(passedOver)}" : "")}"
+                : $"online weights were asked for, but the file has only EMA weights in {averages[0].Shown}; there are {Listing.Of(names)}");
+        }
+        if (wanted.Length > 1)
+            throw file.Error($"expected one set of weights, found several: {string.Join(", ", wanted.Take(6).Select(c => $"{c.Shown} with {c.Tensors.Count} tensors"))}; save the one that is needed alone: torch.save(checkpoint[KEY], path)");
+        WeightCandidate taken = wanted[0];
+        WeightCandidate[] others = [.. found.Where(c => c != taken)];
+        passedOver.AddRange(others.Select(c => $"{c.Shown} ({(c.IsAverage ? "EMA weights" : "weights")}, {c.Tensors.Count} tensors)"));
+        List<string> notes = Notes(taken, online, averages);
+        if (unnamed is not null) notes.Add($"Online weights taken; the EMA weights in '{unnamed}' are a list without names.");
+        return new TensorFile(taken.Tensors, taken.Metadata, owner, notes, passedOver) { Format = format, Length = file.Length };
+    }
+
+    private static List<string> Notes(WeightCandidate taken, WeightCandidate[] online, WeightCandidate[] averages)
+    {
+        List<string> notes = [];
+        string from = taken.Path.Length == 0 || taken.Path == "ema_model." ? "" : $" from '{taken.Path}'";
+        if (averages.Length > 0)
+        {
+            bool others = (taken.IsAverage ? online : averages).Length > 0;
+            string tail = others ? $"--weights {(taken.IsAverage ? "online" : "ema")} picks the others" : "the file has no others";
+            notes.Add($"{(taken.IsAverage ? "EMA" : "Online")} weights taken{from}{taken.Step}; {tail}.");
+        }
+        else if (taken.Path.Length > 0) notes.Add($"State dict found under '{taken.Path}'.");
+        if (taken.Removed.Length > 0) notes.Add($"Prefix '{taken.Removed}' of a wrapper removed.");
+        return notes;
+    }
+
+    private static WeightCandidate[] Best(IEnumerable<WeightCandidate> candidates)
+    {
+        WeightCandidate[] all = [.. candidates];
+        return all.Length == 0 ? all : [.. all.Where(c => c.Rank == all.Min(o => o.Rank))];
+    }
+
+    private static string? WrapperOfAll(List<KeyValuePair<string, Tensor>> tensors) =>
+        tensors.Count > 0 && WeightNames.Wrapper(tensors[0].Key) is { } wrapper && !WeightNames.IsAverage(wrapper) && wrapper != "online_model."
+            && tensors.TrueForAll(t => t.Key.StartsWith(wrapper, StringComparison.Ordinal)) ? wrapper : null;
+
+    private static List<KeyValuePair<string, Tensor>> Without(List<KeyValuePair<string, Tensor>> tensors, string prefix) =>
+        [.. tensors.Select(t => KeyValuePair.Create(t.Key[prefix.Length..], t.Value))];
 
     /// <summary>" (step 140001)", from the wrapper's counter: a scalar, or one element in older versions.</summary>
     private static string Step(List<KeyValuePair<string, Tensor>> tensors)
@@ -89,12 +224,29 @@ internal static class StateDict
         return step is { Count: 1 } ? FormattableString.Invariant($" (step {step.ToDoubles()[0]:0})") : "";
     }
 
+    private static Dictionary<string, string> MetadataOf(PickleDictionary dictionary)
+    {
+        Dictionary<string, string> metadata = new(StringComparer.Ordinal);
+        if (dictionary.Attributes?.GetValueOrDefault(MetadataKey) is not PickleDictionary texts) return metadata;
+        foreach ((object key, object? value) in texts)
+            if (key is string name && value is string text) metadata.Add(name, text);
+        return metadata;
+    }
+
+    private static string ListOf(List<string> names) => names.Count == 0 ? "nothing" : string.Join(", ", names.Take(6)) + (names.Count > 6 ? $" and {names.Count - 6} more" : "");
+
     private static string Describe(object? value) => value switch
     {
         null => "None",
         Tensor tensor => $"one tensor [{string.Join(", ", tensor.Shape)}]",
         List<object?> list => $"a list of {list.Count}",
         object?[] tuple => $"a tuple of {tuple.Length}",
+        OrderedDictionary<object, object?> dictionary => $"a dict of {dictionary.Count}",
+        PickleObject or PickleGlobal => value.ToString()!,
+        string => "text",
+        long or System.Numerics.BigInteger => "an integer",
+        double => "a number",
+        bool => "a truth value",
         _ => $"a value of type {value.GetType().Name}",
     };
 }

@@ -14,12 +14,14 @@ public sealed class TensorFile : IDisposable
     /// <param name="metadata">Free text that the file carries.</param>
     /// <param name="owner">Closed by <see cref="Dispose"/>.</param>
     /// <param name="notes">What the reader did to the file's content; see <see cref="Notes"/>.</param>
+    /// <param name="passedOver">What else the file holds; see <see cref="PassedOver"/>.</param>
     /// <exception cref="ArgumentException">A name occurs twice.</exception>
     public TensorFile(
         IEnumerable<KeyValuePair<string, Tensor>> tensors,
         IReadOnlyDictionary<string, string>? metadata = null,
         IDisposable? owner = null,
-        IReadOnlyList<string>? notes = null)
+        IReadOnlyList<string>? notes = null,
+        IReadOnlyList<string>? passedOver = null)
     {
         foreach ((string name, Tensor tensor) in tensors)
         {
@@ -28,6 +30,7 @@ public sealed class TensorFile : IDisposable
         }
         Metadata = metadata ?? new Dictionary<string, string>();
         Notes = notes ?? [];
+        PassedOver = passedOver ?? [];
         this.owner = owner;
     }
 
@@ -40,7 +43,7 @@ public sealed class TensorFile : IDisposable
     /// <summary>Tensor names in file order.</summary>
     public IReadOnlyList<string> Names => names;
 
-    /// <summary>Free text that the file carries: safetensors' <c>__metadata__</c>.</summary>
+    /// <summary>Free text that the file carries: safetensors' <c>__metadata__</c>, or the attribute of that name of a PyTorch state dict.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
     /// <summary>
@@ -48,6 +51,9 @@ public sealed class TensorFile : IDisposable
     /// was found, which prefix was removed, whether EMA weights were taken. Empty where the tensors are as in the file.
     /// </summary>
     public IReadOnlyList<string> Notes { get; }
+
+    /// <summary>What the file holds beside these tensors, by key and kind: an optimizer's state, other weights, settings, unknown objects.</summary>
+    public IReadOnlyList<string> PassedOver { get; }
 
     /// <summary>The tensor of that name.</summary>
     /// <exception cref="KeyNotFoundException">There is none.</exception>

@@ -23,7 +23,7 @@ public sealed class ForeignPickleTests
     private static byte[] ZipOf(string value) => Zip(Pickle(Dict(("w", value))), ("any root/data/0", FourFloats));
 
     [Test]
-    public void Foreign_globals_are_refused_by_name_and_nothing_runs()
+    public void Foreign_calls_are_named_and_nothing_runs()
     {
         string trace = Files.Temporary("trace");
         string[] calls =
@@ -36,18 +36,16 @@ public sealed class ForeignPickleTests
         string[] names = ["os.system", "os.system", "posix.system", "builtins.eval"];
         for (int i = 0; i < calls.Length; i++)
         {
-            Assert.That(ErrorOf(ZipOf(calls[i])), Does.Contain($"'{names[i]}'").And.Contain("refused").And.Contain("torch.save(model.state_dict(), path)"));
-            Assert.That(ErrorOf(Legacy(Pickle(calls[i]), Pickle("]"))), Does.Contain($"'{names[i]}'"));
+            Assert.That(ErrorOf(ZipOf(calls[i])), Does.Contain("no tensor").And.Contain(names[i]));
+            Assert.That(ErrorOf(Legacy(Pickle(calls[i]), Pickle("]"))), Does.Contain(names[i]));
         }
         Assert.That(File.Exists(trace), Is.False);
     }
 
-    [TestCase("torch", "ComplexFloatStorage", "not supported")]
-    [TestCase("argparse", "Namespace", "refused")]
-    [TestCase("numpy.core.multiarray", "_reconstruct", "refused")]
-    [TestCase("torch._utils", "_rebuild_tensor_v2.__globals__", "refused")]
-    public void Other_globals_are_refused_by_name(string module, string name, string says) =>
-        Assert.That(ErrorOf(ZipOf($"c{module}\n{name}\n")), Does.Contain($"{module}.{name}").And.Contain(says));
+    [TestCase("argparse", "Namespace")]
+    [TestCase("torch._utils", "_rebuild_tensor_v2.__globals__")]
+    public void Other_globals_in_place_of_weights_are_named(string module, string name) =>
+        Assert.That(ErrorOf(ZipOf($"c{module}\n{name}\n")), Does.Contain($"{module}.{name}").And.Contain("no tensor"));
 
     [TestCase("builtins", "bytes", ")R")]
     [TestCase("torch", "device", "(X\u0003\u0000\u0000\u0000cputR")]
@@ -58,7 +56,7 @@ public sealed class ForeignPickleTests
         byte[] content = Zip(Pickle(Dict(("w", tensor), ("other", $"c{module}\n{name}\n{call}"))), ("any root/data/0", FourFloats));
         using TensorFile file = Checkpoint.Open(Files.Write("other.pt", content));
         Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
-        Assert.That(file.Notes, Is.EqualTo(new[] { "Ignored, as no tensors: 'other'." }));
+        Assert.That(file.PassedOver.Single(), Does.StartWith("'other' ("));
     }
 
     [Test]
@@ -128,7 +126,7 @@ public sealed class ForeignPickleTests
         Assert.That(ErrorOf(Zip(Pickle(nested))), Does.Contain("a tuple of 1"));
         Assert.That(ErrorOf(Zip(Pickle("}" + nested + "Ns"))), Does.Contain("no tensor"));
         Assert.That(ErrorOf(Zip(Pickle(new string('(', 1_000_000)))), Does.Contain("stack is empty"));
-        Assert.That(ErrorOf(Zip(Pickle("}q\u0000" + Text("model") + "h\u0000s"))), Does.Contain("dicts in dicts"));
+        Assert.That(ErrorOf(Zip(Pickle("}q\u0000" + Text("model") + "h\u0000s"))), Does.Contain("no tensor"));
     }
 
     [TestCase(true)]
@@ -152,7 +150,7 @@ public sealed class ForeignPickleTests
     [TestCase("e", "mark is missing")]
     [TestCase("N(e", "not a list")]
     [TestCase("}(Nu", "pair up")]
-    [TestCase("}NNs", "None as a dict's key")]
+    [TestCase("}NNs", "no tensor")]
     [TestCase("h\u0005", "memo has no entry 5")]
     [TestCase("\u0080\u0006", "newer than 5")]
     [TestCase("\u00fe", "opcode 0xfe")]
@@ -160,7 +158,7 @@ public sealed class ForeignPickleTests
     [TestCase("\u008b\u00ff\u00ff\u00ff\u00ff", "-1 more bytes")]
     [TestCase("X\u0001\u0000\u0000\u0000\u00ff", "UTF-8")]
     [TestCase("NNR", "known global")]
-    [TestCase("ccollections\nOrderedDict\nK\u0001\u0085R", "unexpected arguments")]
+    [TestCase("ccollections\nOrderedDict\nK\u0001\u0085R", "found collections.OrderedDict")]
     [TestCase("NQ", "persistent id")]
     [TestCase("N}b", "attributes")]
     [TestCase("NK\u0001\u0093", "name is not a string")]
@@ -202,7 +200,21 @@ public sealed class ForeignPickleTests
     {
         byte[] good = Pickle(Dict(("w", Tensor("0", 4, 0, [4], [1]))));
         (string, byte[]) storage = ("any root/data/0", FourFloats);
-        Assert.That(ErrorOf(Zip(CompressionLevel.Optimal, Pickle(Dict(("w", new string('N', 1)), (new string('x', 1000), "N"))))), Does.Contain("compressed").And.Contain("zip -0"));
+        byte[] deflated = Zip(CompressionLevel.Optimal, good, storage, ("any root/data/1", new byte[1000]));
+        using (TensorFile file = Checkpoint.Open(Files.Write("deflated.pt", deflated))) Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+        for (int i = 40; i < deflated.Length; i += 3)
+        {
+            byte[] damaged = [.. deflated];
+            damaged[i] ^= 0xff;
+            try
+            {
+                using TensorFile file = Checkpoint.Open(Files.Write("damaged.pt", damaged));
+                file[file.Names[0]].ToSingles();
+            }
+            catch (FileFormatException)
+            {
+            }
+        }
         Assert.That(ErrorOf(Zip(good, storage, ("any root/byteorder", "big"u8.ToArray()))), Does.Contain("big-endian"));
         Assert.That(ErrorOf(Zip(good, storage, ("any root/constants.pkl", []))), Does.Contain("TorchScript"));
         Assert.That(ErrorOf(Zip(good, storage, storage)), Does.Contain("twice"));
@@ -226,7 +238,7 @@ public sealed class ForeignPickleTests
         huge.AsSpan(record + 20, 8).Fill(0xff);
         huge[record + 30] = (byte)field.Length;
         BinaryPrimitives.WriteInt32LittleEndian(huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
-        Assert.That(ErrorOf(huge), Does.Contain("claims 1099511627776 bytes"));
+        Assert.That(ErrorOf(huge), Does.Contain("longer than the file"));
     }
 
     [Test]

@@ -17,6 +17,8 @@ internal static class PickleBuilder
         return "X" + Encoding.Latin1.GetString(BitConverter.GetBytes(utf8.Length)) + utf8;
     }
 
+    public static string Bytes4(int value) => Encoding.Latin1.GetString(BitConverter.GetBytes(value));
+
     public static string Integer(long value) => "\u008a\u0008" + Encoding.Latin1.GetString(BitConverter.GetBytes(value));
 
     public static string Tuple(params string[] items) => "(" + string.Concat(items) + "t";

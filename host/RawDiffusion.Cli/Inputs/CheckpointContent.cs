@@ -23,7 +23,7 @@ internal sealed record CheckpointContent(
         return new CheckpointContent(config, headsKnown, types, [.. NonFiniteTensors(file, cancellation)]);
     }
 
-    /// <summary>What a converted safetensors file carries, so that it needs no options to be opened again.</summary>
+    /// <summary>What a converted file carries, so that it needs no options to be opened again.</summary>
     public Dictionary<string, string> Metadata(IReadOnlyDictionary<string, string> original)
     {
         Dictionary<string, string> metadata = ModelMetadata.Of(HeadsKnown ? Config : Config with { NumHeads = null, NumHeadChannels = null });

@@ -46,6 +46,7 @@ internal sealed class Import(Terminal terminal)
             terminal.Warn($"{Path.GetFileName(path)}: weights must be finite numbers, but {bad}{(content.NonFinite.Count > 1 ? $", and {content.NonFinite.Count - 1} more tensors hold such values" : "")}");
         string? written = to is null ? null : Convert(file, content, path, to, extension, result.GetValue(half));
 
+        foreach (string other in file.PassedOver) terminal.Detail($"{Path.GetFileName(path)}: passed over: {other}");
         if (deviceOptions.Json(result)) JsonReport.Write(terminal.Out, json => WriteJson(json, path, file, content, written));
         else WriteText(path, file, content, written);
         return ExitCode.Success;
@@ -59,10 +60,16 @@ internal sealed class Import(Terminal terminal)
         IEnumerable<KeyValuePair<string, Tensor>> tensors = file.Names.Select(n => KeyValuePair.Create(n, Cancellable(toHalf ? file[n].ToHalf() : file[n])));
         folder.Add(name, temporary =>
         {
-            if (extension == ".safetensors") SafeTensors.Write(temporary, tensors, content.Metadata(file.Metadata));
-            else PyTorchCheckpoint.Write(temporary, tensors);
+            Dictionary<string, string> metadata = content.Metadata(file.Metadata);
+            if (extension == ".safetensors") SafeTensors.Write(temporary, tensors, metadata);
+            else PyTorchCheckpoint.Write(temporary, tensors, metadata);
         });
-        return folder.Commit()[0];
+        string written = folder.Commit()[0];
+        List<string> lost = [.. file.PassedOver.Take(3)];
+        if (file.PassedOver.Count > lost.Count) lost.Add($"{file.PassedOver.Count - lost.Count} more (--verbose lists them)");
+        if (toHalf && content.Types.Any(t => t.Type is "float32" or "float64" or "bfloat16")) lost.Add("the precision beyond float16");
+        if (lost.Count > 0) terminal.Warn($"{name} does not hold all of {Path.GetFileName(path)}: it lacks {string.Join(", ", lost)}");
+        return written;
     }
 
     // A large file takes long to write: stops between two tensors.
@@ -118,6 +125,7 @@ internal sealed class Import(Terminal terminal)
         json.WriteNumber("parameters", c.ParameterCount);
         json.WriteBoolean("trained", ModelMetadata.IsTrained(file.Metadata));
         json.Strings("notes", file.Notes);
+        json.Strings("passed_over", file.PassedOver);
         json.Strings("non_finite", content.NonFinite);
         if (written is not null) json.WriteString("written", written);
     }

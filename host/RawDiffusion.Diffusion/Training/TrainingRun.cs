@@ -38,7 +38,7 @@ public sealed class TrainingRun : IDisposable
     private readonly Action<string> tell;
     private readonly ICommunicator? ranks;
     private readonly RunLog log;
-    private readonly string images;
+    private readonly string images, settings;
     private Trainer trainer;
     private LogWindow window;
     private long saved = -1;
@@ -50,6 +50,7 @@ public sealed class TrainingRun : IDisposable
         Network = config.NetworkFor(set.Size);
         log = new RunLog(folder.Log);
         images = set.Fingerprint;
+        settings = RunIdentity.Of(config with { ImageSize = Network.ImageSize });
         trainer = Compile(config.Guard);
     }
 
@@ -95,7 +96,7 @@ public sealed class TrainingRun : IDisposable
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
     /// <param name="ranks">The processes that train together, of which this is the first; null where it is alone.</param>
     /// <param name="moved">Whether the images are said to be the same in another place: others are then an error.</param>
-    /// <exception cref="TrainingException">There are checkpoints, but none is whole, or none of these images.</exception>
+    /// <exception cref="TrainingException">There are checkpoints, but none is whole, or none of these images, or the newest is another run's.</exception>
     public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine,
         Action<string> tell, ICommunicator? ranks = null, bool moved = false) =>
         Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
@@ -178,8 +179,10 @@ public sealed class TrainingRun : IDisposable
         {
             try
             {
-                RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer);
+                RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer, settings);
+                if (found.Step != step) throw new FileFormatException($"{folder.Checkpoint(step)} holds step {found.Step}");
                 (window, saved) = (found.Window, found.Step);
+                if (found.Settings is null) tell($"{folder.Checkpoint(step)} does not say whose it is, as an earlier version wrote it: it is taken for this run's");
                 if (found.Images != images && moved)
                     throw new TrainingException($"expected the run's images in {set.Name}, found others: names, lengths, order, crop or contents differ");
                 if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
@@ -246,7 +249,7 @@ public sealed class TrainingRun : IDisposable
         trainer = Compile(guard: true);
         try
         {
-            RunCheckpoint.Read(folder.Checkpoint(saved), trainer);
+            RunCheckpoint.Read(folder.Checkpoint(saved), trainer, settings);
             using ImageLoader loader = Load(saved);
             var batch = new float[loader.Length];
             while (trainer.Step < failed)
@@ -273,7 +276,7 @@ public sealed class TrainingRun : IDisposable
         string path = folder.Checkpoint(trainer.Step);
         try
         {
-            Keep(path, () => new RunCheckpoint(trainer.Step, window, images).Write(path, trainer, Metadata()));
+            Keep(path, () => new RunCheckpoint(trainer.Step, window, images, settings).Write(path, trainer, Metadata()));
         }
         catch (NonFiniteStateException e)
         {

@@ -2,14 +2,19 @@ using System.Text;
 
 namespace RawDiffusion.Formats.PyTorch;
 
-/// <summary>A global that a pickle may name.</summary>
+/// <summary>A global that a pickle names.</summary>
 internal sealed record PickleGlobal(string Name)
 {
     /// <summary>The element type, where the global is a storage class that has one.</summary>
     public TensorType? StorageType { get; init; }
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
 }
 
-/// <summary>The list of globals that a pickle may name, and what calling each of them builds.</summary>
+/// <summary>
+/// The globals that build something, and what calling each of them builds. A call of any other is a <see cref="PickleObject"/>: nothing runs.
+/// </summary>
 internal sealed class PickleGlobals(PickleReader reader)
 {
     private const string TensorFunction = "torch._utils._rebuild_tensor_v2";
@@ -30,15 +35,12 @@ internal sealed class PickleGlobals(PickleReader reader)
         ["torch.storage.UntypedStorage"] = TensorType.UInt8,
     };
 
-    private static readonly HashSet<string> Known =
-    [
-        "collections.OrderedDict", TensorFunction, "torch._utils._rebuild_parameter",
-        "torch._utils._rebuild_parameter_with_state", "torch._tensor._rebuild_from_type_v2", "torch.Tensor", "torch.Size", "torch.device", "torch.storage.TypedStorage",
-        "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16", "torch.int64", "torch.int32", "torch.int16",
-        "torch.int8", "torch.uint8", "torch.bool",
-        // Protocol 2 has no opcodes for sets and bytes: these calls stand for them.
-        "builtins.set", "builtins.frozenset", "builtins.bytes", "_codecs.encode",
-    ];
+    /// <summary>Bytes of an element of storages that are passed over: a legacy file has one after the other.</summary>
+    private static readonly Dictionary<string, int> OtherStorages = new()
+    {
+        ["torch.ComplexFloatStorage"] = 8, ["torch.ComplexDoubleStorage"] = 16, ["torch.QInt32Storage"] = 4,
+        ["torch.QInt8Storage"] = 1, ["torch.QUInt8Storage"] = 1, ["torch.QUInt4x2Storage"] = 1, ["torch.QUInt2x4Storage"] = 1,
+    };
 
     private readonly long firstByte = reader.Position;
     private long copied;
@@ -46,19 +48,12 @@ internal sealed class PickleGlobals(PickleReader reader)
     /// <summary>Every storage that was named, by its key.</summary>
     public Dictionary<string, TorchStorage> Storages { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>The global of that name.</summary>
-    /// <exception cref="FileFormatException">It is not in the list.</exception>
-    public PickleGlobal Find(string module, string name)
+    /// <summary>The global of that name. Naming one does nothing.</summary>
+    public static PickleGlobal Find(string module, string name)
     {
         if (module == "__builtin__") module = "builtins";
         string fullName = $"{module}.{name}";
-        if (StorageTypes.TryGetValue(fullName, out TensorType type)) return new PickleGlobal(fullName) { StorageType = type };
-        if (Known.Contains(fullName)) return new PickleGlobal(fullName);
-        if (module == "torch" && name.EndsWith("Storage", StringComparison.Ordinal))
-            throw reader.File.Error($"the checkpoint holds a {fullName}, a tensor type that is not supported; convert it to float32 in PyTorch first");
-        throw reader.File.Error(
-            $"the checkpoint names the Python object '{fullName}', which is refused: only tensors and plain containers are read. "
-            + "In PyTorch, save the state dict alone: torch.save(model.state_dict(), path)");
+        return new PickleGlobal(fullName) { StorageType = StorageTypes.TryGetValue(fullName, out TensorType type) ? type : null };
     }
 
     /// <summary>The storage that a persistent id stands for.</summary>
@@ -69,17 +64,17 @@ internal sealed class PickleGlobals(PickleReader reader)
         {
             throw reader.Error("a persistent id is not ('storage', type, key, location, size)");
         }
-        if (kind.StorageType is not { } type) throw reader.Error($"the storage '{key}' has no element type");
         if (tuple.Length == 6 && tuple[5] is not null)
             throw reader.File.Error("storages that share memory, as PyTorch wrote before 0.4, are not supported; load and save the file with a current PyTorch");
-        if (count > reader.File.Length / type.Size())
-            throw reader.File.Error($"the storage '{key}' should hold {count} x {type}, but the file has only {reader.File.Length} bytes; it is truncated or damaged");
+        // The place may be compressed; what it holds is compared with the count where it is known.
+        if (count > long.MaxValue / 16) throw reader.File.Error($"the storage '{key}' should hold {count} elements; the file is damaged");
         if (!Storages.TryGetValue(key, out TorchStorage? storage))
         {
-            storage = new TorchStorage(reader.File, key, type, count);
+            int size = kind.StorageType?.Size() ?? OtherStorages.GetValueOrDefault(kind.Name);
+            storage = new TorchStorage(reader.File, key, kind, size, count);
             Storages.Add(key, storage);
         }
-        if (storage.Type != type || storage.Count != count)
+        if (storage.Kind != kind || storage.Count != count)
             throw reader.Error($"the storage '{key}' is named with two types or sizes");
         return storage;
     }
@@ -90,18 +85,18 @@ internal sealed class PickleGlobals(PickleReader reader)
         switch (function.Name, arguments)
         {
             // A tensor with attributes of its own, which are left aside.
-            case ("torch._tensor._rebuild_from_type_v2", [PickleGlobal { Name: TensorFunction }, PickleGlobal { Name: "torch.Tensor" }, object?[] inner, ..]):
+            case ("torch._tensor._rebuild_from_type_v2", [PickleGlobal { Name: TensorFunction }, PickleGlobal, object?[] inner, ..]):
                 return Tensor(inner);
             case (TensorFunction, _):
                 return Tensor(arguments);
-            case ("torch._utils._rebuild_parameter" or "torch._utils._rebuild_parameter_with_state", [Tensor data, ..]):
-                return data;
+            case ("torch._utils._rebuild_parameter" or "torch._utils._rebuild_parameter_with_state", [Formats.Tensor or PickleObject, ..]):
+                return arguments[0];
             case ("torch.Size", [object?[] dimensions]):
                 return dimensions;
             case ("torch.device", [string, ..]):
                 return arguments[0];
-            case ("collections.OrderedDict", []):
-                return new OrderedDictionary<object, object?>(PickleKeyComparer.Instance);
+            case ("collections.OrderedDict", []) or ("collections.defaultdict", [_]):
+                return new PickleDictionary();
             case ("collections.OrderedDict", [List<object?> pairs]):
                 return Dictionary(pairs);
             case ("builtins.set" or "builtins.frozenset", [List<object?> items]):
@@ -112,18 +107,22 @@ internal sealed class PickleGlobals(PickleReader reader)
                 Charge(text.Length);
                 return Encoding.Latin1.GetBytes(text);
             default:
-                throw reader.Error($"'{function.Name}' is called with unexpected arguments");
+                return new PickleObject(function.Name);
         }
     }
 
-    private Tensor Tensor(object?[] arguments) => arguments is [TorchStorage storage, long offset, object?[] shape, object?[] strides, ..]
-        ? storage.View(offset, Integers(shape), Integers(strides))
-        : throw reader.Error($"'{TensorFunction}' is called with unexpected arguments");
+    private object Tensor(object?[] arguments)
+    {
+        if (arguments is not [TorchStorage storage, long offset, object?[] shape, object?[] strides, ..])
+            throw reader.Error($"'{TensorFunction}' is called with unexpected arguments");
+        if (storage.Kind.StorageType is not { } type) return new PickleObject($"a tensor of {storage.Kind.Name}");
+        return storage.View(type, offset, Integers(shape), Integers(strides));
+    }
 
-    private OrderedDictionary<object, object?> Dictionary(List<object?> pairs)
+    private PickleDictionary Dictionary(List<object?> pairs)
     {
         Charge(pairs.Count);
-        var dictionary = new OrderedDictionary<object, object?>(PickleKeyComparer.Instance);
+        var dictionary = new PickleDictionary();
         foreach (object? pair in pairs)
         {
             (object? key, object? value) = pair switch
@@ -132,7 +131,7 @@ internal sealed class PickleGlobals(PickleReader reader)
                 object?[] { Length: 2 } tuple => (tuple[0], tuple[1]),
                 _ => throw reader.Error("an OrderedDict is made of something other than pairs"),
             };
-            dictionary[key ?? throw reader.Error("None as a dict's key is not supported")] = value;
+            dictionary[key ?? PickleObject.None] = value;
         }
         return dictionary;
     }
@@ -140,7 +139,7 @@ internal sealed class PickleGlobals(PickleReader reader)
     private HashSet<object> Set(List<object?> items)
     {
         Charge(items.Count);
-        return new HashSet<object>(items.Select(item => item ?? throw reader.Error("None in a set is not supported")), PickleKeyComparer.Instance);
+        return new HashSet<object>(items.Select(item => item ?? PickleObject.None), PickleKeyComparer.Instance);
     }
 
     /// <summary>

@@ -6,7 +6,7 @@ namespace RawDiffusion.Formats.PyTorch;
 
 /// <summary>
 /// Executes the pickle opcodes that build plain values and the few calls that <see cref="PickleGlobals"/> knows. It runs
-/// no code: a global that is not known is refused by name before anything is called.
+/// no code: what calling any other global gives is a <see cref="PickleObject"/>, whose parts are dropped as they come.
 /// Python's values become: None null, bool, int <see cref="long"/> or <see cref="BigInteger"/>, float
 /// <see cref="double"/>, str <see cref="string"/>, bytes <c>byte[]</c>, tuple <c>object?[]</c>, list
 /// <see cref="List{T}"/>, dict and OrderedDict <see cref="OrderedDictionary{TKey,TValue}"/>, set and frozenset
@@ -14,22 +14,35 @@ namespace RawDiffusion.Formats.PyTorch;
 /// exponentially expensive.
 /// </summary>
 /// <remarks>
-/// The machine has no recursion, and each opcode allocates in proportion to the bytes it read or the stack items it
-/// consumed, so memory is bounded by a multiple of the pickle's length; calls that copy a memoised value are bounded by
-/// <see cref="PickleGlobals"/>.
+/// The machine has no recursion and each opcode takes time in proportion to the bytes it read or the stack items it consumed. Of memory
+/// it allocates at most <see cref="BytesAByte"/> bytes for each byte of the pickle and <see cref="FreeBytes"/> besides, garbage included:
+/// a pickle that needs more is refused.
 /// </remarks>
 internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
 {
+    /// <summary>Honest pickles take about 10.</summary>
+    public const int BytesAByte = 32;
+
+    public const int FreeBytes = 16 << 20;
+
+    // Longer ones are passed over: to read or to print them takes time with the square of their length.
+    private const int LongestInteger = 255;
+
+    private static readonly object True = true, False = false;
+
     private readonly List<object?> stack = [];
     private readonly Stack<int> marks = new();
-    private readonly Dictionary<long, object?> memo = [];
+    private readonly List<object?> memo = [];
 
     /// <summary>Reads one pickle, up to and including its STOP.</summary>
     /// <exception cref="FileFormatException">The pickle is malformed or holds what is not supported.</exception>
     public object? Run()
     {
-        while (true)
+        long start = reader.Position, before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 1; ; i++)
         {
+            if (i % 1024 == 0 && GC.GetAllocatedBytesForCurrentThread() - before > FreeBytes + BytesAByte * (reader.Position - start))
+                throw reader.Error($"it makes values of more than {BytesAByte} times its own length");
             byte code = reader.Byte();
             if (code == '.') return Pop();
             if (!Value(code) && !Container(code) && !Machinery(code))
@@ -42,13 +55,21 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
         switch (code)
         {
             case (byte)'N': Push(null); break;
-            case 0x88: Push(true); break;
-            case 0x89: Push(false); break;
+            case 0x88: Push(True); break;
+            case 0x89: Push(False); break;
             case (byte)'K': Push((long)reader.Byte()); break;
             case (byte)'M': Push((long)reader.UInt16()); break;
             case (byte)'J': Push((long)reader.Int32()); break;
             case 0x8a: Push(Integer(reader.Bytes(reader.Byte()))); break;
-            case 0x8b: Push(Integer(reader.Bytes(reader.Int32()))); break;
+            case 0x8b:
+                int length = reader.Int32();
+                if (length <= LongestInteger) Push(Integer(reader.Bytes(length)));
+                else
+                {
+                    reader.Skip(length);
+                    Push(new PickleObject($"an integer of {length} bytes"));
+                }
+                break;
             case (byte)'G': Push(reader.DoubleBigEndian()); break;
             case 0x8c: Push(reader.Utf8(reader.Byte())); break;
             case (byte)'X': Push(reader.Utf8(reader.Length32())); break;
@@ -58,7 +79,7 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case (byte)'T': Push(Encoding.Latin1.GetString(reader.Bytes(reader.Int32()))); break;
             case (byte)'C': Push(reader.Bytes(reader.Byte())); break;
             case (byte)'B': Push(reader.Bytes(reader.Length32())); break;
-            case 0x8e: Push(reader.Bytes(reader.Length64())); break;
+            case 0x8e or 0x96: Push(reader.Bytes(reader.Length64())); break;
             default: return false;
         }
         return true;
@@ -75,8 +96,8 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case (byte)'t': Push(PopToMark()); break;
             case (byte)']': Push(new List<object?>()); break;
             case (byte)'l': Push(new List<object?>(PopToMark())); break;
-            case (byte)'}': Push(new OrderedDictionary<object, object?>(PickleKeyComparer.Instance)); break;
-            case (byte)'d': Push(SetItems(new OrderedDictionary<object, object?>(PickleKeyComparer.Instance), PopToMark())); break;
+            case (byte)'}': Push(new PickleDictionary()); break;
+            case (byte)'d': Push(SetItems(new PickleDictionary(), PopToMark())); break;
             case 0x8f: Push(new HashSet<object>(PickleKeyComparer.Instance)); break;
             case 0x91: Push(AddItems(new HashSet<object>(PickleKeyComparer.Instance), PopToMark())); break;
             case (byte)'a': Append([Pop()]); break;
@@ -85,7 +106,7 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case (byte)'u': SetItems(PopToMark()); break;
             case 0x90:
                 object?[] items = PopToMark();
-                AddItems(Top<HashSet<object>>("a set"), items);
+                if (Top<HashSet<object>>("a set") is { } set) AddItems(set, items);
                 break;
             default: return false;
         }
@@ -105,31 +126,39 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case (byte)'0': Pop(); break;
             case (byte)'1': PopToMark(); break;
             case (byte)'2': Push(Peek()); break;
-            case (byte)'q': memo[reader.Byte()] = Peek(); break;
-            case (byte)'r': memo[reader.Length32()] = Peek(); break;
-            case 0x94: memo[memo.Count] = Peek(); break;
+            case (byte)'q': Memoise(reader.Byte()); break;
+            case (byte)'r': Memoise(reader.Length32()); break;
+            case 0x94: Memoise(memo.Count); break;
             case (byte)'h': Push(Recall(reader.Byte())); break;
             case (byte)'j': Push(Recall(reader.Length32())); break;
             case (byte)'c':
                 string module = reader.Line();
-                Push(globals.Find(module, reader.Line()));
+                Push(PickleGlobals.Find(module, reader.Line()));
                 break;
             case 0x93:
                 object?[] names = PopMany(2);
                 if (names is not [string space, string name]) throw reader.Error("a global's name is not a string");
-                Push(globals.Find(space, name));
+                Push(PickleGlobals.Find(space, name));
                 break;
             case (byte)'Q': Push(globals.Storage(Pop())); break;
-            case (byte)'R':
+            case (byte)'R' or 0x81:
                 object?[] call = PopMany(2);
-                if (call is not [PickleGlobal function, object?[] arguments]) throw reader.Error("something other than a known global is called");
-                Push(globals.Call(function, arguments));
+                Push(call switch
+                {
+                    [PickleGlobal function, object?[] arguments] => globals.Call(function, arguments),
+                    [PickleObject, object?[]] => call[0],
+                    _ => throw reader.Error("something other than a known global is called"),
+                });
+                break;
+            case 0x92:
+                object?[] made = PopMany(3);
+                Push(new PickleObject($"{made[0]}"));
                 break;
             case (byte)'b':
                 // The attributes of an OrderedDict: torch.nn.Module.state_dict leaves its version numbers there.
                 object? state = Pop();
-                if (Peek() is not OrderedDictionary<object, object?> || state is not OrderedDictionary<object, object?>)
-                    throw reader.Error("an object other than an OrderedDict has attributes");
+                if (Peek() is PickleDictionary dictionary && state is OrderedDictionary<object, object?> attributes) dictionary.Attributes = attributes;
+                else if (Peek() is not (PickleObject or PickleGlobal or Tensor)) throw reader.Error("an object other than an OrderedDict has attributes");
                 break;
             default: return false;
         }
@@ -147,7 +176,12 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
     /// <summary>The number of items below the innermost mark, which no opcode but those that end the mark may take.</summary>
     private int Floor => marks.TryPeek(out int mark) ? mark : 0;
 
-    private object? Pop() => PopMany(1)[0];
+    private object? Pop()
+    {
+        object? top = Peek();
+        stack.RemoveAt(stack.Count - 1);
+        return top;
+    }
 
     private object?[] PopMany(int count)
     {
@@ -168,27 +202,45 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
         return items;
     }
 
-    private object? Recall(long index) => memo.TryGetValue(index, out object? value) ? value : throw reader.Error($"the memo has no entry {index}");
+    private object? Recall(long index) => index < memo.Count ? memo[(int)index] : throw reader.Error($"the memo has no entry {index}");
 
-    private T Top<T>(string what) where T : class => Peek() as T ?? throw reader.Error($"items are added to something that is not {what}");
+    // Entries come in order, but may begin at 1.
+    private void Memoise(long index)
+    {
+        if (index > memo.Count + 1) throw reader.Error($"the memo's entry {index} does not follow {memo.Count} entries");
+        if (index > memo.Count) memo.Add(null);
+        if (index == memo.Count) memo.Add(Peek());
+        else memo[(int)index] = Peek();
+    }
 
-    private void Append(object?[] items) => Top<List<object?>>("a list").AddRange(items);
+    /// <summary>What items are added to; null for an object that is passed over.</summary>
+    private T? Top<T>(string what) where T : class => Peek() switch
+    {
+        T found => found,
+        PickleObject => null,
+        _ => throw reader.Error($"items are added to something that is not {what}"),
+    };
 
-    private void SetItems(object?[] items) => SetItems(Top<OrderedDictionary<object, object?>>("a dict"), items);
+    private void Append(object?[] items) => Top<List<object?>>("a list")?.AddRange(items);
 
-    private OrderedDictionary<object, object?> SetItems(OrderedDictionary<object, object?> target, object?[] items)
+    private void SetItems(object?[] items)
+    {
+        if (Top<PickleDictionary>("a dict") is { } target) SetItems(target, items);
+    }
+
+    private PickleDictionary SetItems(PickleDictionary target, object?[] items)
     {
         if (items.Length % 2 != 0) throw reader.Error("a dict's keys and values do not pair up");
         for (int i = 0; i < items.Length; i += 2)
         {
-            target[items[i] ?? throw reader.Error("None as a dict's key is not supported")] = items[i + 1];
+            target[items[i] ?? PickleObject.None] = items[i + 1];
         }
         return target;
     }
 
     private HashSet<object> AddItems(HashSet<object> target, object?[] items)
     {
-        foreach (object? item in items) target.Add(item ?? throw reader.Error("None in a set is not supported"));
+        foreach (object? item in items) target.Add(item ?? PickleObject.None);
         return target;
     }
 }

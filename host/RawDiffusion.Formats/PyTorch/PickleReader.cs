@@ -4,18 +4,32 @@ using System.Text;
 namespace RawDiffusion.Formats.PyTorch;
 
 /// <summary>Reads a pickle's bytes in order, through a small buffer, and never past an end given beforehand.</summary>
-internal sealed class PickleReader(FileContent file, long start, long end)
+internal sealed class PickleReader
 {
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    private readonly byte[] buffer = new byte[Math.Min(1 << 16, end - start)];
-    private long bufferStart = start;
+    private readonly byte[] buffer;
+    private readonly long end;
+    private long bufferStart;
     private int buffered;
 
-    public FileContent File { get; } = file;
+    /// <summary>Reads a part of a file.</summary>
+    public PickleReader(FileContent file, long start, long end)
+    {
+        (File, Position, bufferStart, this.end) = (file, start, start, end);
+        buffer = new byte[Math.Min(1 << 16, end - start)];
+    }
+
+    /// <summary>Reads bytes that are in memory; the file is for messages.</summary>
+    public PickleReader(FileContent file, byte[] pickle)
+    {
+        (File, buffer, buffered, end) = (file, pickle, pickle.Length, pickle.Length);
+    }
+
+    public FileContent File { get; }
 
     /// <summary>Where the next byte comes from.</summary>
-    public long Position { get; private set; } = start;
+    public long Position { get; private set; }
 
     public byte Byte()
     {
@@ -38,9 +52,17 @@ internal sealed class PickleReader(FileContent file, long start, long end)
             for (int i = 0; i < bytes.Length; i++) bytes[i] = Byte();
             return bytes;
         }
-        File.Read(Position, bytes);
+        if (Position >= bufferStart && count <= bufferStart + buffered - Position) buffer.AsSpan((int)(Position - bufferStart), (int)count).CopyTo(bytes);
+        else File.Read(Position, bytes);
         Position += count;
         return bytes;
+    }
+
+    /// <summary>Passes over bytes.</summary>
+    public void Skip(long count)
+    {
+        Require(count);
+        Position += count;
     }
 
     public ushort UInt16() => (ushort)(Byte() | Byte() << 8);

@@ -81,16 +81,19 @@ public sealed class PyTorchArchive : IDisposable
             throw file.Error("the file is a TorchScript archive, which holds a program; save the state dict instead: torch.save(model.state_dict(), path)");
         if (zip.Names.Contains(root + "byteorder")) RequireLittleEndian(file, Encoding.Latin1.GetString(zip.Read(root + "byteorder", 64)) == "little");
 
-        (long position, long length) = zip.Locate(pickle);
-        if (length > MaxPickleBytes) throw file.Error($"the pickle has {length} bytes; at most {MaxPickleBytes} are read");
-        var reader = new PickleReader(file, position, position + length);
+        ZipEntry entry = zip.Locate(pickle);
+        if (entry.Length > MaxPickleBytes) throw file.Error($"the pickle has {entry.Length} bytes; at most {MaxPickleBytes} are read");
+        PickleReader reader = entry.Deflated ? new PickleReader(file, zip.Inflate(pickle)) : new PickleReader(file, entry.Position, entry.Position + entry.Length);
         var globals = new PickleGlobals(reader);
         object? value = new PickleMachine(reader, globals).Run();
         foreach ((string key, TorchStorage storage) in globals.Storages)
         {
-            (storage.Position, long bytes) = zip.Locate($"{root}data/{key}");
-            if (bytes != storage.Count * storage.Type.Size())
-                throw file.Error($"the storage '{key}' should hold {storage.Count} x {storage.Type}, but its entry has {bytes} bytes; the file is damaged");
+            string name = $"{root}data/{key}";
+            ZipEntry place = zip.Locate(name);
+            storage.Position = place.Position;
+            if (place.Deflated) storage.Inflated = new Lazy<byte[]>(() => zip.Inflate(name));
+            if (storage.Size > 0 && place.Length != storage.Count * storage.Size)
+                throw file.Error($"the storage '{key}' should hold {storage.Count} x {storage.Kind.StorageType?.ToString() ?? storage.Kind.Name}, but its entry has {place.Length} bytes; the file is truncated or damaged");
         }
         return value;
     }
@@ -121,8 +124,10 @@ public sealed class PyTorchArchive : IDisposable
                 throw reader.Error($"the list of storages names '{key}', which no tensor uses");
             long count = BitConverter.ToInt64(file.ReadBytes(position, 8, $"the size of storage '{name}'"));
             if (count != storage.Count) throw file.Error($"the storage '{name}' should hold {storage.Count} elements, but says {count}; the file is damaged");
+            if (storage.Size == 0) throw file.Error($"the storage '{name}' is a {storage.Kind.Name}, whose length is not known; save the file with a current PyTorch");
+            if (count > file.Length) throw file.Error($"the storage '{name}' should hold {count} elements, but the file has only {file.Length} bytes; it is truncated or damaged");
             storage.Position = position + 8;
-            position = storage.Position + count * storage.Type.Size();
+            position = storage.Position + count * storage.Size;
             if (position > file.Length)
                 throw file.Error($"the storage '{name}' ends at byte {position}, but the file has {file.Length}; it is truncated, fetch it again");
         }

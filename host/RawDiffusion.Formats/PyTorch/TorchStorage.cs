@@ -1,7 +1,14 @@
 namespace RawDiffusion.Formats.PyTorch;
 
-/// <summary>A flat array in a checkpoint that one or more tensors are views of. Its place in the file is set once known.</summary>
-internal sealed class TorchStorage(FileContent file, string key, TensorType type, long count)
+/// <summary>
+/// A flat array in a checkpoint that one or more tensors are views of. Its place in the file is set once known.
+/// </summary>
+/// <param name="file">The file.</param>
+/// <param name="key">Its name.</param>
+/// <param name="kind">Its class in PyTorch.</param>
+/// <param name="size">Bytes of an element; 0 where they are not known.</param>
+/// <param name="count">Elements.</param>
+internal sealed class TorchStorage(FileContent file, string key, PickleGlobal kind, int size, long count)
 {
     /// <summary>
     /// A view that repeats elements (stride 0, as <c>expand</c> makes) may be larger than its storage, but only up to this
@@ -9,16 +16,21 @@ internal sealed class TorchStorage(FileContent file, string key, TensorType type
     /// </summary>
     public const int MaxRepeatedElements = 1 << 20;
 
-    public TensorType Type => type;
+    public PickleGlobal Kind => kind;
+
+    public int Size => size;
 
     public long Count => count;
 
-    /// <summary>Where the storage's bytes begin in the file.</summary>
+    /// <summary>Where the storage's bytes begin in the file, where they are not compressed.</summary>
     public long Position { get; set; }
+
+    /// <summary>Makes the bytes of a storage that is compressed; they are kept, so that many views of one are no danger.</summary>
+    public Lazy<byte[]>? Inflated { get; set; }
 
     /// <summary>A tensor over part of the storage; it reads its bytes when it is asked for them.</summary>
     /// <exception cref="FileFormatException">The view reaches outside the storage, or repeats too many elements.</exception>
-    public Tensor View(long offset, IReadOnlyList<long> shape, IReadOnlyList<long> strides)
+    public Tensor View(TensorType type, long offset, IReadOnlyList<long> shape, IReadOnlyList<long> strides)
     {
         string name = $"in storage '{key}'";
         int[] dimensions = TensorShape.Check(file, name, type, shape);
@@ -39,16 +51,22 @@ internal sealed class TorchStorage(FileContent file, string key, TensorType type
         bool contiguous = IsContiguous(dimensions, strides);
         return new Tensor(type, dimensions, destination =>
         {
-            long start = Position + offset * type.Size();
+            long start = offset * type.Size();
             if (contiguous)
             {
-                file.Read(start, destination);
+                Read(start, destination);
                 return;
             }
             var source = new byte[span * type.Size()];
-            file.Read(start, source);
+            Read(start, source);
             Gather(source, dimensions, strides, type.Size(), destination);
         });
+    }
+
+    private void Read(long start, Span<byte> destination)
+    {
+        if (Inflated is { } inflated) inflated.Value.AsSpan((int)start, destination.Length).CopyTo(destination);
+        else file.Read(Position + start, destination);
     }
 
     private static bool IsContiguous(int[] shape, IReadOnlyList<long> strides)

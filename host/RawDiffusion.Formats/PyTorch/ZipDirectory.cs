@@ -1,18 +1,26 @@
 using System.Buffers.Binary;
+using System.IO.Compression;
 using System.Text;
 
 namespace RawDiffusion.Formats.PyTorch;
 
 /// <summary>
-/// The central directory of a zip archive, with ZIP64. Only stored (uncompressed) entries can be read: torch.save writes
-/// no others, and they let a tensor be read straight from its place in the file.
+/// The central directory of a zip archive, with ZIP64. torch.save stores entries uncompressed, so that a tensor is read straight from its
+/// place in the file; deflated ones, of archives that were packed again, are inflated as a whole. Entries cannot overlap, and the deflated
+/// ones take at most <see cref="MaxRatio"/> times the file and <see cref="FreeBytes"/> together.
 /// Checksums are not compared: PyTorch can be told to write none (torch.serialization.set_crc32_options).
 /// </summary>
 /// <remarks>Specification: PKWARE's APPNOTE.TXT, sections 4.3.7 to 4.3.16 and 4.5.3.</remarks>
 internal sealed class ZipDirectory
 {
+    /// <summary>Above that of any weights, also with many zeros among them.</summary>
+    public const int MaxRatio = 16;
+
+    public const int FreeBytes = 64 << 20;
+
     private const uint EndSignature = 0x06054b50, End64Signature = 0x06064b50, Locator64Signature = 0x07064b50;
     private const uint EntrySignature = 0x02014b50, LocalSignature = 0x04034b50;
+    private const int DeflateMethod = 8;
     private const int EndBytes = 22, Locator64Bytes = 20, End64Bytes = 56, EntryBytes = 46, LocalBytes = 30;
 
     private readonly FileContent file;
@@ -28,37 +36,60 @@ internal sealed class ZipDirectory
         if (count > length / EntryBytes) throw file.Error($"a zip directory of {length} bytes cannot hold {count} entries; the file is damaged");
         int next = 0;
         for (long i = 0; i < count; i++) next = ReadEntry(directory, next);
+        if (entries.Values.Aggregate((Int128)0, (sum, e) => sum + e.StoredLength) > file.Length) throw file.Error("the zip entries are longer than the file; it is truncated or damaged");
+        Int128 inflated = entries.Values.Where(e => e.Method != 0).Aggregate((Int128)0, (sum, e) => sum + e.Length);
+        if (inflated > FreeBytes + (Int128)MaxRatio * file.Length) throw file.Error($"the zip entries inflate to {inflated} bytes, more than {MaxRatio} times the file; such files are refused");
     }
 
     /// <summary>Names of all entries.</summary>
     public IReadOnlyCollection<string> Names => entries.Keys;
 
     /// <summary>Where an entry's bytes are in the file.</summary>
-    /// <exception cref="FileFormatException">There is no such entry, it is compressed, or it reaches past the file's end.</exception>
-    public (long Position, long Length) Locate(string name)
+    /// <exception cref="FileFormatException">There is no such entry, or it reaches past the file's end.</exception>
+    public ZipEntry Locate(string name)
     {
         if (!entries.TryGetValue(name, out Entry? entry)) throw file.Error($"the zip archive should have an entry '{name}', but has none; the file is damaged");
         if (entry.Encrypted) throw file.Error($"the zip entry '{name}' is encrypted");
-        if (entry.Method != 0)
-            throw file.Error($"the zip entry '{name}' is compressed (method {entry.Method}), but torch.save stores entries uncompressed; repack the archive with 'zip -0'");
-        if (entry.StoredLength != entry.Length) throw file.Error($"the stored zip entry '{name}' has two lengths, {entry.StoredLength} and {entry.Length}");
+        if (entry.Method is not (0 or DeflateMethod))
+            throw file.Error($"the zip entry '{name}' is compressed by method {entry.Method}, but stored and deflated entries are read; repack the archive with 'zip -0'");
+        if (entry.Method == 0 && entry.StoredLength != entry.Length) throw file.Error($"the stored zip entry '{name}' has two lengths, {entry.StoredLength} and {entry.Length}");
 
         byte[] local = file.ReadBytes(entry.LocalHeader, LocalBytes, $"the zip entry '{name}'");
         if (BinaryPrimitives.ReadUInt32LittleEndian(local) != LocalSignature) throw file.Error($"the zip entry '{name}' has no local header where the directory says");
         int nameLength = BinaryPrimitives.ReadUInt16LittleEndian(local.AsSpan(26));
         int extraLength = BinaryPrimitives.ReadUInt16LittleEndian(local.AsSpan(28));
         long position = entry.LocalHeader + LocalBytes + nameLength + extraLength;
-        if (position > file.Length || entry.Length > file.Length - position)
-            throw file.Error($"the zip entry '{name}' claims {entry.Length} bytes from byte {position}, but the file has {file.Length}; it is truncated or damaged");
-        return (position, entry.Length);
+        if (position > file.Length || entry.StoredLength > file.Length - position)
+            throw file.Error($"the zip entry '{name}' claims {entry.StoredLength} bytes from byte {position}, but the file has {file.Length}; it is truncated or damaged");
+        return new ZipEntry(position, entry.StoredLength, entry.Length, entry.Method == DeflateMethod);
+    }
+
+    /// <summary>All bytes of a deflated entry.</summary>
+    /// <exception cref="FileFormatException">It is damaged.</exception>
+    public byte[] Inflate(string name)
+    {
+        ZipEntry entry = Locate(name);
+        byte[] stored = file.ReadBytes(entry.Position, entry.StoredLength, $"the zip entry '{name}'");
+        if (entry.Length > Array.MaxLength) throw file.Error($"the zip entry '{name}' inflates to {entry.Length} bytes; at most 2 GiB are read");
+        var bytes = new byte[entry.Length];
+        try
+        {
+            using var inflater = new DeflateStream(new MemoryStream(stored), CompressionMode.Decompress);
+            if (inflater.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) == bytes.Length && inflater.ReadByte() < 0) return bytes;
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException)
+        {
+            throw file.Error($"the deflated zip entry '{name}' is damaged: {e.Message}", e);
+        }
+        throw file.Error($"the deflated zip entry '{name}' does not hold {entry.Length} bytes; the file is damaged");
     }
 
     /// <summary>All bytes of a small entry.</summary>
     public byte[] Read(string name, int longest)
     {
-        (long position, long length) = Locate(name);
-        if (length > longest) throw file.Error($"the zip entry '{name}' has {length} bytes, at most {longest} were expected");
-        return file.ReadBytes(position, length, $"the zip entry '{name}'");
+        ZipEntry entry = Locate(name);
+        if (entry.Length > longest) throw file.Error($"the zip entry '{name}' has {entry.Length} bytes, at most {longest} were expected");
+        return entry.Deflated ? Inflate(name) : file.ReadBytes(entry.Position, entry.Length, $"the zip entry '{name}'");
     }
 
     private (long Position, long Length, long Count) FindDirectory()
@@ -145,3 +176,10 @@ internal sealed class ZipDirectory
 
     private sealed record Entry(int Method, bool Encrypted, long StoredLength, long Length, long LocalHeader);
 }
+
+/// <summary>Where an entry of a zip archive is in the file.</summary>
+/// <param name="Position">Its first byte.</param>
+/// <param name="StoredLength">Bytes that it takes there.</param>
+/// <param name="Length">Bytes that it holds.</param>
+/// <param name="Deflated">Whether they are compressed.</param>
+internal readonly record struct ZipEntry(long Position, long StoredLength, long Length, bool Deflated);

@@ -224,8 +224,20 @@ public sealed class TrainingRunTests : IDisposable
     {
         Train("run", Config, stopAfter: 2);
         RunConfigFile.Write(PathOf("run", "config.json"), Config with { Network = Config.Network with { EmbDim = 32 } });
-        Assert.That(() => Resume("run"), Throws.TypeOf<TrainingException>());
-        Assert.That(told, Has.Some.Contains("not of the network that config.json describes"));
+        Assert.That(() => Resume("run"), Throws.TypeOf<TrainingException>().With.Message.Contains("emb_dim is 8 there and 32 here"));
+    }
+
+    [Test]
+    public void A_checkpoint_of_another_run_is_refused_and_the_model_stays()
+    {
+        Train("run", Config, stopAfter: 2);
+        Train("other", Config with { Training = Config.Training with { Seed = 7, LearningRate = 0.5 } }, stopAfter: 5);
+        byte[] model = File.ReadAllBytes(PathOf("run", "model.safetensors"));
+        foreach (string end in (string[])["", ".sha256"])
+            File.Copy(PathOf("other", "checkpoints/step-5.safetensors" + end), PathOf("run", "checkpoints/step-5.safetensors" + end));
+        TrainingException found = Assert.Throws<TrainingException>(() => Resume("run"))!;
+        Assert.That(found.Message, Does.Contain("step-5.safetensors is of another run").And.Contain("seed is 7 there and 0 here").And.Contain("lr is 0.5 there"));
+        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(model));
     }
 
     [Test]
