@@ -82,7 +82,7 @@ internal sealed class StateDict
             average = true;
             tensors = [.. tensors.Where(t => t.Key != averaged)];
         }
-        string step = average ? "" : Step(tensors);
+        string step = Step(tensors);
         var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key)).ToDictionary(g => g.Key, g => g.ToList());
         List<KeyValuePair<string, Tensor>> rest = [.. tensors.Where(t => !groups.ContainsKey(First(t.Key)))];
         if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];

@@ -30,7 +30,7 @@ public static class RunIdentity
     public static string? Difference(string found, string expected)
     {
         if (found == expected) return null;
-        (Dictionary<string, string> there, Dictionary<string, string> here) = (Parse(found), Parse(expected));
+        (Dictionary<string, string?> there, Dictionary<string, string?> here) = (Parse(found), Parse(expected));
         string[] different =
         [
             .. there.Keys.Where(name => here.TryGetValue(name, out string? value) && value != there[name])
@@ -39,13 +39,13 @@ public static class RunIdentity
         return different.Length == 0 ? null : string.Join(", ", different);
     }
 
-    private static string Shown(string value) => value.Length == 0 ? "not set" : value;
+    private static string Shown(string? value) => string.IsNullOrEmpty(value) ? "not set" : value;
 
-    private static Dictionary<string, string> Parse(string text)
+    private static Dictionary<string, string?> Parse(string text)
     {
         try
         {
-            return JsonSerializer.Deserialize<Dictionary<string, string>>(text) ?? [];
+            return JsonSerializer.Deserialize<Dictionary<string, string?>>(text) ?? [];
         }
         catch (JsonException e)
         {
