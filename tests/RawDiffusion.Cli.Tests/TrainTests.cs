@@ -185,8 +185,11 @@ public sealed partial class TrainTests : IDisposable
         if (!OperatingSystem.IsLinux() || Environment.UserName != "root" || !File.Exists("/usr/bin/setpriv")) Assert.Ignore("needs root and setpriv, to become nobody");
         string data = Pictures();
         Directory.CreateDirectory(Path.Combine(data, "lost+found"));
-        foreach (string path in (string[])[Path.Combine(data, "lost+found"), Path.Combine(data, "1.png")]) File.SetUnixFileMode(path, UnixFileMode.None);
-        File.SetUnixFileMode(work.Folder, (UnixFileMode)0b111_111_111);
+        foreach (string[] mode in (string[][])[["0", Path.Combine(data, "lost+found")], ["0", Path.Combine(data, "1.png")], ["777", work.Folder]])
+        {
+            using Process change = Process.Start("chmod", mode);
+            change.WaitForExit();
+        }
         (int code, string said) = AsNobody("dataset", "pack", data, "--to", work.PathOf("x.pack"));
         Assert.That((code, said.Contains("lost+found") && said.Contains("1 without permission") && said.Contains("1.png is skipped")), Is.EqualTo((0, true)), said);
         (code, said) = AsNobody("dataset", "show", data, "--out", work.Out);
