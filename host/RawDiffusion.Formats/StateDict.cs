@@ -86,7 +86,8 @@ internal sealed class StateDict
         var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key)).ToDictionary(g => g.Key, g => g.ToList());
         List<KeyValuePair<string, Tensor>> rest = [.. tensors.Where(t => !groups.ContainsKey(First(t.Key)))];
         if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];
-        int rank = path.Length == 0 ? 0 : WeightNames.IsContainer(key) || average ? 1 : 2;
+        // Tensors beside dicts of weights are something else: a generator's state, a loss.
+        int rank = path.Length == 0 ? (found.Count == 0 ? 0 : 3) : WeightNames.IsContainer(key) || average ? 1 : 2;
         List<KeyValuePair<string, Tensor>> weights = Main(path, rest);
         foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
         {

@@ -167,7 +167,7 @@ public sealed class CheckpointTests
     public void Averages_beside_the_weights_are_found(string weights, string averages)
     {
         string path = Files.Write("both.pt", Zip(Pickle(Dict((weights, Dict(("_orig_mod.module.w", Floats("0")))), (averages, Dict(("module.w", Floats("1")))),
-            ("optimizer", Dict(("state", Dict(("m", Floats("0")))))))), Storage("0", 1), Storage("1", 2)));
+            ("rng", Floats("0")), ("optimizer", Dict(("state", Dict(("m", Floats("0")))))))), Storage("0", 1), Storage("1", 2)));
         Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)), Is.EqualTo((2f, 2f, 1f)));
         using TensorFile file = Checkpoint.Open(path);
         Assert.That(file.Notes[0], Is.EqualTo($"EMA weights taken from '{averages}'; --weights online picks the others."));
