@@ -61,7 +61,7 @@ internal sealed class StateDict
         }
         // A counter beside a dict of weights is none of them.
         if (tensors.Exists(t => t.Value.Count != 1) || (tensors.Count > 0 && found.Count == 0)) Add(path, key, average, tensors, MetadataOf(dictionary));
-        else passedOver.AddRange(tensors.Select(t => $"'{(path.Length == 0 ? t.Key : $"{path}/{t.Key}")}' (a tensor)"));
+        else PassOver(Within(path), tensors);
     }
 
     // One dict may hold weights and averages under different prefixes.
@@ -88,41 +88,60 @@ internal sealed class StateDict
         if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];
         // Tensors beside dicts of weights are something else: a generator's state, a loss.
         int rank = path.Length == 0 ? (found.Count == 0 ? 0 : 3) : WeightNames.IsContainer(key) || average ? 1 : 2;
-        List<KeyValuePair<string, Tensor>> weights = Main(path, rest);
+        // The ema_pytorch package and this project's training have a prefix for both.
+        const string online = "online_model.";
+        if (rest.Exists(t => t.Key.StartsWith(online, StringComparison.Ordinal)))
+        {
+            PassOver(Within(path), rest.Where(t => !t.Key.StartsWith(online, StringComparison.Ordinal)));
+            rest = Without([.. rest.Where(t => t.Key.StartsWith(online, StringComparison.Ordinal))], online);
+        }
+        List<KeyValuePair<string, Tensor>> weights = Main(Within(path), rest);
         foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
         {
             List<KeyValuePair<string, Tensor>> named = Named([.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))], weights);
-            Keep(path, prefix, true, rank, Main(path, named), outer, step, metadata);
+            Keep(path, prefix, true, rank, Main($"{Within(path)}{prefix}.", named), outer, step, metadata);
         }
-        if (weights.Count > 0) Keep(path, "", average && groups.Count == 0, average && groups.Count > 0 ? 3 : rank, weights, outer, groups.Count > 0 ? step : "", metadata);
-
-        static string First(string name) => name.IndexOf('.') is > 0 and var dot ? name[..dot] : "";
+        bool beside = groups.Count > 0;
+        if (weights.Count > 0) Keep(path, "", average && !beside, average && beside ? 3 : rank, weights, outer, beside ? step : "", metadata);
     }
 
     private void Keep(
         string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string outer, string step, IReadOnlyDictionary<string, string> metadata)
     {
         int common = WeightNames.CommonPrefix(tensors);
-        string removed = (outer + (common > 0 ? tensors[0].Key[..common] : "")).Replace("online_model.", "", StringComparison.Ordinal);
+        string removed = outer + (common > 0 ? tensors[0].Key[..common] : "");
         Dictionary<string, Tensor> named = new(StringComparer.Ordinal);
         foreach ((string name, Tensor tensor) in tensors)
         {
             string plain = WeightNames.WithoutInner(name[common..]);
             if (!named.TryAdd(plain, tensor)) throw file.Error($"the tensor name '{plain}' occurs twice once prefixes are removed");
         }
-        string shown = prefix.Length == 0 ? path : path.Length == 0 ? $"{prefix}." : $"{path}/{prefix}.";
+        string shown = prefix.Length == 0 ? path : $"{Within(path)}{prefix}.";
         found.Add(new WeightCandidate(shown, average, rank, Counted(named), removed, step, metadata));
     }
 
     /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers of a diffusion, a loss) is passed over.</summary>
-    private List<KeyValuePair<string, Tensor>> Main(string path, List<KeyValuePair<string, Tensor>> tensors)
+    private List<KeyValuePair<string, Tensor>> Main(string within, List<KeyValuePair<string, Tensor>> tensors)
     {
         IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "").MaxBy(g => g.Count());
         if (most is null || most.Key.Length == 0 || 2 * most.Count() <= tensors.Count) return tensors;
-        string prefix = most.Key;
-        passedOver.AddRange(tensors.Where(t => !t.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(t => $"'{(path.Length == 0 ? t.Key : $"{path}/{t.Key}")}' (a tensor)"));
+        PassOver(within, tensors.Where(t => !t.Key.StartsWith(most.Key, StringComparison.Ordinal)));
         return [.. most];
     }
+
+    private void PassOver(string within, IEnumerable<KeyValuePair<string, Tensor>> tensors)
+    {
+        foreach (var group in tensors.GroupBy(t => First(t.Key)))
+        {
+            KeyValuePair<string, Tensor>[] all = [.. group];
+            if (group.Key.Length > 0 && all.Length > 1) passedOver.Add($"'{within}{group.Key}.' ({all.Length} tensors)");
+            else passedOver.AddRange(all.Select(t => $"'{within}{t.Key}' (a tensor)"));
+        }
+    }
+
+    private static string Within(string path) => path.Length == 0 ? "" : path + "/";
+
+    private static string First(string name) => name.IndexOf('.') is > 0 and var dot ? name[..dot] : "";
 
     /// <summary>Averages whose names have lost their dots (LitEma of CompVis) get those of the weights; buffers that they lack are the weights'.</summary>
     private static List<KeyValuePair<string, Tensor>> Named(List<KeyValuePair<string, Tensor>> averages, List<KeyValuePair<string, Tensor>> weights)

@@ -234,6 +234,11 @@ public sealed class CheckpointTests
         Assert.That(file.Notes[0], Is.EqualTo("EMA weights taken from 'ema/ema_model.' (step 70); --weights online picks the others."));
         Assert.That(online.Notes[0], Is.EqualTo("Online weights taken from 'model'; --weights ema picks the others."));
         Assert.That(file.PassedOver, Has.Some.EqualTo("'ema/ema_model.betas' (a tensor)"));
+        string alone = Files.Temporary("alone.safetensors");
+        SafeTensors.Write(alone, new[] { "ema_model.a.w", "online_model.a.w", "adam.first.a.w", "adam.second.a.w" }.Select((n, i) => KeyValuePair.Create(n, Tensor.FromSingles([2], [i, i]))));
+        using TensorFile ours = Checkpoint.Open(alone, WeightSelection.Online);
+        Assert.That((ours.Names.Single(), ours["a.w"].ToSingles()[0]), Is.EqualTo(("a.w", 1f)));
+        Assert.That(ours.PassedOver, Is.EqualTo(new[] { "'adam.' (2 tensors)", "'ema_model.' (EMA weights, 1 tensors)" }));
     }
 
     [Test]
