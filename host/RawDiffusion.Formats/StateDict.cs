@@ -28,7 +28,10 @@ internal sealed class StateDict
     {
         var search = new StateDict(file);
         if (root is not PickleDictionary dictionary)
-            throw file.Error($"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
+        {
+            throw file.Error(
+                $"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
+        }
         search.Visit(dictionary, "", "", false, 0);
         return search.Select(selection, owner, format);
     }
@@ -53,19 +56,22 @@ internal sealed class StateDict
             string text = name as string ?? "";
             string inner = path.Length == 0 ? text : $"{path}/{text}";
             if (value is List<object?> { Count: > 0 } list && list.TrueForAll(item => item is Tensor)) lists.Add(inner);
-            if (text.Length > WeightNames.Longest) throw file.Error($"a name has {text.Length} characters; at most {WeightNames.Longest} are read");
+            if (text.Length > WeightNames.Longest)
+                throw file.Error($"a name has {text.Length} characters; at most {WeightNames.Longest} are read");
             if (name is string && value is Tensor tensor) tensors.Add(new(text, tensor));
             else if (name is string && value is PickleDictionary next && depth < Deepest && !WeightNames.IsOptimizer(text))
                 Visit(next, inner, text, average || WeightNames.IsAverage(text) || (swapped && text == "state_dict"), depth + 1);
             else passedOver.Add($"'{(name is string ? inner : $"{path}/{name}")}' ({Describe(value)})");
         }
         // A counter beside a dict of weights is none of them.
-        if (tensors.Exists(t => t.Value.Count != 1) || (tensors.Count > 0 && found.Count == 0)) Add(path, key, average, tensors, MetadataOf(dictionary));
+        if (tensors.Exists(t => t.Value.Count != 1) || (tensors.Count > 0 && found.Count == 0))
+            Add(path, key, average, tensors, MetadataOf(dictionary));
         else PassOver(Within(path), tensors);
     }
 
     // One dict may hold weights and averages under different prefixes.
-    private void Add(string path, string key, bool average, List<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string> metadata)
+    private void Add(
+        string path, string key, bool average, List<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string> metadata)
     {
         if (tensors.Find(t => t.Key.Length > WeightNames.Longest).Key is { } name)
             throw file.Error($"a tensor's name has {name.Length} characters; at most {WeightNames.Longest} are read");
@@ -77,13 +83,15 @@ internal sealed class StateDict
             outer += wrapper;
         }
         const string averaged = "n_averaged", parallel = "module.";
-        if (tensors.Exists(t => t.Key == averaged) && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
+        if (tensors.Exists(t => t.Key == averaged)
+            && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
         {
             average = true;
             tensors = [.. tensors.Where(t => t.Key != averaged)];
         }
         string step = Step(tensors);
-        var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key)).ToDictionary(g => g.Key, g => g.ToList());
+        var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key))
+            .ToDictionary(g => g.Key, g => g.ToList());
         List<KeyValuePair<string, Tensor>> rest = [.. tensors.Where(t => !groups.ContainsKey(First(t.Key)))];
         if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];
         // Tensors beside dicts of weights are something else: a generator's state, a loss.
@@ -98,15 +106,18 @@ internal sealed class StateDict
         List<KeyValuePair<string, Tensor>> weights = Main(Within(path), rest);
         foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
         {
-            List<KeyValuePair<string, Tensor>> named = Named([.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))], weights);
+            List<KeyValuePair<string, Tensor>> inner = [.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))];
+            List<KeyValuePair<string, Tensor>> named = Named(inner, weights);
             Keep(path, prefix, true, rank, Main($"{Within(path)}{prefix}.", named), outer, step, metadata);
         }
+        if (weights.Count == 0) return;
         bool beside = groups.Count > 0;
-        if (weights.Count > 0) Keep(path, "", average && !beside, average && beside ? 3 : rank, weights, outer, beside ? step : "", metadata);
+        Keep(path, "", average && !beside, average && beside ? 3 : rank, weights, outer, beside ? step : "", metadata);
     }
 
     private void Keep(
-        string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string outer, string step, IReadOnlyDictionary<string, string> metadata)
+        string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string outer, string step,
+        IReadOnlyDictionary<string, string> metadata)
     {
         int common = WeightNames.CommonPrefix(tensors);
         string removed = outer + (common > 0 ? tensors[0].Key[..common] : "");
@@ -114,13 +125,14 @@ internal sealed class StateDict
         foreach ((string name, Tensor tensor) in tensors)
         {
             string plain = WeightNames.WithoutInner(name[common..]);
-            if (!named.TryAdd(plain, tensor)) throw file.Error($"the tensor name '{plain}' occurs twice once prefixes are removed");
+            if (!named.TryAdd(plain, tensor))
+                throw file.Error($"the tensor name '{plain}' occurs twice once prefixes are removed");
         }
         string shown = prefix.Length == 0 ? path : $"{Within(path)}{prefix}.";
         found.Add(new WeightCandidate(shown, average, rank, Counted(named), removed, step, metadata));
     }
 
-    /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers of a diffusion, a loss) is passed over.</summary>
+    /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers, a loss) is passed over.</summary>
     private List<KeyValuePair<string, Tensor>> Main(string within, List<KeyValuePair<string, Tensor>> tensors)
     {
         IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "").MaxBy(g => g.Count());
@@ -143,8 +155,11 @@ internal sealed class StateDict
 
     private static string First(string name) => name.IndexOf('.') is > 0 and var dot ? name[..dot] : "";
 
-    /// <summary>Averages whose names have lost their dots (LitEma of CompVis) get those of the weights; buffers that they lack are the weights'.</summary>
-    private static List<KeyValuePair<string, Tensor>> Named(List<KeyValuePair<string, Tensor>> averages, List<KeyValuePair<string, Tensor>> weights)
+    /// <summary>
+    /// Averages whose names have lost their dots (LitEma of CompVis) get those of the weights; buffers that they lack are the weights'.
+    /// </summary>
+    private static List<KeyValuePair<string, Tensor>> Named(
+        List<KeyValuePair<string, Tensor>> averages, List<KeyValuePair<string, Tensor>> weights)
     {
         if (averages.Count == 0 || averages.Exists(t => t.Key.Contains('.'))) return averages;
         int common = WeightNames.CommonPrefix(weights);
@@ -157,11 +172,16 @@ internal sealed class StateDict
             }
         if (!averages.TrueForAll(t => names.ContainsKey(t.Key))) return averages;
         Dictionary<string, Tensor> byName = averages.ToDictionary(t => names[t.Key], t => t.Value, StringComparer.Ordinal);
-        return [.. weights.Where(t => byName.ContainsKey(t.Key) || IsBuffer(t.Key)).Select(t => KeyValuePair.Create(t.Key, byName.GetValueOrDefault(t.Key) ?? t.Value))];
+        return
+        [
+            .. weights.Where(t => byName.ContainsKey(t.Key) || IsBuffer(t.Key))
+                .Select(t => KeyValuePair.Create(t.Key, byName.GetValueOrDefault(t.Key) ?? t.Value)),
+        ];
     }
 
     private static bool IsBuffer(string name) =>
-        name.EndsWith(".running_mean", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal) || name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
+        name.EndsWith(".running_mean", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal)
+        || name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
 
     // Batch norms of old files have no counter; PyTorch takes it as 0.
     private static List<KeyValuePair<string, Tensor>> Counted(Dictionary<string, Tensor> tensors)
@@ -181,7 +201,8 @@ internal sealed class StateDict
     private TensorFile Select(WeightSelection selection, IDisposable owner, string format)
     {
         WeightCandidate[] online = Best(found.Where(c => !c.IsAverage)), averages = Best(found.Where(c => c.IsAverage));
-        if (found.Count == 0) throw file.Error($"expected a state dict (names and tensors), found a dict with no tensor; it has {ListOf(passedOver)}");
+        if (found.Count == 0)
+            throw file.Error($"expected a state dict (names and tensors), found a dict with no tensor; it has {ListOf(passedOver)}");
         WeightCandidate[] wanted = selection switch
         {
             WeightSelection.Ema => averages,
@@ -192,15 +213,24 @@ internal sealed class StateDict
         // torch_ema and diffusers keep averages so.
         string? unnamed = averages.Length > 0 ? null : lists.Find(WeightNames.IsAverage);
         if (wanted.Length == 0 && unnamed is not null)
-            throw file.Error($"EMA weights were asked for, but those in '{unnamed}' are a list without names; copy them into the model with ema.copy_to(model.parameters()) and save its state_dict()");
+        {
+            throw file.Error($"EMA weights were asked for, but those in '{unnamed}' are a list without names; "
+                + "copy them into the model with ema.copy_to(model.parameters()) and save its state_dict()");
+        }
         if (wanted.Length == 0)
         {
+            string over = passedOver.Count > 0 ? $", and passed over: {ListOf(passedOver)}" : "";
             throw file.Error(selection == WeightSelection.Ema
-                ? $"EMA weights were asked for, but none are found by their names; there are {Listing.Of(names)} in {found[0].Shown}{(passedOver.Count > 0 ? $", and passed over: {ListOf(passedOver)}" : "")}"
+                ? $"EMA weights were asked for, but none are found by their names; there are {Listing.Of(names)} in {found[0].Shown}{over}"
                 : $"online weights were asked for, but the file has only EMA weights in {averages[0].Shown}; there are {Listing.Of(names)}");
         }
         if (wanted.Length > 1)
-            throw file.Error($"expected one set of weights, found several: {string.Join(", ", wanted.Take(6).Select(c => $"{c.Shown} with {c.Tensors.Count} tensors"))}; save the one that is needed alone: torch.save(checkpoint[KEY], path)");
+        {
+            string several = string.Join(", ", wanted.Take(6).Select(c => $"{c.Shown} with {c.Tensors.Count} tensors"));
+            string more = wanted.Length > 6 ? $" and {wanted.Length - 6} more" : "";
+            throw file.Error(
+                $"expected one set of weights, found several: {several}{more}; save one of them alone: torch.save(checkpoint[KEY], path)");
+        }
         WeightCandidate taken = wanted[0];
         WeightCandidate[] others = [.. found.Where(c => c != taken)];
         passedOver.AddRange(others.Select(c => $"{c.Shown} ({(c.IsAverage ? "EMA weights" : "weights")}, {c.Tensors.Count} tensors)"));
@@ -253,7 +283,8 @@ internal sealed class StateDict
         return metadata;
     }
 
-    private static string ListOf(List<string> names) => names.Count == 0 ? "nothing" : string.Join(", ", names.Take(6)) + (names.Count > 6 ? $" and {names.Count - 6} more" : "");
+    private static string ListOf(List<string> names) =>
+        names.Count == 0 ? "nothing" : string.Join(", ", names.Take(6)) + (names.Count > 6 ? $" and {names.Count - 6} more" : "");
 
     private static string Describe(object? value) => value switch
     {

@@ -12,7 +12,9 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="Step">Steps done.</param>
 /// <param name="Window">What the log has not told yet.</param>
 /// <param name="Images">Checksum of the images' identity.</param>
-/// <param name="Settings">The settings that decide what the run's steps compute (<see cref="RunIdentity"/>); null in files of earlier versions.</param>
+/// <param name="Settings">
+/// The settings that decide what the run's steps compute (<see cref="RunIdentity"/>); null in files of earlier versions.
+/// </param>
 public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, string? Settings)
 {
     private const int MaxSumBytes = 1 << 12;
@@ -63,7 +65,10 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
         using TensorFile file = SafeTensors.Open(path);
         string? told = file.Metadata.GetValueOrDefault(SettingsKey);
         if (told is not null && RunIdentity.Difference(told, settings) is { } difference)
-            throw new TrainingException($"{path} is of another run than config.json beside it: {difference}; take it out of the folder, or put the right config.json there");
+        {
+            throw new TrainingException(
+                $"{path} is of another run than config.json: {difference}; take it out of the folder, or put the right config.json there");
+        }
         foreach ((string name, Tensor tensor) in trainer.State())
         {
             if (!file.TryGet(name, out Tensor? saved) || !saved.Shape.SequenceEqual(tensor.Shape))

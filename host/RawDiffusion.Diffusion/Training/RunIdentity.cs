@@ -15,7 +15,8 @@ public static class RunIdentity
     /// </summary>
     public static IReadOnlyList<string> Open { get; } =
     [
-        "data", "base", "strict", "cache", "steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "recompute", "guard",
+        "data", "base", "strict", "cache",
+        "steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "recompute", "guard",
     ];
 
     /// <summary>The identity of a run with these settings.</summary>
