@@ -42,7 +42,6 @@ public static class Checkpoint
 
     private static TensorFile ReadSafeTensors(FileContent file, WeightSelection selection)
     {
-        TensorFile whole = SafeTensors.Read(file);
-        return StateDict.Of(file, [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))], whole.Metadata, selection, file, whole.Format);
+        return StateDict.Of(file, SafeTensors.Read(file), selection);
     }
 }

@@ -7,7 +7,8 @@ public static partial class PyTorchCheckpoint
 {
     /// <summary>
     /// Writes a state dict (an OrderedDict of tensors) as a zip file that torch.load accepts, also with weights_only. Metadata is the
-    /// OrderedDict's attribute <c>__metadata__</c>, a dict of text, which load_state_dict does not look at. The file appears whole or not at all; it may replace the one that the tensors are read from.
+    /// OrderedDict's attribute <c>__metadata__</c>, a dict of text, which load_state_dict does not look at. The file appears whole or not
+    /// at all; it may replace the one that the tensors are read from.
     /// </summary>
     /// <param name="path">The file to make or replace.</param>
     /// <param name="tensors">Names and tensors; each is read once, when its turn comes.</param>

@@ -17,7 +17,7 @@ internal sealed class StateDict
     private readonly FileContent file;
     private readonly List<WeightCandidate> found = [];
     private readonly List<string> passedOver = [];
-    private readonly List<(string Path, List<object?> Tensors)> lists = [];
+    private readonly List<string> lists = []; // of tensors
     private readonly HashSet<object> visited = new(ReferenceEqualityComparer.Instance);
 
     private StateDict(FileContent file) => this.file = file;
@@ -28,43 +28,50 @@ internal sealed class StateDict
     {
         var search = new StateDict(file);
         if (root is not PickleDictionary dictionary)
-            throw file.Error($"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
+        {
+            throw file.Error(
+                $"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
+        }
         search.Visit(dictionary, "", "", false, 0);
         return search.Select(selection, owner, format);
     }
 
     /// <summary>The selected weights of named tensors.</summary>
     /// <exception cref="FileFormatException">They are not there.</exception>
-    public static TensorFile Of(
-        FileContent file, List<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string> metadata, WeightSelection selection, IDisposable owner, string format)
+    public static TensorFile Of(FileContent file, TensorFile whole, WeightSelection selection)
     {
         var search = new StateDict(file);
-        search.Add("", "", false, tensors, metadata);
-        return search.Select(selection, owner, format);
+        search.Add("", "", false, [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))], whole.Metadata);
+        return search.Select(selection, file, whole.Format);
     }
 
     private void Visit(PickleDictionary dictionary, string path, string key, bool average, int depth)
     {
         if (!visited.Add(dictionary)) return;
         List<KeyValuePair<string, Tensor>> tensors = [];
+        // Lightning's callback puts averages where the weights were, and these beside them.
+        bool swapped = dictionary.ContainsKey("current_model_state");
         foreach ((object name, object? value) in dictionary)
         {
             string text = name as string ?? "";
             string inner = path.Length == 0 ? text : $"{path}/{text}";
-            if (text.Length > WeightNames.Longest) throw file.Error($"a name has {text.Length} characters; at most {WeightNames.Longest} are read");
+            if (value is List<object?> { Count: > 0 } list && list.TrueForAll(item => item is Tensor)) lists.Add(inner);
+            if (text.Length > WeightNames.Longest)
+                throw file.Error($"a name has {text.Length} characters; at most {WeightNames.Longest} are read");
             if (name is string && value is Tensor tensor) tensors.Add(new(text, tensor));
             else if (name is string && value is PickleDictionary next && depth < Deepest && !WeightNames.IsOptimizer(text))
-                Visit(next, inner, text, average || WeightNames.IsAverage(text), depth + 1);
-            else if (value is List<object?> { Count: > 0 } list && list.TrueForAll(item => item is Tensor)) lists.Add((inner, list));
+                Visit(next, inner, text, average || WeightNames.IsAverage(text) || (swapped && text == "state_dict"), depth + 1);
             else passedOver.Add($"'{(name is string ? inner : $"{path}/{name}")}' ({Describe(value)})");
         }
         // A counter beside a dict of weights is none of them.
-        if (tensors.Exists(t => t.Value.Count != 1) || (tensors.Count > 0 && found.Count == 0)) Add(path, key, average, tensors, MetadataOf(dictionary));
-        else passedOver.AddRange(tensors.Select(t => $"'{(path.Length == 0 ? t.Key : $"{path}/{t.Key}")}' (a tensor)"));
+        if (tensors.Exists(t => t.Value.Count != 1) || (tensors.Count > 0 && found.Count == 0))
+            Add(path, key, average, tensors, MetadataOf(dictionary));
+        else PassOver(Within(path), tensors);
     }
 
     // One dict may hold weights and averages under different prefixes.
-    private void Add(string path, string key, bool average, List<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string> metadata)
+    private void Add(
+        string path, string key, bool average, List<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string> metadata)
     {
         if (tensors.Find(t => t.Key.Length > WeightNames.Longest).Key is { } name)
             throw file.Error($"a tensor's name has {name.Length} characters; at most {WeightNames.Longest} are read");
@@ -76,54 +83,83 @@ internal sealed class StateDict
             outer += wrapper;
         }
         const string averaged = "n_averaged", parallel = "module.";
-        if (tensors.Exists(t => t.Key == averaged) && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
+        if (tensors.Exists(t => t.Key == averaged)
+            && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
         {
             average = true;
             tensors = [.. tensors.Where(t => t.Key != averaged)];
         }
-        string step = average ? "" : Step(tensors);
-        var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key)).ToDictionary(g => g.Key, g => g.ToList());
+        string step = Step(tensors);
+        var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key))
+            .ToDictionary(g => g.Key, g => g.ToList());
         List<KeyValuePair<string, Tensor>> rest = [.. tensors.Where(t => !groups.ContainsKey(First(t.Key)))];
         if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];
         // Tensors beside dicts of weights are something else: a generator's state, a loss.
         int rank = path.Length == 0 ? (found.Count == 0 ? 0 : 3) : WeightNames.IsContainer(key) || average ? 1 : 2;
-        List<KeyValuePair<string, Tensor>> weights = Main(path, rest);
+        // The ema_pytorch package and this project's training have a prefix for both.
+        const string online = "online_model.";
+        if (rest.Exists(t => t.Key.StartsWith(online, StringComparison.Ordinal)))
+        {
+            PassOver(Within(path), rest.Where(t => !t.Key.StartsWith(online, StringComparison.Ordinal)));
+            rest = Without([.. rest.Where(t => t.Key.StartsWith(online, StringComparison.Ordinal))], online);
+        }
+        List<KeyValuePair<string, Tensor>> weights = Main(Within(path), rest);
         foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
         {
-            List<KeyValuePair<string, Tensor>> named = Named([.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))], weights);
-            Keep(path, prefix, true, rank, named, outer + step, metadata);
+            List<KeyValuePair<string, Tensor>> inner = [.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))];
+            List<KeyValuePair<string, Tensor>> named = Named(inner, weights);
+            Keep(path, prefix, true, rank, Main($"{Within(path)}{prefix}.", named), outer, step, metadata);
         }
-        if (weights.Count > 0) Keep(path, "", average && groups.Count == 0, average && groups.Count > 0 ? 3 : rank, weights, outer + (groups.Count > 0 ? step : ""), metadata);
-
-        static string First(string name) => name.IndexOf('.') is > 0 and var dot ? name[..dot] : "";
+        if (weights.Count == 0) return;
+        bool beside = groups.Count > 0;
+        Keep(path, "", average && !beside, average && beside ? 3 : rank, weights, outer, beside ? step : "", metadata);
     }
 
-    private void Keep(string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string removed, IReadOnlyDictionary<string, string> metadata)
+    private void Keep(
+        string path, string prefix, bool average, int rank, List<KeyValuePair<string, Tensor>> tensors, string outer, string step,
+        IReadOnlyDictionary<string, string> metadata)
     {
         int common = WeightNames.CommonPrefix(tensors);
-        string note = (removed + (common > 0 ? tensors[0].Key[..common] : "")).Replace("online_model.", "", StringComparison.Ordinal);
+        string removed = outer + (common > 0 ? tensors[0].Key[..common] : "");
         Dictionary<string, Tensor> named = new(StringComparer.Ordinal);
         foreach ((string name, Tensor tensor) in tensors)
         {
             string plain = WeightNames.WithoutInner(name[common..]);
-            if (!named.TryAdd(plain, tensor)) throw file.Error($"the tensor name '{plain}' occurs twice once prefixes are removed");
+            if (!named.TryAdd(plain, tensor))
+                throw file.Error($"the tensor name '{plain}' occurs twice once prefixes are removed");
         }
-        string shown = prefix.Length == 0 ? path : path.Length == 0 ? $"{prefix}." : $"{path}/{prefix}.";
-        found.Add(new WeightCandidate(shown, average, rank, Counted(named), note, metadata));
+        string shown = prefix.Length == 0 ? path : $"{Within(path)}{prefix}.";
+        found.Add(new WeightCandidate(shown, average, rank, Counted(named), removed, step, metadata));
     }
 
-    /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers of a diffusion, a loss) is passed over.</summary>
-    private List<KeyValuePair<string, Tensor>> Main(string path, List<KeyValuePair<string, Tensor>> tensors)
+    /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers, a loss) is passed over.</summary>
+    private List<KeyValuePair<string, Tensor>> Main(string within, List<KeyValuePair<string, Tensor>> tensors)
     {
         IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "").MaxBy(g => g.Count());
         if (most is null || most.Key.Length == 0 || 2 * most.Count() <= tensors.Count) return tensors;
-        string prefix = most.Key;
-        passedOver.AddRange(tensors.Where(t => !t.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(t => $"'{(path.Length == 0 ? t.Key : $"{path}/{t.Key}")}' (a tensor)"));
+        PassOver(within, tensors.Where(t => !t.Key.StartsWith(most.Key, StringComparison.Ordinal)));
         return [.. most];
     }
 
-    /// <summary>Averages whose names have lost their dots (LitEma of CompVis) get those of the weights; buffers that they lack are the weights'.</summary>
-    private static List<KeyValuePair<string, Tensor>> Named(List<KeyValuePair<string, Tensor>> averages, List<KeyValuePair<string, Tensor>> weights)
+    private void PassOver(string within, IEnumerable<KeyValuePair<string, Tensor>> tensors)
+    {
+        foreach (var group in tensors.GroupBy(t => First(t.Key)))
+        {
+            KeyValuePair<string, Tensor>[] all = [.. group];
+            if (group.Key.Length > 0 && all.Length > 1) passedOver.Add($"'{within}{group.Key}.' ({all.Length} tensors)");
+            else passedOver.AddRange(all.Select(t => $"'{within}{t.Key}' (a tensor)"));
+        }
+    }
+
+    private static string Within(string path) => path.Length == 0 ? "" : path + "/";
+
+    private static string First(string name) => name.IndexOf('.') is > 0 and var dot ? name[..dot] : "";
+
+    /// <summary>
+    /// Averages whose names have lost their dots (LitEma of CompVis) get those of the weights; buffers that they lack are the weights'.
+    /// </summary>
+    private static List<KeyValuePair<string, Tensor>> Named(
+        List<KeyValuePair<string, Tensor>> averages, List<KeyValuePair<string, Tensor>> weights)
     {
         if (averages.Count == 0 || averages.Exists(t => t.Key.Contains('.'))) return averages;
         int common = WeightNames.CommonPrefix(weights);
@@ -136,11 +172,16 @@ internal sealed class StateDict
             }
         if (!averages.TrueForAll(t => names.ContainsKey(t.Key))) return averages;
         Dictionary<string, Tensor> byName = averages.ToDictionary(t => names[t.Key], t => t.Value, StringComparer.Ordinal);
-        return [.. weights.Where(t => byName.ContainsKey(t.Key) || IsBuffer(t.Key)).Select(t => KeyValuePair.Create(t.Key, byName.GetValueOrDefault(t.Key) ?? t.Value))];
+        return
+        [
+            .. weights.Where(t => byName.ContainsKey(t.Key) || IsBuffer(t.Key))
+                .Select(t => KeyValuePair.Create(t.Key, byName.GetValueOrDefault(t.Key) ?? t.Value)),
+        ];
     }
 
     private static bool IsBuffer(string name) =>
-        name.EndsWith(".running_mean", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal) || name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
+        name.EndsWith(".running_mean", StringComparison.Ordinal) || name.EndsWith(".running_var", StringComparison.Ordinal)
+        || name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
 
     // Batch norms of old files have no counter; PyTorch takes it as 0.
     private static List<KeyValuePair<string, Tensor>> Counted(Dictionary<string, Tensor> tensors)
@@ -160,8 +201,8 @@ internal sealed class StateDict
     private TensorFile Select(WeightSelection selection, IDisposable owner, string format)
     {
         WeightCandidate[] online = Best(found.Where(c => !c.IsAverage)), averages = Best(found.Where(c => c.IsAverage));
-        if (averages.Length == 0) averages = [.. lists.Where(l => l.Path.EndsWith("shadow_params", StringComparison.Ordinal)).Select(l => InOrder(l.Path, l.Tensors, online)).OfType<WeightCandidate>()];
-        if (found.Count == 0) throw file.Error($"expected a state dict (names and tensors), found a dict with no tensor; it has {ListOf(passedOver)}");
+        if (found.Count == 0)
+            throw file.Error($"expected a state dict (names and tensors), found a dict with no tensor; it has {ListOf(passedOver)}");
         WeightCandidate[] wanted = selection switch
         {
             WeightSelection.Ema => averages,
@@ -169,46 +210,48 @@ internal sealed class StateDict
             _ => averages.Length > 0 ? averages : online,
         };
         string[] names = [.. found.SelectMany(c => c.Tensors).Select(t => t.Key).Take(100)];
+        // torch_ema and diffusers keep averages so.
+        string? unnamed = averages.Length > 0 ? null : lists.Find(WeightNames.IsAverage);
+        if (wanted.Length == 0 && unnamed is not null)
+        {
+            throw file.Error($"EMA weights were asked for, but those in '{unnamed}' are a list without names; "
+                + "copy them into the model with ema.copy_to(model.parameters()) and save its state_dict()");
+        }
         if (wanted.Length == 0)
         {
+            string over = passedOver.Count > 0 ? $", and passed over: {ListOf(passedOver)}" : "";
             throw file.Error(selection == WeightSelection.Ema
-                ? $"EMA weights were asked for, but none are found by their names; there are {Listing.Of(names)} in {found[0].Shown}{(passedOver.Count > 0 ? $", and passed over: {ListOf(passedOver)}" : "")}"
+                ? $"EMA weights were asked for, but none are found by their names; there are {Listing.Of(names)} in {found[0].Shown}{over}"
                 : $"online weights were asked for, but the file has only EMA weights in {averages[0].Shown}; there are {Listing.Of(names)}");
         }
         if (wanted.Length > 1)
-            throw file.Error($"expected one set of weights, found several: {string.Join(", ", wanted.Take(6).Select(c => $"{c.Shown} with {c.Tensors.Count} tensors"))}; save the one that is needed alone: torch.save(checkpoint[KEY], path)");
+        {
+            string several = string.Join(", ", wanted.Take(6).Select(c => $"{c.Shown} with {c.Tensors.Count} tensors"));
+            string more = wanted.Length > 6 ? $" and {wanted.Length - 6} more" : "";
+            throw file.Error(
+                $"expected one set of weights, found several: {several}{more}; save one of them alone: torch.save(checkpoint[KEY], path)");
+        }
         WeightCandidate taken = wanted[0];
         WeightCandidate[] others = [.. found.Where(c => c != taken)];
         passedOver.AddRange(others.Select(c => $"{c.Shown} ({(c.IsAverage ? "EMA weights" : "weights")}, {c.Tensors.Count} tensors)"));
-        passedOver.AddRange(lists.Where(l => l.Path != taken.Path).Select(l => $"'{l.Path}' (a list of {l.Tensors.Count} tensors)"));
-        return new TensorFile(taken.Tensors, taken.Metadata, owner, Notes(taken, online, averages), passedOver) { Format = format, Length = file.Length };
+        List<string> notes = Notes(taken, online, averages);
+        if (unnamed is not null) notes.Add($"Online weights taken; the EMA weights in '{unnamed}' are a list without names.");
+        return new TensorFile(taken.Tensors, taken.Metadata, owner, notes, passedOver) { Format = format, Length = file.Length };
     }
 
     private static List<string> Notes(WeightCandidate taken, WeightCandidate[] online, WeightCandidate[] averages)
     {
         List<string> notes = [];
-        (string removed, string step) = taken.Removed.IndexOf(" (step", StringComparison.Ordinal) is >= 0 and var at
-            ? (taken.Removed[..at] + taken.Removed[(taken.Removed.IndexOf(')') + 1)..], taken.Removed[at..(taken.Removed.IndexOf(')') + 1)]) : (taken.Removed, "");
         string from = taken.Path.Length == 0 || taken.Path == "ema_model." ? "" : $" from '{taken.Path}'";
         if (averages.Length > 0)
         {
             bool others = (taken.IsAverage ? online : averages).Length > 0;
             string tail = others ? $"--weights {(taken.IsAverage ? "online" : "ema")} picks the others" : "the file has no others";
-            notes.Add($"{(taken.IsAverage ? "EMA" : "Online")} weights taken{from}{step}; {tail}.");
+            notes.Add($"{(taken.IsAverage ? "EMA" : "Online")} weights taken{from}{taken.Step}; {tail}.");
         }
         else if (taken.Path.Length > 0) notes.Add($"State dict found under '{taken.Path}'.");
-        if (removed.Length > 0) notes.Add($"Prefix '{removed}' of a wrapper removed.");
+        if (taken.Removed.Length > 0) notes.Add($"Prefix '{taken.Removed}' of a wrapper removed.");
         return notes;
-    }
-
-    // torch_ema and diffusers keep averages as a list in the order of model.parameters(), which is the state dict's without buffers.
-    private WeightCandidate? InOrder(string path, List<object?> averages, WeightCandidate[] online)
-    {
-        if (online.Length != 1) return null;
-        KeyValuePair<string, Tensor>[] parameters = [.. online[0].Tensors.Where(t => !IsBuffer(t.Key))];
-        if (parameters.Length != averages.Count || parameters.Where((t, i) => !t.Value.Shape.SequenceEqual(((Tensor)averages[i]!).Shape)).Any()) return null;
-        Dictionary<string, Tensor> named = parameters.Select((t, i) => (t.Key, (Tensor)averages[i]!)).ToDictionary(t => t.Key, t => t.Item2, StringComparer.Ordinal);
-        return new WeightCandidate(path, true, 1, [.. online[0].Tensors.Select(t => KeyValuePair.Create(t.Key, named.GetValueOrDefault(t.Key) ?? t.Value))], "", online[0].Metadata);
     }
 
     private static WeightCandidate[] Best(IEnumerable<WeightCandidate> candidates)
@@ -240,7 +283,8 @@ internal sealed class StateDict
         return metadata;
     }
 
-    private static string ListOf(List<string> names) => names.Count == 0 ? "nothing" : string.Join(", ", names.Take(6)) + (names.Count > 6 ? $" and {names.Count - 6} more" : "");
+    private static string ListOf(List<string> names) =>
+        names.Count == 0 ? "nothing" : string.Join(", ", names.Take(6)) + (names.Count > 6 ? $" and {names.Count - 6} more" : "");
 
     private static string Describe(object? value) => value switch
     {

@@ -6,9 +6,10 @@ namespace RawDiffusion.Formats;
 /// <param name="Rank">Which of several to take: the lowest, if there is one of it alone.</param>
 /// <param name="Tensors">Names and tensors, prefixes removed.</param>
 /// <param name="Removed">The prefix that was removed.</param>
+/// <param name="Step">How many steps the averages have seen, in words; empty where the file does not say.</param>
 /// <param name="Metadata">Text that goes with them.</param>
 internal sealed record WeightCandidate(
-    string Path, bool IsAverage, int Rank, List<KeyValuePair<string, Tensor>> Tensors, string Removed, IReadOnlyDictionary<string, string> Metadata)
+    string Path, bool IsAverage, int Rank, List<KeyValuePair<string, Tensor>> Tensors, string Removed, string Step, IReadOnlyDictionary<string, string> Metadata)
 {
     /// <summary>For a message.</summary>
     public string Shown => Path.Length == 0 ? "the file's own dict" : $"'{Path}'";

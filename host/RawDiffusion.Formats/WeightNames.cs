@@ -10,16 +10,20 @@ internal static class WeightNames
 
     // In front of all names: DistributedDataParallel and AveragedModel, Lightning, torch.compile, FSDP, DeepSpeed, ema_pytorch.
     private static readonly string[] Wrappers =
-        ["module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_checkpoint_wrapped_module.", "online_model.", "ema_model."];
+    [
+        "module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_checkpoint_wrapped_module.", "online_model.", "ema_model.",
+    ];
 
     // Anywhere in a name, where a part of a network was wrapped.
     private static readonly string[] Inner = ["._orig_mod.", "._fsdp_wrapped_module.", "._checkpoint_wrapped_module."];
 
     private static readonly HashSet<string> AverageWords = ["ema", "swa", "avg", "average", "averaged", "averages", "shadow"];
 
-    private static readonly HashSet<string> OptimizerWords = ["optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "sched", "scaler", "adam"];
+    private static readonly HashSet<string> OptimizerWords =
+        ["optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "sched", "scaler", "adam"];
 
-    private static readonly HashSet<string> Containers = ["state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights"];
+    private static readonly HashSet<string> Containers =
+        ["state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights"];
 
     /// <summary>Whether a key names averages of weights: <c>model_ema</c>, <c>emaModel</c>, <c>EMACallback</c>.</summary>
     public static bool IsAverage(string key) => Words(key).Any(AverageWords.Contains);

@@ -85,6 +85,47 @@ public sealed class ImportTests : IDisposable
     }
 
     [Test]
+    public void What_shapes_do_not_tell_goes_to_PyTorch_and_back()
+    {
+        (string model, string pt, string back) = (work.PathOf("model.safetensors"), work.PathOf("model.pt"), work.PathOf("back.safetensors"));
+        using (TensorFile weights = ClosedFormWeights.StateDict("A", ""))
+        {
+            SafeTensors.Write(model, weights.Names.Select(n => KeyValuePair.Create(n, weights[n])), new Dictionary<string, string>
+            {
+                ["rawdiffusion.trained"] = "true",
+                ["rawdiffusion.image_size"] = "32",
+                ["rawdiffusion.num_heads"] = "4",
+                ["rawdiffusion.schedule"] = "linear",
+                ["rawdiffusion.diffusion_steps"] = "100",
+                ["rawdiffusion.predict"] = "eps",
+            });
+        }
+        Assert.That(Rawdiffusion.Run("import", model, "--to", pt).Succeeded().Error, Is.Empty);
+        Rawdiffusion.Run("import", pt, "--to", back).Succeeded();
+        using (TensorFile first = SafeTensors.Open(model), last = SafeTensors.Open(back)) Assert.That(last.Metadata, Is.EquivalentTo(first.Metadata));
+        string image = work.WriteGolden("A", "x_start", "image");
+        byte[] expected = Decomposed(model);
+        Assert.That(Decomposed(pt), Is.EqualTo(expected));
+        Assert.That(Decomposed(back), Is.EqualTo(expected));
+        Assert.That(Decomposed(Goldens.PathOf("A.pt")), Is.Not.EqualTo(expected));
+
+        byte[] Decomposed(string checkpoint)
+        {
+            string folder = work.PathOf(Path.GetFileName(checkpoint) + "-out");
+            Rawdiffusion.Run("decompose", "--checkpoint", checkpoint, "--image", image, "--steps", "2", "--raw", "--seed", "3", "--out", folder).Succeeded();
+            return File.ReadAllBytes(Path.Combine(folder, "result.safetensors"));
+        }
+    }
+
+    [Test]
+    public void What_a_conversion_loses_is_warned_about()
+    {
+        Outcome outcome = Rawdiffusion.Run("import", Goldens.PathOf("B_ema.pt"), "--to", work.PathOf("x.pt"), "--half").Succeeded();
+        Assert.That(outcome.Error.ReplaceLineEndings("\n").TrimEnd('\n'), Does.Not.Contain("\n"));
+        Assert.That(outcome.Error, Does.StartWith("warning: x.pt does not hold all of B_ema.pt: it lacks ").And.Contain("(weights, ").And.Contain("the precision beyond float16"));
+    }
+
+    [Test]
     public void Non_finite_weights_are_warned_about()
     {
         Outcome outcome = Rawdiffusion.Run("import", work.WriteModel("nan.safetensors", "A", edit: WithNaN), "--json").Succeeded();

@@ -197,10 +197,60 @@ public sealed class CheckpointTests
     }
 
     [Test]
-    public void Averages_in_a_list_have_the_order_of_the_parameters()
+    public void Averages_in_a_list_without_names_are_told_of_and_not_taken()
     {
-        string path = Files.Write("shadow.pt", Zip(Pickle(Dict(("model", Dict(("w", Floats("0")))), ("ema", Dict(("shadow_params", "](" + Floats("1") + "e"))))), Storage("0", 1), Storage("1", 2)));
-        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Online)), Is.EqualTo((2f, 1f)));
+        string list = "](" + Floats("1") + "e";
+        string path = Files.Write("shadow.pt", Zip(
+            Pickle(Dict(("model", Dict(("w", Floats("0")))), ("ema", Dict(("shadow_params", list))))), Storage("0", 1), Storage("1", 2)));
+        using TensorFile file = Checkpoint.Open(path);
+        Assert.That(file["w"].ToSingles()[0], Is.EqualTo(1));
+        Assert.That(file.Notes, Has.Some.EqualTo("Online weights taken; the EMA weights in 'ema/shadow_params' are a list without names."));
+        Assert.That(
+            Assert.Throws<FileFormatException>(() => Checkpoint.Open(path, WeightSelection.Ema))!.Message,
+            Does.Contain("'ema/shadow_params' are a list without names").And.Contain("ema.copy_to(model.parameters())"));
+        string alone = Files.Write("alone.pt", Zip(Pickle(Dict(("shadow_params", list))), Storage("1", 2)));
+        Assert.That(() => Checkpoint.Open(alone), Throws.TypeOf<FileFormatException>().With.Message.Contains("'shadow_params' (a list of 1)"));
+    }
+
+    [Test]
+    public void Averages_of_the_ema_pytorch_package_are_found_beside_the_model()
+    {
+        // lucidrains' trainers: the network is in a diffusion process, which has buffers.
+        (string, string)[] process = [("model.a.w", Floats("0")), ("model.b.w", Floats("0")), ("betas", Floats("0"))];
+        string path = Files.Write("lucidrains.pt", Zip(
+            Pickle(Dict(
+                ("step", "K\u0001"),
+                ("model", Dict(process)),
+                ("ema", Dict(
+                [
+                    ("initted", Floats("1")), ("step", PickleBuilder.Tensor("2", 1, 0, [1], [1])),
+                    .. process.Select(t => ("online_model." + t.Item1, t.Item2)),
+                    .. process.Select(t => ("ema_model." + t.Item1, Floats("1"))),
+                ])))),
+            Storage("0", 1), Storage("1", 2), ("any root/data/2", BitConverter.GetBytes(70f))));
+        using TensorFile file = Checkpoint.Open(path), online = Checkpoint.Open(path, WeightSelection.Online);
+        Assert.That(file.Names, Is.EqualTo(new[] { "a.w", "b.w" }));
+        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)), Is.EqualTo((2f, 2f, 1f)));
+        Assert.That(file.Notes[0], Is.EqualTo("EMA weights taken from 'ema/ema_model.' (step 70); --weights online picks the others."));
+        Assert.That(online.Notes[0], Is.EqualTo("Online weights taken from 'model'; --weights ema picks the others."));
+        Assert.That(file.PassedOver, Has.Some.EqualTo("'ema/ema_model.betas' (a tensor)"));
+        string alone = Files.Temporary("alone.safetensors");
+        SafeTensors.Write(alone, new[] { "ema_model.a.w", "online_model.a.w", "adam.first.a.w", "adam.second.a.w" }.Select((n, i) => KeyValuePair.Create(n, Tensor.FromSingles([2], [i, i]))));
+        using TensorFile ours = Checkpoint.Open(alone, WeightSelection.Online);
+        Assert.That((ours.Names.Single(), ours["a.w"].ToSingles()[0]), Is.EqualTo(("a.w", 1f)));
+        Assert.That(ours.PassedOver, Is.EqualTo(new[] { "'adam.' (2 tensors)", "'ema_model.' (EMA weights, 1 tensors)" }));
+    }
+
+    [Test]
+    public void Averages_that_Lightning_puts_in_the_place_of_the_weights_are_averages()
+    {
+        string path = Files.Write("lightning.ckpt", Zip(
+            Pickle(Dict(
+                ("state_dict", Dict(("model.w", Floats("1")))),
+                ("current_model_state", Dict(("model.w", Floats("0")))),
+                ("averaging_state", Dict(("n_averaged", PickleBuilder.Tensor("0", 2, 0, [], [])))))),
+            Storage("0", 1), Storage("1", 2)));
+        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)), Is.EqualTo((2f, 2f, 1f)));
     }
 
     [Test]

@@ -11,10 +11,6 @@ namespace RawDiffusion.Cli.Options;
 /// <summary>A flag for each setting of a run, and what they are added to: a file, a published architecture, a checkpoint's network.</summary>
 internal sealed class RunOptions
 {
-    // They change how a run is kept and how long it is, and nothing of what its steps compute but the end of the rate's decay.
-    // Data may have moved; that it is the same is seen to when the run goes on.
-    private static readonly string[] OfResume = ["data", "base", "steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "guard", "cache"];
-
     private readonly (RunSetting Setting, Option<string?> Option)[] flags = [.. RunSettings.All.Select(s => (s, FlagOf(s)))];
     private readonly Option<string?> file = OptionOf.Text("--config", "FILE", "Settings in JSON, as in a run's config.json; flags come on top");
     private readonly Option<string?> preset = OptionOf.Text("--preset", "NAME", $"Published architecture ({string.Join("|", Presets.Names)}); flags come on top");
@@ -52,7 +48,7 @@ internal sealed class RunOptions
         foreach ((RunSetting setting, _) in flags)
         {
             if (Given(result, setting.Name) is not { } text) continue;
-            if (!OfResume.Contains(setting.Name)) throw Fixed(setting.Flag);
+            if (!RunIdentity.Open.Contains(setting.Name)) throw Fixed(setting.Flag);
             config = setting.Set(config, text);
         }
         return Absolute(Checked(config));
@@ -62,7 +58,7 @@ internal sealed class RunOptions
     public bool HasMoved(ParseResult result) => Given(result, "data") is not null || Given(result, "base") is not null;
 
     private static UsageException Fixed(string flag) =>
-        new($"{flag} is decided when a run begins: --resume goes with {string.Join(", ", OfResume.Select(n => RunSettings.Named(n).Flag))} and --json");
+        new($"{flag} is decided when a run begins: --resume goes with {string.Join(", ", RunIdentity.Open.Select(n => RunSettings.Named(n).Flag))} and --json");
 
     private static RunConfig Checked(RunConfig config)
     {

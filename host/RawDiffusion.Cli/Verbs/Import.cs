@@ -60,14 +60,15 @@ internal sealed class Import(Terminal terminal)
         IEnumerable<KeyValuePair<string, Tensor>> tensors = file.Names.Select(n => KeyValuePair.Create(n, Cancellable(toHalf ? file[n].ToHalf() : file[n])));
         folder.Add(name, temporary =>
         {
-            if (extension == ".safetensors") SafeTensors.Write(temporary, tensors, content.Metadata(file.Metadata));
-            else PyTorchCheckpoint.Write(temporary, tensors, content.Metadata(file.Metadata));
+            Dictionary<string, string> metadata = content.Metadata(file.Metadata);
+            if (extension == ".safetensors") SafeTensors.Write(temporary, tensors, metadata);
+            else PyTorchCheckpoint.Write(temporary, tensors, metadata);
         });
         string written = folder.Commit()[0];
         List<string> lost = [.. file.PassedOver.Take(3)];
         if (file.PassedOver.Count > lost.Count) lost.Add($"{file.PassedOver.Count - lost.Count} more (--verbose lists them)");
         if (toHalf && content.Types.Any(t => t.Type is "float32" or "float64" or "bfloat16")) lost.Add("the precision beyond float16");
-        if (lost.Count > 0) terminal.Warn($"{name} lacks of {Path.GetFileName(path)}: {string.Join(", ", lost)}");
+        if (lost.Count > 0) terminal.Warn($"{name} does not hold all of {Path.GetFileName(path)}: it lacks {string.Join(", ", lost)}");
         return written;
     }
 

@@ -118,7 +118,13 @@ internal sealed class Train(Terminal terminal)
         return TrainingRun.Begin(folder, config, device, set, init, commandLine, terminal.Warn, terminal.Ranks);
     }
 
-    private static TensorFile? Init(RunConfig config) => config.Init is { } path ? ModelOptions.OpenFile(path, WeightSelection.Auto) : null;
+    private TensorFile? Init(RunConfig config)
+    {
+        if (config.Init is not { } path) return null;
+        TensorFile file = ModelOptions.OpenFile(path, WeightSelection.Auto);
+        foreach (string note in file.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
+        return file;
+    }
 
     private void Report(ParseResult result, RunFolder folder, ImageSet set, TrainingRun run, RunResult trained, IDevice device, RunConfig config)
     {

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace RawDiffusion.Diffusion.Checkpoints;
 
-/// <summary>What safetensors files that this project writes carry beside their tensors.</summary>
+/// <summary>What files that this project writes carry beside their tensors.</summary>
 public static class ModelMetadata
 {
     /// <summary>Whether the weights were trained: <c>true</c> or <c>false</c>.</summary>

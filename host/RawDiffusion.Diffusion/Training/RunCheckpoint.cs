@@ -12,8 +12,10 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="Step">Steps done.</param>
 /// <param name="Window">What the log has not told yet.</param>
 /// <param name="Images">Checksum of the images' identity.</param>
-/// <param name="Settings">The settings that decide what the run's steps compute (<see cref="RunIdentity"/>).</param>
-public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, string Settings)
+/// <param name="Settings">
+/// The settings that decide what the run's steps compute (<see cref="RunIdentity"/>); null in files of earlier versions.
+/// </param>
+public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, string? Settings)
 {
     private const int MaxSumBytes = 1 << 12;
     private const string StepKey = "rawdiffusion.step", WindowKey = "rawdiffusion.log_window", ImagesKey = "rawdiffusion.images";
@@ -35,7 +37,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
                 [StepKey] = Step.ToString(CultureInfo.InvariantCulture),
                 [WindowKey] = Window.ToString(),
                 [ImagesKey] = Images,
-                [SettingsKey] = Settings,
+                [SettingsKey] = Settings ?? throw new InvalidOperationException("a checkpoint says whose it is"),
             });
             string hash = HashOf(next);
             AtomicFile.Write(SumOf(path), stream => stream.Write(Encoding.UTF8.GetBytes($"{hash}  {Path.GetFileName(path)}\n")));
@@ -51,7 +53,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
     /// <summary>Reads a file into a trainer.</summary>
     /// <param name="path">The file.</param>
     /// <param name="trainer">Gets the state.</param>
-    /// <param name="settings">Those of the run that goes on; a file without any, as earlier versions wrote, is taken for its own.</param>
+    /// <param name="settings">Those of the run that goes on; a file without any is taken for its own.</param>
     /// <exception cref="FileFormatException">The file is damaged, or another network's.</exception>
     /// <exception cref="TrainingException">It is another run's.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
@@ -61,9 +63,12 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
         string expected = Encoding.UTF8.GetString(RegularFile.ReadAllBytes(SumOf(path), MaxSumBytes)).Split(' ')[0], found = HashOf(path);
         if (expected != found) throw new FileFormatException($"{path} is damaged: its SHA-256 should begin with {expected[..Math.Min(12, expected.Length)]}, found {found[..12]}");
         using TensorFile file = SafeTensors.Open(path);
-        string saidSettings = file.Metadata.GetValueOrDefault(SettingsKey) ?? settings;
-        if (RunIdentity.Difference(saidSettings, settings) is { } difference)
-            throw new TrainingException($"{path} is of another run than config.json beside it: {difference}; take it out of the folder, or put the right config.json there");
+        string? told = file.Metadata.GetValueOrDefault(SettingsKey);
+        if (told is not null && RunIdentity.Difference(told, settings) is { } difference)
+        {
+            throw new TrainingException(
+                $"{path} is of another run than config.json: {difference}; take it out of the folder, or put the right config.json there");
+        }
         foreach ((string name, Tensor tensor) in trainer.State())
         {
             if (!file.TryGet(name, out Tensor? saved) || !saved.Shape.SequenceEqual(tensor.Shape))
@@ -72,7 +77,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
         if (!long.TryParse(file.Metadata.GetValueOrDefault(StepKey), NumberStyles.None, CultureInfo.InvariantCulture, out long step))
             throw new FileFormatException($"{path}: expected a step in its metadata, found '{file.Metadata.GetValueOrDefault(StepKey)}'");
         trainer.Restore(file, step);
-        return new RunCheckpoint(step, LogWindow.Parse(file.Metadata.GetValueOrDefault(WindowKey) ?? ""), file.Metadata.GetValueOrDefault(ImagesKey) ?? "", saidSettings);
+        return new RunCheckpoint(step, LogWindow.Parse(file.Metadata.GetValueOrDefault(WindowKey) ?? ""), file.Metadata.GetValueOrDefault(ImagesKey) ?? "", told);
     }
 
     /// <summary>Deletes a file and its checksum.</summary>

@@ -4,40 +4,49 @@ using RawDiffusion.Formats;
 namespace RawDiffusion.Diffusion.Training;
 
 /// <summary>
-/// What tells one run from another: the settings that decide what its steps compute, as one JSON object of text. Where the images lie and
-/// how the run is kept are not among them, nor what a run that goes on may change; the images have a checksum of their own.
+/// What tells one run from another: the settings that decide what its steps compute, as one JSON object of text. The images have a checksum
+/// of their own.
 /// </summary>
 public static class RunIdentity
 {
-    private static readonly HashSet<string> Open =
+    /// <summary>
+    /// The other settings, which a run that goes on may change: where its images lie, how it is kept and how long it is. They change nothing
+    /// of what its steps compute but the end of the rate's decay.
+    /// </summary>
+    public static IReadOnlyList<string> Open { get; } =
     [
-        "data", "base", "crop", "orientation", "start", "count", "strict", "cache",
+        "data", "base", "strict", "cache",
         "steps", "save_every", "log_every", "sample_every", "keep", "device", "threads", "recompute", "guard",
     ];
 
     /// <summary>The identity of a run with these settings.</summary>
     public static string Of(RunConfig config) => JsonSerializer.Serialize(
-        RunSettings.All.Where(s => !Open.Contains(s.Name)).Select(s => KeyValuePair.Create(s.Name, s.Get(config))).Where(s => s.Value is not null).ToDictionary());
+        RunSettings.All.Where(s => !Open.Contains(s.Name)).ToDictionary(s => s.Name, s => s.Get(config) ?? ""));
 
-    /// <summary>How the first identity differs from the second, in words; null where it does not.</summary>
+    /// <summary>
+    /// How the first identity differs from the second, in words; null where it does not. A setting that one of them does not know, as it is
+    /// of another version, is no difference.
+    /// </summary>
     /// <exception cref="FileFormatException">One is not what <see cref="Of"/> makes.</exception>
     public static string? Difference(string found, string expected)
     {
         if (found == expected) return null;
-        (Dictionary<string, string> there, Dictionary<string, string> here) = (Parse(found), Parse(expected));
+        (Dictionary<string, string?> there, Dictionary<string, string?> here) = (Parse(found), Parse(expected));
         string[] different =
         [
-            .. there.Keys.Union(here.Keys).Where(name => there.GetValueOrDefault(name) != here.GetValueOrDefault(name))
-                .Select(name => $"{name} is {there.GetValueOrDefault(name) ?? "not set"} there and {here.GetValueOrDefault(name) ?? "not set"} here"),
+            .. there.Keys.Where(name => here.TryGetValue(name, out string? value) && value != there[name])
+                .Select(name => $"{name} is {Shown(there[name])} there and {Shown(here[name])} here"),
         ];
         return different.Length == 0 ? null : string.Join(", ", different);
     }
 
-    private static Dictionary<string, string> Parse(string text)
+    private static string Shown(string? value) => string.IsNullOrEmpty(value) ? "not set" : value;
+
+    private static Dictionary<string, string?> Parse(string text)
     {
         try
         {
-            return JsonSerializer.Deserialize<Dictionary<string, string>>(text) ?? [];
+            return JsonSerializer.Deserialize<Dictionary<string, string?>>(text) ?? [];
         }
         catch (JsonException e)
         {

@@ -182,6 +182,7 @@ public sealed class TrainingRun : IDisposable
                 RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer, settings);
                 if (found.Step != step) throw new FileFormatException($"{folder.Checkpoint(step)} holds step {found.Step}");
                 (window, saved) = (found.Window, found.Step);
+                if (found.Settings is null) tell($"{folder.Checkpoint(step)} does not say whose it is, as an earlier version wrote it: it is taken for this run's");
                 if (found.Images != images && moved)
                     throw new TrainingException($"expected the run's images in {set.Name}, found others: names, lengths, order, crop or contents differ");
                 if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Formats;
@@ -238,6 +239,36 @@ public sealed class TrainingRunTests : IDisposable
         TrainingException found = Assert.Throws<TrainingException>(() => Resume("run"))!;
         Assert.That(found.Message, Does.Contain("step-5.safetensors is of another run").And.Contain("seed is 7 there and 0 here").And.Contain("lr is 0.5 there"));
         Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(model));
+    }
+
+    [Test]
+    public void A_checkpoint_that_does_not_say_whose_it_is_is_told_of_and_taken()
+    {
+        Train("whole", Config);
+        Train("run", Config, stopAfter: 5);
+        string newest = PathOf("run", "checkpoints/step-5.safetensors");
+        using (TensorFile file = SafeTensors.Open(newest))
+        {
+            Dictionary<string, string> metadata = new(file.Metadata);
+            Assert.That(metadata.Remove("rawdiffusion.settings"));
+            SafeTensors.Write(newest, file.Names.Select(n => KeyValuePair.Create(n, file[n])), metadata);
+        }
+        File.WriteAllText(newest + ".sha256", Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(newest))) + "  step-5.safetensors\n");
+        Resume("run");
+        Assert.That(told, Has.Some.Contains("step-5.safetensors does not say whose it is"));
+        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
+    }
+
+    [Test]
+    public void A_checkpoint_under_the_name_of_another_step_is_passed_over()
+    {
+        Train("run", Config, stopAfter: 4);
+        foreach (string end in (string[])["", ".sha256"])
+            File.Copy(PathOf("run", "checkpoints/step-2.safetensors" + end), PathOf("run", "checkpoints/step-7.safetensors" + end));
+        int from = -1;
+        Resume("run", begun: step => from = (int)step);
+        Assert.That(from, Is.EqualTo(4));
+        Assert.That(told, Has.Some.Contains("step-7.safetensors holds step 2"));
     }
 
     [Test]
