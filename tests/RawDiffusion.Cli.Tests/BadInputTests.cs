@@ -32,7 +32,7 @@ public sealed class BadInputTests : IDisposable
     [Test]
     public void A_pickle_that_would_run_a_command()
     {
-        byte[] pickle = [0x80, 2, .. "cos\nsystem\nX"u8, 17, 0, 0, 0, .. "touch /tmp/owned!\x85R."u8];
+        byte[] pickle = [0x80, 2, .. "cos\nsystem\nX"u8, 17, 0, 0, 0, .. "touch /tmp/owned!"u8, 0x85, .. "R."u8];
         using var zip = new MemoryStream();
         using (var archive = new ZipArchive(zip, ZipArchiveMode.Create, leaveOpen: true))
         {

@@ -36,6 +36,8 @@ internal sealed class ZipDirectory
         if (count > length / EntryBytes) throw file.Error($"a zip directory of {length} bytes cannot hold {count} entries; the file is damaged");
         int next = 0;
         for (long i = 0; i < count; i++) next = ReadEntry(directory, next);
+        if (entries.FirstOrDefault(e => e.Value.StoredLength > file.Length) is { Key: { } name, Value.StoredLength: var claimed })
+            throw file.Error($"the zip entry '{name}' claims {claimed} bytes, but the file has {file.Length}; it is truncated or damaged");
         Int128 stored = entries.Values.Aggregate((Int128)0, (sum, e) => sum + e.StoredLength);
         if (stored > file.Length)
             throw file.Error($"the zip archive claims {stored} bytes in its entries, but the file has {file.Length}; it is truncated or damaged");
