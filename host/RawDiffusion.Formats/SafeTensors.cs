@@ -7,12 +7,18 @@ namespace RawDiffusion.Formats;
 /// The safetensors format: 8 bytes little-endian header length, a JSON header (name -> dtype, shape, data_offsets; and
 /// <c>__metadata__</c>), then the tensors' bytes. Specification: the README of the safetensors project.
 /// </summary>
+/// <remarks>
+/// Opening takes time linear in the header's length (and its logarithm, where tensors are not in the data's order). In memory it
+/// takes at most 32 bytes for each byte of the header, and 1 MiB more.
+/// </remarks>
 public static partial class SafeTensors
 {
     /// <summary>The longest header that is read; the limit of the reference implementation.</summary>
     public const int MaxHeaderBytes = 100_000_000;
 
     private const string MetadataKey = "__metadata__";
+
+    private static readonly TensorType[] Types = Enum.GetValues<TensorType>();
 
     /// <summary>
     /// Opens a file. The header is read and checked now, each tensor when it is asked for. Dispose the result to close it.
@@ -52,122 +58,18 @@ public static partial class SafeTensors
             throw file.Error($"expected a safetensors file, but its header would take {headerLength} bytes (at most {MaxHeaderBytes} are accepted)");
         byte[] header = file.ReadBytes(8, (long)headerLength, "the safetensors header");
 
-        List<Entry> entries = [];
-        Dictionary<string, string> metadata = [];
+        var reader = new HeaderReader(file, 8 + (long)headerLength);
         try
         {
-            ReadHeader(file, header, entries, metadata);
+            reader.Read(header);
         }
-        // Utf8JsonReader reports text that is not UTF-8 or not UTF-16 as InvalidOperationException.
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        // Whatever a JSON reader throws about bytes in memory is about the file's content.
+        catch (Exception e) when (e is not (FileFormatException or OutOfMemoryException))
         {
             throw file.Error($"the safetensors header is not the JSON that was expected: {e.Message}", e);
         }
-
-        long dataStart = 8 + (long)headerLength;
-        CheckLayout(file, entries, file.Length - dataStart);
-        return new TensorFile(entries.Select(e => KeyValuePair.Create(e.Name, e.ToTensor(file, dataStart))), metadata, file) { Format = "safetensors", Length = file.Length };
-    }
-
-    private static void ReadHeader(FileContent file, byte[] header, List<Entry> entries, Dictionary<string, string> metadata)
-    {
-        var json = new Utf8JsonReader(header);
-        HashSet<string> names = new(StringComparer.Ordinal);
-        json.Read();
-        Expect(file, json.TokenType == JsonTokenType.StartObject, "the header is not a JSON object");
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
-        {
-            string name = json.GetString()!;
-            Expect(file, names.Add(name), $"the name '{name}' occurs twice in the header");
-            json.Read();
-            Expect(file, json.TokenType == JsonTokenType.StartObject, $"the header's entry '{name}' is not a JSON object");
-            if (name == MetadataKey) ReadMetadata(file, ref json, metadata);
-            else entries.Add(ReadEntry(file, ref json, name));
-        }
-        // Only white space may follow; the reader throws on anything else.
-        json.Read();
-    }
-
-    private static void ReadMetadata(FileContent file, ref Utf8JsonReader json, Dictionary<string, string> metadata)
-    {
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
-        {
-            string key = json.GetString()!;
-            json.Read();
-            Expect(file, json.TokenType == JsonTokenType.String, $"the metadata '{key}' is not a string");
-            Expect(file, metadata.TryAdd(key, json.GetString()!), $"the metadata '{key}' occurs twice");
-        }
-    }
-
-    private static Entry ReadEntry(FileContent file, ref Utf8JsonReader json, string name)
-    {
-        TensorType? type = null;
-        List<long>? shape = null, offsets = null;
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
-        {
-            string key = json.GetString()!;
-            json.Read();
-            switch (key)
-            {
-                case "dtype":
-                    Expect(file, json.TokenType == JsonTokenType.String, $"the dtype of '{name}' is not a string");
-                    type = ToType(file, name, json.GetString()!);
-                    break;
-                case "shape":
-                    shape = ReadIntegers(file, ref json, name, key);
-                    break;
-                case "data_offsets":
-                    offsets = ReadIntegers(file, ref json, name, key);
-                    break;
-                default:
-                    json.Skip();
-                    break;
-            }
-        }
-        if (type is null || shape is null || offsets is not { Count: 2 })
-            throw file.Error($"tensor '{name}' needs dtype, shape and two data_offsets in the header");
-        int[] dimensions = TensorShape.Check(file, name, type.Value, shape);
-        return new Entry(name, type.Value, dimensions, offsets[0], offsets[1]);
-    }
-
-    private static List<long> ReadIntegers(FileContent file, ref Utf8JsonReader json, string name, string key)
-    {
-        List<long> values = [];
-        Expect(file, json.TokenType == JsonTokenType.StartArray, $"{key} of '{name}' is not an array");
-        while (json.Read() && json.TokenType != JsonTokenType.EndArray)
-        {
-            long value = 0;
-            Expect(file, json.TokenType == JsonTokenType.Number && json.TryGetInt64(out value) && value >= 0,
-                $"{key} of '{name}' holds something other than a natural number");
-            values.Add(value);
-            Expect(file, values.Count <= TensorShape.MaxRank, $"tensor '{name}' has more than {TensorShape.MaxRank} dimensions");
-        }
-        return values;
-    }
-
-    private static void CheckLayout(FileContent file, List<Entry> entries, long dataLength)
-    {
-        long position = 0;
-        foreach (Entry e in entries.OrderBy(e => e.Begin).ThenBy(e => e.End))
-        {
-            long bytes = TensorShape.Count(e.Shape) * e.Type.Size();
-            Expect(file, e.End >= e.Begin && e.End - e.Begin == bytes,
-                $"tensor '{e.Name}' of {Name(e.Type)} [{string.Join(", ", e.Shape)}] takes {bytes} bytes, but its offsets are {e.Begin} to {e.End}");
-            Expect(file, e.Begin == position,
-                $"tensor '{e.Name}' should begin at data byte {position}, where the one before ends, but begins at {e.Begin}");
-            position = e.End;
-        }
-        Expect(file, position == dataLength,
-            $"the tensors take {position} bytes, but {dataLength} follow the header; the file is truncated or damaged, fetch it again");
-    }
-
-    private static TensorType ToType(FileContent file, string name, string dtype)
-    {
-        foreach (TensorType type in Enum.GetValues<TensorType>())
-        {
-            if (Name(type) == dtype) return type;
-        }
-        throw file.Error($"tensor '{name}' has the type {dtype}; supported are {string.Join(", ", Enum.GetValues<TensorType>().Select(Name))}");
+        reader.CheckLayout();
+        return new TensorFile(reader.Tensors, reader.Metadata, file, passedOver: reader.PassedOver) { Format = "safetensors", Length = file.Length };
     }
 
     private static string Name(TensorType type) => type switch
@@ -185,37 +87,140 @@ public static partial class SafeTensors
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "unknown tensor type"),
     };
 
-    // The text is made only where it is needed.
-    private static void Expect(FileContent file, bool condition, [System.Runtime.CompilerServices.InterpolatedStringHandlerArgument("condition")] ref FailureText message)
+    /// <summary>Reads a header in one pass. Messages are made when they are needed: a million that are not would take a gigabyte.</summary>
+    private sealed class HeaderReader(FileContent file, long dataStart)
     {
-        if (!condition) throw file.Error(message.ToString());
-    }
+        private readonly HashSet<string> names = new(StringComparer.Ordinal);
+        private readonly List<Place> places = [];
 
-    private static void Expect(FileContent file, bool condition, string message)
-    {
-        if (!condition) throw file.Error(message);
-    }
+        public List<KeyValuePair<string, Tensor>> Tensors { get; } = [];
 
-    [System.Runtime.CompilerServices.InterpolatedStringHandler]
-    private readonly ref struct FailureText
-    {
-        private readonly System.Text.StringBuilder? text;
+        public Dictionary<string, string> Metadata { get; } = [];
 
-        public FailureText(int literalLength, int formattedCount, bool condition, out bool isNeeded)
+        /// <summary>Tensors of types that we do not compute with.</summary>
+        public List<string> PassedOver { get; } = [];
+
+        public void Read(byte[] header)
         {
-            isNeeded = !condition;
-            text = isNeeded ? new System.Text.StringBuilder(literalLength + 16 * formattedCount) : null;
+            var json = new Utf8JsonReader(header);
+            json.Read();
+            if (json.TokenType != JsonTokenType.StartObject) throw file.Error("the header is not a JSON object");
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                string name = json.GetString()!;
+                if (name.Length > WeightNames.Longest)
+                    throw file.Error($"a tensor's name has {name.Length} characters; at most {WeightNames.Longest} are read");
+                if (!names.Add(name)) throw file.Error($"the name '{name}' occurs twice in the header");
+                json.Read();
+                if (json.TokenType != JsonTokenType.StartObject) throw file.Error($"the header's entry '{name}' is not a JSON object");
+                if (name == MetadataKey) ReadMetadata(ref json);
+                else ReadEntry(ref json, name);
+            }
+            // Only white space may follow; the reader throws on anything else.
+            json.Read();
         }
 
-        public void AppendLiteral(string literal) => text!.Append(literal);
+        /// <summary>Requires that the tensors' bytes follow each other without gaps, from the header to the file's end.</summary>
+        public void CheckLayout()
+        {
+            places.Sort();
+            long position = 0, dataLength = file.Length - dataStart;
+            foreach (Place place in places)
+            {
+                if (place.Begin != position)
+                {
+                    throw file.Error(
+                        $"tensor '{place.Name}' should begin at data byte {position}, where the one before ends, but begins at {place.Begin}");
+                }
+                position = place.End;
+            }
+            if (position != dataLength)
+            {
+                throw file.Error(
+                    $"the tensors take {position} bytes, but {dataLength} follow the header; the file is truncated or damaged, fetch it again");
+            }
+        }
 
-        public void AppendFormatted<T>(T value) => text!.Append(value);
+        private void ReadMetadata(ref Utf8JsonReader json)
+        {
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                string key = json.GetString()!;
+                json.Read();
+                if (json.TokenType != JsonTokenType.String) throw file.Error($"the metadata '{key}' is not a string");
+                if (!Metadata.TryAdd(key, json.GetString()!)) throw file.Error($"the metadata '{key}' occurs twice");
+            }
+        }
 
-        public override string ToString() => text?.ToString() ?? "";
+        private void ReadEntry(ref Utf8JsonReader json, string name)
+        {
+            Span<long> shape = stackalloc long[TensorShape.MaxRank], offsets = stackalloc long[TensorShape.MaxRank];
+            int rank = -1, ends = -1;
+            TensorType? type = null;
+            string? otherType = null;
+            while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals("dtype"u8))
+                {
+                    json.Read();
+                    if (json.TokenType != JsonTokenType.String) throw file.Error($"the dtype of '{name}' is not a string");
+                    type = TypeOf(in json);
+                    otherType = type is null ? json.GetString() : null;
+                }
+                else if (json.ValueTextEquals("shape"u8)) rank = ReadIntegers(ref json, name, "shape", shape);
+                else if (json.ValueTextEquals("data_offsets"u8)) ends = ReadIntegers(ref json, name, "data_offsets", offsets);
+                else json.Skip();
+            }
+            if (type is null && otherType is null || rank < 0 || ends != 2)
+                throw file.Error($"tensor '{name}' needs dtype, shape and two data_offsets in the header");
+            (long begin, long end) = (offsets[0], offsets[1]);
+            places.Add(new Place(begin, end, name));
+            if (type is null)
+            {
+                if (end < begin) throw file.Error($"tensor '{name}' ends before it begins: its offsets are {begin} to {end}");
+                PassedOver.Add($"'{name}' (a tensor of {otherType})");
+                return;
+            }
+            int[] dimensions = TensorShape.Check(file, name, type.Value, shape[..rank]);
+            long bytes = TensorShape.Count(dimensions) * type.Value.Size();
+            if (end - begin != bytes)
+            {
+                throw file.Error(
+                    $"tensor '{name}' of {Name(type.Value)} [{string.Join(", ", dimensions)}] takes {bytes} bytes, "
+                    + $"but its offsets are {begin} to {end}");
+            }
+            Tensors.Add(new(name, new Tensor(type.Value, dimensions, destination => file.Read(dataStart + begin, destination))));
+        }
+
+        private int ReadIntegers(ref Utf8JsonReader json, string name, string key, scoped Span<long> values)
+        {
+            int count = 0;
+            json.Read();
+            if (json.TokenType != JsonTokenType.StartArray) throw file.Error($"{key} of '{name}' is not an array");
+            while (json.Read() && json.TokenType != JsonTokenType.EndArray)
+            {
+                if (json.TokenType != JsonTokenType.Number || !json.TryGetInt64(out long value) || value < 0)
+                    throw file.Error($"{key} of '{name}' holds something other than a natural number");
+                if (count < values.Length) values[count] = value;
+                count++;
+            }
+            if (count > values.Length) throw file.Error($"{key} of '{name}' has {count} dimensions; at most {values.Length} are supported");
+            return count;
+        }
+
+        private static TensorType? TypeOf(in Utf8JsonReader json)
+        {
+            foreach (TensorType type in Types)
+            {
+                if (json.ValueTextEquals(Name(type))) return type;
+            }
+            return null;
+        }
     }
 
-    private sealed record Entry(string Name, TensorType Type, int[] Shape, long Begin, long End)
+    /// <summary>Where a tensor's bytes are, from the end of the header.</summary>
+    private readonly record struct Place(long Begin, long End, string Name) : IComparable<Place>
     {
-        public Tensor ToTensor(FileContent file, long dataStart) => new(Type, Shape, bytes => file.Read(dataStart + Begin, bytes));
+        public int CompareTo(Place other) => (Begin, End).CompareTo((other.Begin, other.End));
     }
 }

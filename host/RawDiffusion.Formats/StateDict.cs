@@ -41,6 +41,7 @@ internal sealed class StateDict
     public static TensorFile Of(FileContent file, TensorFile whole, WeightSelection selection)
     {
         var search = new StateDict(file);
+        search.passedOver.AddRange(whole.PassedOver);
         search.Add("", "", false, [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))], whole.Metadata);
         return search.Select(selection, file, whole.Format);
     }

@@ -8,16 +8,19 @@ internal static class TensorShape
 
     /// <summary>The shape as <see cref="Tensor"/> takes it.</summary>
     /// <exception cref="FileFormatException">Too many dimensions, a negative one, or more than 2 GiB.</exception>
-    public static int[] Check(FileContent file, string name, TensorType type, IReadOnlyList<long> shape)
+    public static int[] Check(FileContent file, string name, TensorType type, ReadOnlySpan<long> shape)
     {
-        if (shape.Count > MaxRank) throw file.Error($"tensor '{name}' has {shape.Count} dimensions; at most {MaxRank} are supported");
+        if (shape.Length > MaxRank) throw file.Error($"tensor '{name}' has {shape.Length} dimensions; at most {MaxRank} are supported");
         long count = 1;
-        foreach (long d in shape)
+        var dimensions = new int[shape.Length];
+        for (int i = 0; i < shape.Length; i++)
         {
+            long d = shape[i];
             if (d < 0 || d > int.MaxValue || (count *= d) > Array.MaxLength / type.Size())
-                throw file.Error($"tensor '{name}' has the shape [{string.Join(", ", shape)}]; dimensions must be natural numbers and a tensor at most 2 GiB");
+                throw file.Error($"tensor '{name}' has the shape [{string.Join(", ", shape.ToArray())}]; dimensions must be natural numbers and a tensor at most 2 GiB");
+            dimensions[i] = (int)d;
         }
-        return [.. shape.Select(d => (int)d)];
+        return dimensions;
     }
 
     /// <summary>Number of elements of a checked shape.</summary>

@@ -309,7 +309,9 @@ public sealed class CheckpointTests
             double best = double.MaxValue;
             for (int i = 0; i < 3; i++)
             {
-                long before = GC.GetAllocatedBytesForCurrentThread(), start = System.Diagnostics.Stopwatch.GetTimestamp();
+                long before = GC.GetAllocatedBytesForCurrentThread();
+                // Of the processor: what else the machine does is not counted.
+                TimeSpan start = Environment.CpuUsage.TotalTime;
                 try
                 {
                     Checkpoint.Open(path).Dispose();
@@ -317,7 +319,7 @@ public sealed class CheckpointTests
                 catch (FileFormatException)
                 {
                 }
-                best = Math.Min(best, System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds);
+                best = Math.Min(best, (Environment.CpuUsage.TotalTime - start).TotalSeconds);
                 Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan((24 << 20) + 33L * content.Length));
             }
             return best;

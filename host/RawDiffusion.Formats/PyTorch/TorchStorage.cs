@@ -33,7 +33,7 @@ internal sealed class TorchStorage(FileContent file, string key, PickleGlobal ki
     public Tensor View(TensorType type, long offset, IReadOnlyList<long> shape, IReadOnlyList<long> strides)
     {
         string name = $"in storage '{key}'";
-        int[] dimensions = TensorShape.Check(file, name, type, shape);
+        int[] dimensions = TensorShape.Check(file, name, type, [.. shape]);
         if (strides.Count != shape.Count) throw file.Error($"a tensor {name} has {shape.Count} dimensions and {strides.Count} strides");
         if (offset < 0 || strides.Any(s => s < 0)) throw file.Error($"a tensor {name} has a negative offset or stride");
 
