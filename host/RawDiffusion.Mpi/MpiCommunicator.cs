@@ -144,7 +144,7 @@ public sealed unsafe class MpiCommunicator : ICommunicator
                     current = aborting || calls.Count == 0 ? null : calls.Dequeue();
                 }
                 if (aborting) MpiApi.MPI_Abort(library.World, abortCode);
-                pulse?.Beat(warn: null);
+                pulse?.Beat(Warn ?? (_ => { }), waits: false);
                 if (current is not { } call) continue;
                 Make(call);
                 lock (gate)
@@ -200,7 +200,7 @@ public sealed unsafe class MpiCommunicator : ICommunicator
             Check(MpiApi.MPI_Test(&request, &done, library.StatusIgnore), "MPI_Test");
             if (done != 0) return;
             if (aborting) MpiApi.MPI_Abort(library.World, abortCode);
-            pulse!.Beat(Warn ?? (_ => { }));
+            pulse!.Beat(Warn ?? (_ => { }), waits: true);
             if (Stopwatch.GetElapsedTime(start) < Patience) Thread.Yield();
             else if (tests % Burst == 0) Thread.Sleep(1);
         }

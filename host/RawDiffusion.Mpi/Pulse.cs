@@ -34,8 +34,9 @@ internal sealed unsafe class Pulse
     public TimeSpan Interval => silence / PerSilence;
 
     /// <summary>Sends and takes what is due.</summary>
-    /// <param name="warn">Told of processes that have become silent, where this one waits for them; null where it does not.</param>
-    public void Beat(Action<string>? warn)
+    /// <param name="warn">Told of processes that have become silent, where this one waits for them, and of those that are back.</param>
+    /// <param name="waits">Whether this process waits for the others.</param>
+    public void Beat(Action<string> warn, bool waits)
     {
         if (Stopwatch.GetElapsedTime(beaten) < Interval) return;
         beaten = Stopwatch.GetTimestamp();
@@ -44,7 +45,7 @@ internal sealed unsafe class Pulse
             Take(other, warn);
             // Messages to a stopped process would pile up.
             if (!isSilent[other]) MpiApi.MPI_Send(0, 0, library.Byte, other, Tag, library.World);
-            if (warn is null || isSilent[other] || Stopwatch.GetElapsedTime(heard[other]) < silence) continue;
+            if (!waits || isSilent[other] || Stopwatch.GetElapsedTime(heard[other]) < silence) continue;
             isSilent[other] = true;
             warn($"process {other} of {size} has given no sign of life for {silence.TotalSeconds:0} s, and the others wait for it: it is stopped, or its machine is out of reach");
         }
@@ -53,10 +54,10 @@ internal sealed unsafe class Pulse
     /// <summary>Takes what has come, so that nothing is left when the processes part.</summary>
     public void Drain()
     {
-        foreach (int other in others) Take(other, null);
+        foreach (int other in others) Take(other, _ => { });
     }
 
-    private void Take(int other, Action<string>? warn)
+    private void Take(int other, Action<string> warn)
     {
         int found;
         while (MpiApi.MPI_Iprobe(other, Tag, library.World, &found, library.StatusIgnore) == 0 && found != 0)
@@ -65,7 +66,7 @@ internal sealed unsafe class Pulse
             heard[other] = Stopwatch.GetTimestamp();
             if (!isSilent[other]) continue;
             isSilent[other] = false;
-            warn?.Invoke($"process {other} of {size} gives signs of life again");
+            warn($"process {other} of {size} gives signs of life again");
         }
     }
 }

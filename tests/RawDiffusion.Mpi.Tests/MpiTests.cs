@@ -57,21 +57,27 @@ public sealed class MpiTests : MpiFixture
     public void A_stopped_process_is_named_by_those_who_wait_for_it(int stopped, int other)
     {
         using Process job = MpiJob.Start(MpiJob.Processes(2, Worker, "train", Folder, "1", "100000"));
-        var lines = new System.Collections.Concurrent.ConcurrentQueue<string>();
-        job.ErrorDataReceived += (_, line) => lines.Enqueue(line.Data ?? "");
-        job.BeginErrorReadLine();
-        WaitFor(() => File.Exists(Path.Combine(Folder, "stepped1")) || job.HasExited);
-        Thread.Sleep(5000);
-        Assert.That(lines, Has.None.Contains("warns"), "nobody is silent yet");
-        string pid = File.ReadAllText(Path.Combine(Folder, $"pid{stopped}"));
-        Signal("-STOP", pid);
-        WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {other} warns: process {stopped} of 2 has given no sign of life for 3 s")));
-        Signal("-CONT", pid);
-        WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {stopped} of 2 gives signs of life again")));
-        Assert.That(job.HasExited, Is.False, string.Join('\n', lines));
-        Assert.That(lines.Count(l => l.Contains("no sign of life")), Is.EqualTo(1), string.Join('\n', lines));
-        Signal("-TERM", $"{job.Id}");
-        WaitFor(() => job.HasExited);
+        try
+        {
+            var lines = new System.Collections.Concurrent.ConcurrentQueue<string>();
+            job.ErrorDataReceived += (_, line) => lines.Enqueue(line.Data ?? "");
+            job.BeginErrorReadLine();
+            WaitFor(() => File.Exists(Path.Combine(Folder, "stepped1")) || job.HasExited);
+            Thread.Sleep(5000);
+            Assert.That(lines, Has.None.Contains("warns"), "nobody is silent yet");
+            string pid = File.ReadAllText(Path.Combine(Folder, $"pid{stopped}"));
+            Signal("-STOP", pid);
+            WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {other} warns: process {stopped} of 2 has given no sign of life for 3 s")));
+            Signal("-CONT", pid);
+            WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {stopped} of 2 gives signs of life again")));
+            Assert.That(job.HasExited, Is.False, string.Join('\n', lines));
+            Assert.That(lines.Count(l => l.Contains("no sign of life")), Is.EqualTo(1), string.Join('\n', lines));
+        }
+        finally
+        {
+            Signal("-TERM", $"{job.Id}");
+            WaitFor(() => job.HasExited);
+        }
 
         static void Signal(string signal, string process)
         {
