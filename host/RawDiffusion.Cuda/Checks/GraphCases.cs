@@ -44,7 +44,8 @@ internal static class GraphCases
                 {
                     Value y = g.Conv2d(v[0]!, v[1]!, v[2], padding: 1);
                     return [y, g.Apply(new GroupNormAffine(groups, Epsilon), [y, v[3]!, v[4]!, null, null])];
-                }) { ReadsStored = true };
+                })
+            { ReadsStored = true };
         }
     }
 

@@ -38,8 +38,13 @@ internal sealed class PickleGlobals(PickleReader reader)
     /// <summary>Bytes of an element of storages that are passed over: a legacy file has one after the other.</summary>
     private static readonly Dictionary<string, int> OtherStorages = new()
     {
-        ["torch.ComplexFloatStorage"] = 8, ["torch.ComplexDoubleStorage"] = 16, ["torch.QInt32Storage"] = 4,
-        ["torch.QInt8Storage"] = 1, ["torch.QUInt8Storage"] = 1, ["torch.QUInt4x2Storage"] = 1, ["torch.QUInt2x4Storage"] = 1,
+        ["torch.ComplexFloatStorage"] = 8,
+        ["torch.ComplexDoubleStorage"] = 16,
+        ["torch.QInt32Storage"] = 4,
+        ["torch.QInt8Storage"] = 1,
+        ["torch.QUInt8Storage"] = 1,
+        ["torch.QUInt4x2Storage"] = 1,
+        ["torch.QUInt2x4Storage"] = 1,
     };
 
     private readonly long firstByte = reader.Position;
