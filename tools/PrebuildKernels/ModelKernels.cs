@@ -77,7 +77,6 @@ internal static class ModelKernels
             Trajectory[] trajectories = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))];
             new Sampler(device, [model], trajectories, table, options).Dispose();
             // As recombine: factors of two models.
-            if (guidance == 1) continue;
             ReadOnlyMemory<float> latent = new float[config.LatentDim];
             Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, config.NumComponents).Select(i => (latent, i % 2))]);
             new Sampler(device, [model, model], [composition.Guided(guidance)], table, options).Dispose();

@@ -110,7 +110,7 @@ public sealed class FileSet : ImageSet
 
     private static byte[] FirstBytes(string path)
     {
-        using FileStream stream = File.OpenRead(path);
+        using FileStream stream = Formats.RegularFile.OpenStream(path);
         var bytes = new byte[Math.Min(ContentSample.MaxBytes, stream.Length)];
         stream.ReadExactly(bytes);
         return bytes;

@@ -105,6 +105,17 @@ public sealed class FileSetTests : IDisposable
     }
 
     [Test]
+    public void Pictures_of_a_turned_camera_are_turned_upright_or_left_as_stored()
+    {
+        string path = Goldens.PathOf("pictures/exif6.jpg");
+        using ImageSet upright = ImageSets.Open(path, new ImageSetOptions { Size = 8 });
+        using ImageSet stored = ImageSets.Open(path, new ImageSetOptions { Size = 8, Orientation = ImageOrientation.Raw });
+        Assert.That(upright.Load(0), Is.EqualTo(ImageResize.Resize(ImageFile.Read(path), 8, 8)));
+        Assert.That(stored.Load(0), Is.EqualTo(ImageResize.Resize(ImageFile.Read(path, ImageOrientation.Raw), 8, 8)).And.Not.EqualTo(upright.Load(0)));
+        Assert.That(stored.Identity, Is.Not.EqualTo(upright.Identity), "a cache of one is not the other's");
+    }
+
+    [Test]
     public void Tar_files_have_the_same_images_as_the_folder()
     {
         Picture("pictures/a.png", 20, 10);

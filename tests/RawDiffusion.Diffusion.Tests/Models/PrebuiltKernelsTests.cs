@@ -29,6 +29,11 @@ public sealed class PrebuiltKernelsTests
     [Test]
     public void They_hold_all_that_a_model_runs([ValueSource(nameof(Models))] string name, [Values] bool flags, [Values] Precision precision)
     {
+        if (!flags && name.StartsWith('B'))
+        {
+            Assert.That(() => Open(name, flags), Throws.TypeOf<CheckpointException>().With.Message.Contains("--num-heads"), "its shapes do not tell its heads");
+            return;
+        }
         using DecompModel model = Open(name, flags);
         using var device = new CudaDevice(new IdleDriver(KernelTarget.Parse("compute_80")), Prebuilt, precision);
         UNetConfig config = model.Config;

@@ -18,6 +18,7 @@ public sealed class RunSettingsTests : IDisposable
         ["crop"] = "1,2,8,0",
         ["start"] = "3",
         ["count"] = "7",
+        ["orientation"] = "raw",
         ["strict"] = "on",
         ["cache"] = "off",
         ["image_size"] = "32",
@@ -67,7 +68,7 @@ public sealed class RunSettingsTests : IDisposable
 
     // What they are shown by elsewhere: a test of the command, or of another part of a run.
     private static readonly string[] ShownElsewhere =
-        ["data", "base", "crop", "strict", "cache", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
+        ["data", "base", "crop", "orientation", "strict", "cache", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
 
     private readonly string root = Path.Combine(Path.GetTempPath(), $"rawdiffusion-{Guid.NewGuid():n}");
 
