@@ -2,7 +2,6 @@ using System.CommandLine;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Data.Procedural;
-using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;
 
@@ -19,8 +18,7 @@ internal sealed class DataOptions(bool ofModel = false)
     private readonly Option<int?> count = OptionOf.Integer("--count", "Number of images to use", 1);
     private readonly Option<string?> baseFolder = OptionOf.Text("--base", "DIR", $"The authors' folder of data sets, for these names: {string.Join(", ", AuthorsLayouts.Names)}");
     private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
-    private readonly Option<string> orientation = OptionOf.Choice(
-        "--orientation", "Whether pictures are turned upright as their EXIF data says, or left as stored", "exif", "raw");
+    private readonly Option<string> orientation = OptionOf.Orientation();
     private readonly Option<string> split = OptionOf.Choice("--split", "Part of a procedural set", ofModel ? "held-out" : "train", ofModel ? "train" : "held-out");
 
     public void AddTo(Command command)
@@ -53,7 +51,7 @@ internal sealed class DataOptions(bool ofModel = false)
             Count = result.GetValue(count) ?? defaultCount,
             BaseFolder = result.GetValue(baseFolder),
             Crop = box is null ? null : new ImageCrop(box.X, box.Y, box.Width, box.Height),
-            Orientation = result.GetValue(orientation) == "raw" ? ImageOrientation.Raw : ImageOrientation.Exif,
+            Orientation = OptionOf.Orientation(result.GetRequiredValue(orientation)),
             Strict = strict,
             Seed = seed,
             Split = result.GetValue(split) == "held-out" ? Split.HeldOut : Split.Train,

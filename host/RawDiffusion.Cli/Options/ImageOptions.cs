@@ -20,8 +20,7 @@ internal sealed class ImageOptions
     private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder for the results [default: out]");
     private readonly Option<string?> noise = OptionOf.Text("--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
     private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
-    private readonly Option<string> orientation = OptionOf.Choice(
-        "--orientation", "Whether pictures are turned upright as their EXIF data says, or left as stored", "exif", "raw");
+    private readonly Option<string> orientation = OptionOf.Orientation();
     private readonly Option<bool> raw = OptionOf.Flag("--raw", "Also write result.safetensors, before clamping to displayable range");
     private readonly Option<bool> separate = OptionOf.Flag("--separate", "Also write each image of a row as a file of its own");
 
@@ -47,7 +46,7 @@ internal sealed class ImageOptions
 
     public string? NoiseFile(ParseResult result) => result.GetValue(noise);
 
-    public ImageOrientation Orientation(ParseResult result) => result.GetValue(orientation) == "raw" ? ImageOrientation.Raw : ImageOrientation.Exif;
+    public ImageOrientation Orientation(ParseResult result) => OptionOf.Orientation(result.GetRequiredValue(orientation));
 
     public CropBox? Crop(ParseResult result) => result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
 

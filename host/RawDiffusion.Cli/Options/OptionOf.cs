@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;
 
@@ -55,6 +56,13 @@ internal static class OptionOf
             },
         };
     }
+
+    /// <summary>What is done with pictures that a camera has turned.</summary>
+    public static Option<string> Orientation() =>
+        Choice("--orientation", "Whether pictures are turned upright as their EXIF data says, or left as stored", "exif", "raw");
+
+    /// <summary>What the word of that option means.</summary>
+    public static ImageOrientation Orientation(string word) => word == "raw" ? ImageOrientation.Raw : ImageOrientation.Exif;
 
     /// <summary>The name of a file or folder, or other text that is not empty.</summary>
     public static Option<string?> Text(string name, string helpName, string description) => new(name)
