@@ -18,6 +18,8 @@ public sealed class StandardStreamsTests : IDisposable
     [TestCase("import {1}")]
     public void On_a_terminal_too_nothing_but_json_is_printed(string arguments)
     {
+        Outcome terminal = Shell("script --quiet --return --command true /dev/null");
+        if (terminal.ExitCode != 0) Assert.Ignore($"there is no pseudo-terminal here: {terminal.Error.Trim()}");
         string typescript = work.PathOf("typescript");
         string command = $"{Command} {string.Format(arguments, work.Out, Goldens.PathOf("A.pt"))} --json 2>/dev/null";
         Outcome outcome = Shell($"TERM=xterm script --quiet --return --command '{command}' {typescript}").Succeeded();
