@@ -1,10 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
-using System.Text.RegularExpressions;
-using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator.Checks;
-using RawDiffusion.Cuda.Native;
 
 namespace RawDiffusion.Cuda.Emulator.Tests;
 
@@ -23,20 +20,8 @@ internal sealed unsafe class EmulatedGpu : IDisposable
 
     public IReadOnlyList<Finding> Findings => Driver.Findings;
 
-    /// <summary>Compiles a source with one kernel, which the emulator's findings call test.cu; the test is skipped where there is no NVRTC.</summary>
-    public static EmulatedGpu Compile(string source, EmulatorOptions? options = null)
-    {
-        if (Nvrtc.Find() is not { } nvrtc)
-        {
-            Assert.Ignore($"the test compiles a kernel of its own: {NativeLibraryFile.Nvrtc.Missing}");
-            throw new InvalidOperationException();
-        }
-
-        var sources = new KernelSources(new Dictionary<string, string> { ["test.cu"] = source });
-        string kernel = Regex.Match(source, @"__global__ void (\w+)").Groups[1].Value;
-        byte[] ptx = new KernelCompiler(sources, nvrtc).Compile(new("test.cu", kernel, []), "compute_80");
-        return new(Encoding.UTF8.GetString(ptx), options);
-    }
+    /// <summary>A source with one kernel, which the emulator's findings call test.cu.</summary>
+    public static EmulatedGpu Compile(string source, EmulatorOptions? options = null) => new(CompiledSource.Ptx(source), options);
 
     public ulong Upload<T>(params T[] values)
         where T : unmanaged
