@@ -21,8 +21,14 @@ internal static class PictureLibrary
     /// <summary>The library's own working memory for one buffer; the largest picture in the widest pixels takes as much.</summary>
     private const int MaxMegabytes = 1024;
 
-    /// <summary>Runs of TGA and BMP code at most 128 pixels a byte; WebP codes a picture of one colour in a few bytes, whatever its size.</summary>
+    /// <summary>Runs of TGA and BMP code at most 128 pixels a byte.</summary>
     private const int MaxPixelsPerByte = 128, MinPixels = 1 << 22;
+
+    /// <summary>
+    /// WebP codes a picture of one colour in a few bytes, whatever its size. Decoding 2^28 pixels of it takes 7 seconds: small files may have
+    /// 4096 x 4096 of them, and others what its longest copies code.
+    /// </summary>
+    private const int MaxWebpPixelsPerByte = 2048, MinWebpPixels = 1 << 24;
 
     private static readonly Configuration Formats = new(
         new PngConfigurationModule(), new JpegConfigurationModule(), new WebpConfigurationModule(), new BmpConfigurationModule(),
@@ -45,8 +51,7 @@ internal static class PictureLibrary
         {
             IImageInfo info = Pixels.Identify(Formats, new MemoryStream(content, writable: false)) ?? throw Unknown(file, content);
             CheckSize(file, info.Width, info.Height, 4);
-            if (layout is null && !content.AsSpan().StartsWith("RIFF"u8) && (long)info.Width * info.Height > MinPixels + (long)content.Length * MaxPixelsPerByte)
-                throw file.Error($"{content.Length} bytes cannot hold {info.Width} x {info.Height} pixels; the file is truncated or damaged");
+            if (layout is null) CheckDensity(file, content, info.Width, info.Height);
             (int channels, int bits) = layout ?? (info.PixelType.BitsPerPixel == 32 ? 4 : 3, 8);
             return (channels, bits) switch
             {
@@ -94,6 +99,15 @@ internal static class PictureLibrary
     {
         if (!Image.Fits(width, height, channels))
             throw file.Error($"the picture has {width} x {height} pixels; at most {Image.MaxSide} a side and {Image.MaxSamples} samples are read");
+    }
+
+    private static void CheckDensity(FileContent file, byte[] content, int width, int height)
+    {
+        long pixels = (long)width * height;
+        bool webp = content.AsSpan().StartsWith("RIFF"u8);
+        if (pixels <= (webp ? MinWebpPixels + content.LongLength * MaxWebpPixelsPerByte : MinPixels + content.LongLength * MaxPixelsPerByte)) return;
+        throw file.Error(webp ? $"a WebP file of {content.Length} bytes with {width} x {height} pixels is taken for a hostile one; convert it to PNG"
+            : $"{content.Length} bytes cannot hold {width} x {height} pixels; the file is truncated or damaged");
     }
 
     /// <summary>Writes PNG, 8 or 16 bits, gray to RGBA, with nothing in it that depends on time or machine.</summary>

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text.Json;
 using RawDiffusion.Formats.Images;
 
@@ -48,6 +49,18 @@ public sealed class CasesTests
     public void Formats_with_unsafe_decoders_are_refused_by_name(string name, string format) =>
         Assert.That(() => ImageFile.Read(Path.Combine(Folder, name)),
             Throws.TypeOf<FileFormatException>().With.Message.Contains($"{format} pictures are not read").And.Message.Contains("convert it to PNG"));
+
+    [Test]
+    public void A_webp_of_a_few_bytes_with_a_huge_size_is_refused_before_memory_is_taken()
+    {
+        byte[] webp = File.ReadAllBytes(Path.Combine(Folder, "lossless.webp"));
+        // Width and height less one, 14 bits each, follow the signature 0x2f.
+        BinaryPrimitives.WriteUInt32LittleEndian(webp.AsSpan(21), 16000 | 16000 << 14 | webp[24] & 0xf0000000);
+        string path = Files.Write("x.webp", webp);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.That(Assert.Throws<FileFormatException>(() => ImageFile.Read(path))!.Message, Does.Contain("16001 x 16001"));
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(1 << 20));
+    }
 
     [Test]
     public void Orientation_can_be_left_as_stored()
