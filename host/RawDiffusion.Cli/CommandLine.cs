@@ -18,7 +18,8 @@ namespace RawDiffusion.Cli;
 internal static class CommandLine
 {
     /// <summary>Name and version, as <c>--version</c> prints them.</summary>
-    public static string Version { get; } = $"rawdiffusion {typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion}";
+    public static string Version { get; } =
+        $"rawdiffusion {typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion}";
 
     public const string InterruptedMessage = "interrupted: nothing was written";
 
@@ -28,14 +29,16 @@ internal static class CommandLine
     {
         try
         {
-            (Option<bool> quiet, Option<bool> verbose) = (OptionOf.Flag("--quiet", "Say nothing on standard error but warnings and errors"), OptionOf.Flag("--verbose", "Say more on standard error: what was found in files, where it is computed"));
+            (Option<bool> quiet, Option<bool> verbose) = (OptionOf.Flag("--quiet", "Say nothing on standard error but warnings and errors"),
+                OptionOf.Flag("--verbose", "Say more on standard error: what was found in files, where it is computed"));
             (quiet.Recursive, verbose.Recursive) = (true, true);
             RootCommand root = Root(terminal);
             root.Options.Add(quiet);
             root.Options.Add(verbose);
             ParseResult result = root.Parse(args.Length > 0 ? args : ["--help"]);
             if (result is { Errors.Count: > 0, Action: ParseErrorAction }) return Fail(terminal, Describe(result), ExitCode.Usage);
-            if (result.GetValue(quiet) && result.GetValue(verbose)) return Fail(terminal, "give either --quiet or --verbose, not both", ExitCode.Usage);
+            if (result.GetValue(quiet) && result.GetValue(verbose))
+                return Fail(terminal, "give either --quiet or --verbose, not both", ExitCode.Usage);
             terminal.Verbosity = result.GetValue(quiet) ? Verbosity.Quiet : result.GetValue(verbose) ? Verbosity.Verbose : Verbosity.Normal;
             if (!terminal.IsFirst && result.CommandResult.Command is not VerbCommand { IsShared: true }) return ExitCode.Success;
             int exitCode = result.Invoke(new InvocationConfiguration
@@ -63,10 +66,13 @@ internal static class CommandLine
         catch (OutOfMemoryException e)
         {
             bool ofHeap = e is not HostMemoryException;
-            string what = ofHeap ? $"there is no memory beside the {HostMemory.Text(GC.GetTotalMemory(false))} of .NET's heap and {HostMemory.Text(ProcessMemory.Peak())} in all that were in use" : e.Message;
-            return Fail(terminal, $"{what}: {HostMemory.Limit(ofHeap)}; raise that limit, or use a smaller batch or model", ExitCode.Failure);
+            string what = ofHeap ? $"there is no memory beside the {HostMemory.Text(GC.GetTotalMemory(false))} of .NET's heap and "
+                + $"{HostMemory.Text(ProcessMemory.Peak())} in all that were in use" : e.Message;
+            return Fail(terminal, $"{what}: {HostMemory.Limit(ofHeap)}; raise that limit, or use a smaller batch or model",
+                ExitCode.Failure);
         }
-        catch (Exception e) when (e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException
+        catch (Exception e) when (
+            e is FileFormatException or CheckpointException or IOException or UnauthorizedAccessException or PlatformNotSupportedException
             or CudaException or KernelCompileException or EmulatorException or TrainingException)
         {
             return Fail(terminal, e.Message, ExitCode.Failure);

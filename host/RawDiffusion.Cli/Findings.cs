@@ -18,7 +18,8 @@ internal static class Findings
         yield return new("runtime", RuntimeInformation.FrameworkDescription);
         yield return new("processors", $"{Environment.ProcessorCount}");
         yield return new("SIMD", string.Join(", ", Simd()));
-        yield return new("memory", string.Create(CultureInfo.InvariantCulture, $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 1073741824.0:0.0} GiB"));
+        yield return new("memory",
+            string.Create(CultureInfo.InvariantCulture, $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 1073741824.0:0.0} GiB"));
     }
 
     /// <summary>The library of several processes, and whether this is one.</summary>
@@ -31,8 +32,10 @@ internal static class Findings
 
     public static IEnumerable<Finding> Weights()
     {
-        yield return new("default model", DefaultFiles.Find(DefaultFiles.ModelName) ?? $"none in or above {AppContext.BaseDirectory}: give --checkpoint");
-        yield return new("sample image", DefaultFiles.Find(DefaultFiles.ImageName) ?? $"none in or above {AppContext.BaseDirectory}: give --image");
+        yield return new("default model", DefaultFiles.Find(DefaultFiles.ModelName)
+            ?? $"none in or above {AppContext.BaseDirectory}: give --checkpoint");
+        yield return new("sample image", DefaultFiles.Find(DefaultFiles.ImageName)
+            ?? $"none in or above {AppContext.BaseDirectory}: give --image");
     }
 
     private static IEnumerable<string> Simd()

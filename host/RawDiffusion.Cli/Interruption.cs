@@ -19,7 +19,8 @@ internal sealed class Interruption : IDisposable
     public Interruption(bool onTerminal)
     {
         this.onTerminal = onTerminal;
-        registrations = [.. new[] { PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP }.Select(signal => PosixSignalRegistration.Create(signal, Handle))];
+        registrations = [.. new[] { PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP }.Select(
+            signal => PosixSignalRegistration.Create(signal, Handle))];
     }
 
     public CancellationToken Token => source.Token;

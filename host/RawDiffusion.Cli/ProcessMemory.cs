@@ -18,7 +18,7 @@ internal static class ProcessMemory
                 return 1024 * long.Parse(kib, CultureInfo.InvariantCulture);
             }
         }
-        using Process process = Process.GetCurrentProcess();
+        using var process = Process.GetCurrentProcess();
         return process.PeakWorkingSet64;
     }
 }

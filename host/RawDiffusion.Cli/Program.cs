@@ -11,6 +11,9 @@ internal static class Program
         using var interruption = new Interruption(onTerminal);
         return MpiLaunch.Current is { } launch
             ? SharedJob.Run(launch, args, interruption)
-            : CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token) { EndsInGoodOrder = interruption.BePatient });
+            : CommandLine.Run(args, new Terminal(Console.Out, Console.Error, onTerminal, interruption.Token)
+            {
+                EndsInGoodOrder = interruption.BePatient
+            });
     }
 }

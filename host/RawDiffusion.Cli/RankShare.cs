@@ -23,7 +23,7 @@ internal readonly record struct RankShare(ICommunicator? Ranks, int Total, int F
     public float[] Gather(float[] own, int length)
     {
         if (Ranks is null) return own;
-        var all = new float[Total * length];
+        float[] all = new float[Total * length];
         own.CopyTo(all, First * length);
         for (int rank = 0; rank < Ranks.Size; rank++)
         {

@@ -95,8 +95,9 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
     private KnownObjects? Known(GroundTruth? truth)
     {
         if (set.Objects == 0 || truth is null) return null;
-        var attributes = new double[set.Objects, set.AttributeNames.Count];
-        for (int i = 0; i < truth.Attributes.Length; i++) attributes[i / set.AttributeNames.Count, i % set.AttributeNames.Count] = truth.Attributes[i];
+        double[,] attributes = new double[set.Objects, set.AttributeNames.Count];
+        for (int i = 0; i < truth.Attributes.Length; i++)
+            attributes[i / set.AttributeNames.Count, i % set.AttributeNames.Count] = truth.Attributes[i];
         return new KnownObjects(DecompositionScores.LabelObjects(truth.Masks, set.Objects), attributes);
     }
 }

@@ -62,7 +62,8 @@ internal sealed unsafe partial class DescriptorStream(int descriptor, bool mustB
                 continue;
             }
             if (!mustBeRead) return;
-            throw error == BrokenPipe ? new OutputClosedException() : new IOException($"cannot write to standard output: {Marshal.GetPInvokeErrorMessage(error)}");
+            throw error == BrokenPipe ? new OutputClosedException()
+                : new IOException($"cannot write to standard output: {Marshal.GetPInvokeErrorMessage(error)}");
         }
     }
 

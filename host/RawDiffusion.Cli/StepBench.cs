@@ -45,16 +45,16 @@ internal sealed class StepBench : IStepBench
     /// <param name="seed">Of the noise.</param>
     public StepBench(IDevice device, DecompModel model, int batch, bool withFactors, uint seed)
     {
-        var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
-        StepTable table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
+        GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
+        var table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
         var options = new SamplerOptions { Seed = seed };
         var decomposer = new Decomposer(device, model, table, options);
-        var latents = new float[batch * model.Config.NumComponents * model.Config.LatentDim];
+        float[] latents = new float[batch * model.Config.NumComponents * model.Config.LatentDim];
         Philox.Normal(latents, 0, 1, seed, Sampler.InitialStream);
         Trajectory[] trajectories = [.. Enumerable.Range(0, batch).SelectMany(image => withFactors
             ? decomposer.Trajectories(latents, image)
             : decomposer.Trajectories(latents, image).TakeLast(1))];
-        InitialNoise initial = InitialNoise.Draw(model.Config, seed);
+        var initial = InitialNoise.Draw(model.Config, seed);
         noise = [.. trajectories.SelectMany(_ => initial.Of(0, 0).ToArray())];
         sampler = new Sampler(device, [model], trajectories, table, options);
         Restart();

@@ -22,7 +22,8 @@ internal enum Verbosity
 /// <param name="DrawsProgress">Whether a progress bar can be drawn on standard error.</param>
 /// <param name="Cancellation">Cancelled by Ctrl-C.</param>
 /// <param name="Ranks">The processes that mpirun or srun started; null where this one is alone.</param>
-internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProgress, CancellationToken Cancellation, ICommunicator? Ranks = null)
+internal sealed record Terminal(TextWriter Out, TextWriter Error, bool DrawsProgress, CancellationToken Cancellation,
+    ICommunicator? Ranks = null)
 {
     /// <summary>Whether this process is the one of <see cref="Ranks"/> that writes files and results.</summary>
     public bool IsFirst => Ranks is not { Rank: > 0 };

@@ -24,7 +24,8 @@ internal sealed class TrainBench : IStepBench
     public TrainBench(IDevice device, UNetConfig config, int batch, uint seed, bool recompute = false)
     {
         this.batch = batch;
-        trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), new TrainingOptions { BatchSize = batch, Seed = seed, LossScaling = device is CudaDevice { Precision: Precision.Fp16 } },
+        trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)),
+            new TrainingOptions { BatchSize = batch, Seed = seed, LossScaling = device is CudaDevice { Precision: Precision.Fp16 } },
             new CompileOptions { Recompute = recompute });
         trainer.Start(RandomWeights.Of(config, seed));
         images = new float[batch * config.ImageSize * config.ImageSize * config.ImageChannels];

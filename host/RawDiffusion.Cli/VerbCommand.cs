@@ -32,7 +32,8 @@ internal sealed class HelpWithExample(HelpAction help) : SynchronousCommandLineA
     public override int Invoke(ParseResult parseResult)
     {
         int exitCode = help.Invoke(parseResult);
-        string example = parseResult.CommandResult.Command is VerbCommand verb ? verb.Example : "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results";
+        string example = parseResult.CommandResult.Command is VerbCommand verb ? verb.Example
+            : "rawdiffusion decompose --checkpoint clevr_model.pt --image scene.png --out results";
         TextWriter output = parseResult.InvocationConfiguration.Output;
         output.WriteLine("Example:");
         output.WriteLine($"  {example}");

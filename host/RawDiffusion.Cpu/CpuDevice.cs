@@ -30,7 +30,8 @@ public sealed class CpuDevice : IDevice
     /// <exception cref="PlatformNotSupportedException">The processor lacks the forced path.</exception>
     public CpuDevice(int threads = 0, SimdPath path = SimdPath.Auto, ICommunicator? ranks = null)
     {
-        if (threads is < 0 or > 1024) throw new ArgumentOutOfRangeException(nameof(threads), threads, "threads must be from 0 (one on each core) to 1024");
+        if (threads is < 0 or > 1024)
+            throw new ArgumentOutOfRangeException(nameof(threads), threads, "threads must be from 0 (one on each core) to 1024");
         this.path = path switch
         {
             SimdPath.Auto => Avx512F.IsSupported ? SimdPath.Avx512 : Vector256.IsHardwareAccelerated ? SimdPath.Avx2 : SimdPath.Vector128,
@@ -44,21 +45,23 @@ public sealed class CpuDevice : IDevice
 
     /// <inheritdoc/>
     public string Description =>
-        $"cpu ({path switch { SimdPath.Avx512 => "AVX-512", SimdPath.Avx2 => "AVX2", _ => "128-bit vectors" }}, {Pool.Threads} thread{(Pool.Threads == 1 ? "" : "s")})";
+        $"cpu ({path switch { SimdPath.Avx512 => "AVX-512", SimdPath.Avx2 => "AVX2", _ => "128-bit vectors" }}, {Pool.Threads} "
+        + $"thread{(Pool.Threads == 1 ? "" : "s")})";
 
     internal WorkerPool Pool { get; }
 
     internal ICommunicator? Ranks { get; }
 
     /// <inheritdoc/>
-    public IExecutable Compile(Graph graph, CompileOptions? options = null) => new CpuExecutable(this, graph, options ?? new CompileOptions());
+    public IExecutable Compile(Graph graph, CompileOptions? options = null) =>
+        new CpuExecutable(this, graph, options ?? new CompileOptions());
 
     /// <inheritdoc/>
     public void Dispose() => Pool.Dispose();
 
     internal CpuLaunch Prepare(Node node, CpuContext context)
     {
-        CpuKernel kernel = CpuKernel.For(node);
+        var kernel = CpuKernel.For(node);
         return path switch
         {
             SimdPath.Avx512 => kernel.Prepare<Simd512, Vector512<float>>(node, context),

@@ -45,7 +45,8 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
         if (Viewed(value) is not (Value { Kind: ValueKind.Constant } constant, var first)) return null;
         var buffer = new NativeBuffer(4 * constant.Shape.Count, "a constant");
         constant.Constant!(new Span<float>(buffer.Pointer, (int)constant.Shape.Count));
-        if (first > 0) new Span<float>(buffer.Pointer + first, (int)value.Shape.Count).CopyTo(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
+        if (first > 0)
+            new Span<float>(buffer.Pointer + first, (int)value.Shape.Count).CopyTo(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
         return buffer;
     }
 
@@ -122,7 +123,8 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     public void Write(string name, ReadOnlySpan<float> data) => data.CopyTo(Named(name, data.Length, DType.F32, graph.Inputs));
 
-    public void Write(string name, ReadOnlySpan<int> data) => MemoryMarshal.Cast<int, float>(data).CopyTo(Named(name, data.Length, DType.I32, graph.Inputs));
+    public void Write(string name, ReadOnlySpan<int> data) =>
+        MemoryMarshal.Cast<int, float>(data).CopyTo(Named(name, data.Length, DType.I32, graph.Inputs));
 
     public void Read(string name, Span<float> destination) =>
         Named(name, destination.Length, DType.F32, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs).CopyTo(destination);

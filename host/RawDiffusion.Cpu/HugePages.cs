@@ -23,7 +23,8 @@ internal static unsafe class HugePages
     }
 
     private static delegate* unmanaged<void*, nuint, int, int> Find() =>
-        OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint libc) && NativeLibrary.TryGetExport(libc, "madvise", out nint export)
+        OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint libc)
+        && NativeLibrary.TryGetExport(libc, "madvise", out nint export)
             ? (delegate* unmanaged<void*, nuint, int, int>)export
             : null;
 }

@@ -60,7 +60,8 @@ internal static unsafe class MicroKernel<S, V>
     /// <param name="step">Floats between elements of a run.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Run(
-        int rows, float* a, nint rowStride, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate = false, nint step = 1)
+        int rows, float* a, nint rowStride, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate = false,
+            nint step = 1)
     {
         switch (rows)
         {
@@ -74,7 +75,8 @@ internal static unsafe class MicroKernel<S, V>
     // Written out by hand: an array or a loop over rows would live in memory instead of registers. The four row pointers
     // 3 rows apart let each row be addressed as pointer + {0, 1, 2} * stride, which x86 encodes in one operand.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<R>(float* a, nint s, int segments, nint segmentStride, int k, float* b, float* c, nint ldc, bool accumulate, nint step)
+    private static void Tile<R>(float* a, nint s, int segments, nint segmentStride, int k, float* b, float* c, nint ldc,
+        bool accumulate, nint step)
         where R : struct, IRows
     {
         V c00 = S.Zero, c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
@@ -207,7 +209,8 @@ internal static unsafe class PackedMatrix
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose(Vector128<float> r0, Vector128<float> r1, Vector128<float> r2, Vector128<float> r3, float* to, nint stride)
+    private static void Transpose(
+        Vector128<float> r0, Vector128<float> r1, Vector128<float> r2, Vector128<float> r3, float* to, nint stride)
     {
         if (Sse.IsSupported)
         {

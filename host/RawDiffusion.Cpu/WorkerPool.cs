@@ -139,7 +139,8 @@ internal sealed unsafe class WorkerPool : IDisposable
         while (!stopping)
         {
             long start = Stopwatch.GetTimestamp();
-            while (Number(Volatile.Read(ref ticket)) == seen && !stopping && Stopwatch.GetTimestamp() - start < SpinTicks) Thread.SpinWait(8);
+            while (Number(Volatile.Read(ref ticket)) == seen && !stopping && Stopwatch.GetTimestamp() - start < SpinTicks)
+                Thread.SpinWait(8);
             if (Number(Volatile.Read(ref ticket)) == seen)
             {
                 lock (gate)

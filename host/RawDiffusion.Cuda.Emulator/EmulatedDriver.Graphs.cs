@@ -52,7 +52,8 @@ public sealed unsafe partial class EmulatedDriver
     }
 
     /// <inheritdoc/>
-    public nint AddKernelNode(nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments)
+    public nint AddKernelNode(
+        nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments)
     {
         Checked(function, geometry, arguments);
         return Add(graph, "cuGraphAddKernelNode", new(nextHandle, Resolve(graph, dependencies, "cuGraphAddKernelNode"))
@@ -68,12 +69,13 @@ public sealed unsafe partial class EmulatedDriver
     {
         Range(destination, bytes, "cuGraphAddMemcpyNode");
         Range(source, bytes, "cuGraphAddMemcpyNode");
-        return Add(graph, "cuGraphAddMemcpyNode", new(nextHandle, Resolve(graph, dependencies, "cuGraphAddMemcpyNode")) { Copy = (destination, source, bytes) });
+        return Add(graph, "cuGraphAddMemcpyNode",
+            new(nextHandle, Resolve(graph, dependencies, "cuGraphAddMemcpyNode")) { Copy = (destination, source, bytes) });
     }
 
     private int[] Resolve(nint graph, ReadOnlySpan<nint> dependencies, string call)
     {
-        var indices = Known(graphs, graph, call, "graph").Indices;
+        Dictionary<nint, int> indices = Known(graphs, graph, call, "graph").Indices;
         int[] resolved = new int[dependencies.Length];
         for (int i = 0; i < resolved.Length; i++)
         {
@@ -90,7 +92,7 @@ public sealed unsafe partial class EmulatedDriver
 
     private nint Add(nint graph, string call, Node node)
     {
-        var known = Known(graphs, graph, call, "graph");
+        Graph known = Known(graphs, graph, call, "graph");
         known.Indices.Add(node.Handle, known.Nodes.Count);
         known.Nodes.Add(node);
         return nextHandle++;
@@ -114,14 +116,14 @@ public sealed unsafe partial class EmulatedDriver
     public void LaunchGraph(nint executable, nint stream)
     {
         CheckStream(stream, "cuGraphLaunch");
-        var known = Known(executables, executable, "cuGraphLaunch", "executable graph");
-        var nodes = known.Nodes;
+        Executable known = Known(executables, executable, "cuGraphLaunch", "executable graph");
+        Node[] nodes = known.Nodes;
         bool[,]? before = options.CheckGraphs && !known.Checked ? Order(nodes) : null;
         var accesses = new GraphAccesses?[nodes.Length];
         double[] done = new double[nodes.Length];
         for (int i = 0; i < nodes.Length; i++)
         {
-            var node = nodes[i];
+            Node node = nodes[i];
             accesses[i] = before is not null && HasUnordered(before, i) ? new() : null;
             double start = node.Dependencies.Length == 0 ? 0 : node.Dependencies.Max(d => done[d]);
             if (node.Copy is var (destination, source, bytes))
@@ -131,7 +133,7 @@ public sealed unsafe partial class EmulatedDriver
             }
             else
             {
-                var function = Known(functions, node.Function, "cuGraphLaunch", "a node's function");
+                Function function = Known(functions, node.Function, "cuGraphLaunch", "a node's function");
                 done[i] = start + Run(function.Code, node.Geometry, node.Arguments, accesses[i]);
             }
         }
@@ -155,10 +157,7 @@ public sealed unsafe partial class EmulatedDriver
             foreach (int d in nodes[j].Dependencies)
             {
                 before[d, j] = true;
-                for (int i = 0; i < d; i++)
-                {
-                    before[i, j] |= before[i, d];
-                }
+                for (int i = 0; i < d; i++) before[i, j] |= before[i, d];
             }
         }
 
@@ -169,10 +168,7 @@ public sealed unsafe partial class EmulatedDriver
     {
         for (int other = 0; other < before.GetLength(0); other++)
         {
-            if (other != node && !before[node, other] && !before[other, node])
-            {
-                return true;
-            }
+            if (other != node && !before[node, other] && !before[other, node]) return true;
         }
 
         return false;
@@ -188,11 +184,13 @@ public sealed unsafe partial class EmulatedDriver
                 {
                     string name = Name(nodes[j]);
                     findings.Add(new(FindingKind.GraphRace, name, new("graph node", j), default, default, allocation.Address + offset,
-                        $"graph node {j} ({name}) and node {i} ({Name(nodes[i])}) touch the 256 bytes at 0x{allocation.Address + offset:x}, one of them writing, and neither waits for the other: add a dependency"));
+                        $"graph node {j} ({name}) and node {i} ({Name(nodes[i])}) touch the 256 bytes at "
+                        + $"0x{allocation.Address + offset:x}, one of them writing, and neither waits for the other: add a dependency"));
                 }
             }
         }
 
-        string Name(Node node) => node.Copy is not null ? "copy" : functions.TryGetValue(node.Function, out var function) ? function.Code.Name : "kernel";
+        string Name(Node node) => node.Copy is not null ? "copy" : functions.TryGetValue(node.Function, out Function? function)
+            ? function.Code.Name : "kernel";
     }
 }

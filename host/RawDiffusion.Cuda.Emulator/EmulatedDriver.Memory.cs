@@ -33,10 +33,11 @@ public sealed unsafe partial class EmulatedDriver
     /// <inheritdoc/>
     public void Free(ulong address)
     {
-        var allocation = memory.Near(address);
+        Allocation? allocation = memory.Near(address);
         if (allocation is null || allocation.Address != address || allocation.Owner.Length > 0)
         {
-            throw new CudaException("cuMemFree", "INVALID_VALUE", $"0x{address:x} is {memory.Describe(address, 1)} and not the start of an allocation");
+            throw new CudaException("cuMemFree", "INVALID_VALUE",
+                $"0x{address:x} is {memory.Describe(address, 1)} and not the start of an allocation");
         }
 
         if (allocation.Freed)
@@ -51,7 +52,7 @@ public sealed unsafe partial class EmulatedDriver
     /// <inheritdoc/>
     public void Fence(ulong address, long bytes)
     {
-        var (allocation, offset) = Range(address, bytes, "Fence");
+        (Allocation allocation, long offset) = Range(address, bytes, "Fence");
         allocation.Fence(offset, bytes);
     }
 
@@ -73,7 +74,8 @@ public sealed unsafe partial class EmulatedDriver
     {
         if (!hostMemory.Remove(address))
         {
-            throw new CudaException("cuMemFreeHost", "INVALID_VALUE", $"0x{address:x} is not page-locked memory of this driver, or was freed before");
+            throw new CudaException("cuMemFreeHost", "INVALID_VALUE",
+                $"0x{address:x} is not page-locked memory of this driver, or was freed before");
         }
 
         NativeMemory.AlignedFree((void*)address);
@@ -83,7 +85,7 @@ public sealed unsafe partial class EmulatedDriver
     public void CopyToDevice(ulong destination, nint source, long bytes, nint stream)
     {
         CheckStream(stream, "cuMemcpyHtoDAsync");
-        var (allocation, offset) = Range(destination, bytes, "cuMemcpyHtoDAsync");
+        (Allocation allocation, long offset) = Range(destination, bytes, "cuMemcpyHtoDAsync");
         Copy(allocation.Data + offset, (byte*)source, bytes);
         Define(allocation, offset, bytes);
         streams[stream] += bytes / rates.HostBytesPerSecond;
@@ -93,7 +95,7 @@ public sealed unsafe partial class EmulatedDriver
     public void CopyToHost(nint destination, ulong source, long bytes, nint stream)
     {
         CheckStream(stream, "cuMemcpyDtoHAsync");
-        var (allocation, offset) = Range(source, bytes, "cuMemcpyDtoHAsync");
+        (Allocation allocation, long offset) = Range(source, bytes, "cuMemcpyDtoHAsync");
         Copy((byte*)destination, allocation.Data + offset, bytes);
         streams[stream] += bytes / rates.HostBytesPerSecond;
     }
@@ -110,8 +112,8 @@ public sealed unsafe partial class EmulatedDriver
 
     private void CopyOnDevice(ulong destination, ulong source, long bytes, GraphAccesses? accesses, string call)
     {
-        var (to, toOffset) = Range(destination, bytes, call);
-        var (from, fromOffset) = Range(source, bytes, call);
+        (Allocation to, long toOffset) = Range(destination, bytes, call);
+        (Allocation from, long fromOffset) = Range(source, bytes, call);
         accesses?.Note(from, (ulong)fromOffset, bytes, write: false);
         accesses?.Note(to, (ulong)toOffset, bytes, write: true);
         Copy(to.Data + toOffset, from.Data + fromOffset, bytes);
@@ -122,7 +124,7 @@ public sealed unsafe partial class EmulatedDriver
     public void Fill(ulong destination, byte value, long bytes, nint stream)
     {
         CheckStream(stream, "cuMemsetD8Async");
-        var (allocation, offset) = Range(destination, bytes, "cuMemsetD8Async");
+        (Allocation allocation, long offset) = Range(destination, bytes, "cuMemsetD8Async");
         NativeMemory.Fill(allocation.Data + offset, (nuint)bytes, value);
         Define(allocation, offset, bytes);
         streams[stream] += rates.LaunchSeconds + (bytes / rates.MemoryBytesPerSecond);
@@ -130,11 +132,12 @@ public sealed unsafe partial class EmulatedDriver
 
     private static void Copy(byte* to, byte* from, long bytes) => Buffer.MemoryCopy(from, to, bytes, bytes);
 
-    private static void Define(Allocation allocation, long offset, long bytes) => NativeMemory.Fill(allocation.Defined + offset, (nuint)bytes, 0xFF);
+    private static void Define(Allocation allocation, long offset, long bytes) =>
+        NativeMemory.Fill(allocation.Defined + offset, (nuint)bytes, 0xFF);
 
     private (Allocation Allocation, long Offset) Range(ulong address, long bytes, string call)
     {
-        var allocation = bytes >= 0 ? memory.Find(address, bytes) : null;
+        Allocation? allocation = bytes >= 0 ? memory.Find(address, bytes) : null;
         return allocation is null
             ? throw new CudaException(call, "INVALID_VALUE", $"{bytes} bytes at 0x{address:x}: {memory.Describe(address, bytes)}")
             : (allocation, (long)(address - allocation.Address));

@@ -40,10 +40,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
         rates = Rates.Of(this.options.Architecture);
         Device = rates.ToDeviceInfo();
         workers = new BlockRunner[this.options.Threads > 0 ? this.options.Threads : Environment.ProcessorCount];
-        for (int i = 0; i < workers.Length; i++)
-        {
-            workers[i] = new();
-        }
+        for (int i = 0; i < workers.Length; i++) workers[i] = new();
 
         streams.Add(0, 0);
     }
@@ -92,26 +89,14 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     /// <inheritdoc/>
     public void Dispose()
     {
-        if (disposed)
-        {
-            return;
-        }
+        if (disposed) return;
 
         disposed = true;
-        foreach (var module in modules.Values)
-        {
-            module.Dispose();
-        }
+        foreach (EmulatedModule module in modules.Values) module.Dispose();
 
-        foreach (var worker in workers)
-        {
-            worker.Dispose();
-        }
+        foreach (BlockRunner worker in workers) worker.Dispose();
 
-        foreach (nint block in hostMemory)
-        {
-            NativeMemory.AlignedFree((void*)block);
-        }
+        foreach (nint block in hostMemory) NativeMemory.AlignedFree((void*)block);
 
         modules.Clear();
         functions.Clear();
@@ -124,7 +109,8 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     {
         if (image.StartsWith("\u007fELF"u8))
         {
-            throw new CudaException("cuModuleLoadData", "NO_BINARY_FOR_GPU", $"the image is machine code, the emulator executes PTX: compile for {Target}");
+            throw new CudaException("cuModuleLoadData", "NO_BINARY_FOR_GPU",
+                $"the image is machine code, the emulator executes PTX: compile for {Target}");
         }
 
         int end = image.IndexOf((byte)0);
@@ -154,10 +140,11 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     /// <inheritdoc/>
     public nint GetFunction(nint module, string name)
     {
-        var loaded = Known(modules, module, $"cuModuleGetFunction({name})", "module");
-        if (!loaded.Kernels.TryGetValue(name, out var code))
+        EmulatedModule loaded = Known(modules, module, $"cuModuleGetFunction({name})", "module");
+        if (!loaded.Kernels.TryGetValue(name, out KernelCode? code))
         {
-            throw new CudaException($"cuModuleGetFunction({name})", "NOT_FOUND", $"the module has {string.Join(", ", loaded.Kernels.Keys)}");
+            throw new CudaException($"cuModuleGetFunction({name})", "NOT_FOUND",
+                $"the module has {string.Join(", ", loaded.Kernels.Keys)}");
         }
 
         functions.Add(nextHandle, new(module, code));
@@ -167,11 +154,12 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     /// <inheritdoc/>
     public void AllowDynamicSharedMemory(nint function, int bytes)
     {
-        var known = Known(functions, function, "cuFuncSetAttribute", "function");
+        Function known = Known(functions, function, "cuFuncSetAttribute", "function");
         if (bytes < 0 || bytes + known.Code.StaticSharedBytes > rates.MaxSharedBytesPerBlock)
         {
             throw new CudaException($"cuFuncSetAttribute({known.Code.Name})", "INVALID_VALUE",
-                $"{bytes} bytes of dynamic and {known.Code.StaticSharedBytes} of static shared memory, a block of this device has at most {rates.MaxSharedBytesPerBlock}");
+                $"{bytes} bytes of dynamic and {known.Code.StaticSharedBytes} of static shared memory, a block of this device has at most "
+                + $"{rates.MaxSharedBytesPerBlock}");
         }
 
         known.DynamicSharedBytes = bytes;
@@ -181,22 +169,22 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     public void Launch(nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments, nint stream)
     {
         CheckStream(stream, "cuLaunchKernel");
-        var known = Checked(function, geometry, arguments);
+        Function known = Checked(function, geometry, arguments);
         streams[stream] += Run(known.Code, geometry, arguments.ToArray(), null);
         ThrowNew();
     }
 
-    private static T Known<T>(Dictionary<nint, T> table, nint handle, string call, string what) => table.TryGetValue(handle, out var found)
+    private static T Known<T>(Dictionary<nint, T> table, nint handle, string call, string what) => table.TryGetValue(handle, out T? found)
         ? found
         : throw new CudaException(call, "INVALID_HANDLE", $"{what} {handle} does not exist, or no longer");
 
     /// <summary>What a driver would refuse before anything runs.</summary>
     private Function Checked(nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments)
     {
-        var known = Known(functions, function, "cuLaunchKernel", "function");
-        var code = known.Code;
+        Function known = Known(functions, function, "cuLaunchKernel", "function");
+        KernelCode code = known.Code;
         string call = $"cuLaunchKernel({code.Name})";
-        var (grid, block) = (geometry.Grid, geometry.Block);
+        (Dim3 grid, Dim3 block) = (geometry.Grid, geometry.Block);
         if (grid.X < 1 || grid.Y < 1 || grid.Z < 1 || block.X < 1 || block.Y < 1 || block.Z < 1)
         {
             throw new CudaException(call, "INVALID_VALUE", $"{geometry}: every extent must be at least 1");
@@ -214,7 +202,8 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
 
         if (code.MaxThreads > 0 && block.Count > code.MaxThreads)
         {
-            throw new CudaException(call, "INVALID_VALUE", $"{geometry}: the kernel was compiled for at most {code.MaxThreads} threads (__launch_bounds__)");
+            throw new CudaException(call, "INVALID_VALUE",
+                $"{geometry}: the kernel was compiled for at most {code.MaxThreads} threads (__launch_bounds__)");
         }
 
         if (code.RequiredThreads is { } required && (required.X, required.Y, required.Z) != (block.X, block.Y, block.Z))
@@ -225,12 +214,14 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
         if (geometry.SharedBytes < 0 || geometry.SharedBytes > known.DynamicSharedBytes)
         {
             throw new CudaException(call, "INVALID_VALUE",
-                $"{geometry} and {code.StaticSharedBytes} static: {known.DynamicSharedBytes} bytes are allowed, more needs AllowDynamicSharedMemory (at most {rates.MaxSharedBytesPerBlock} in all)");
+                $"{geometry} and {code.StaticSharedBytes} static: {known.DynamicSharedBytes} bytes are allowed, more needs "
+                + $"AllowDynamicSharedMemory (at most {rates.MaxSharedBytesPerBlock} in all)");
         }
 
         if (arguments.Length != code.ParameterBytes)
         {
-            throw new CudaException(call, "INVALID_VALUE", $"{arguments.Length} bytes of arguments, the kernel's parameters take {code.ParameterBytes}");
+            throw new CudaException(call, "INVALID_VALUE",
+                $"{arguments.Length} bytes of arguments, the kernel's parameters take {code.ParameterBytes}");
         }
 
         return known;
@@ -255,7 +246,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
         long[]? chosen = Blocks is null ? null : [.. Blocks(blocks)];
         long running = chosen?.Length ?? blocks;
         int count = (int)Math.Min(workers.Length, running);
-        var used = workers.AsSpan(0, count).ToArray();
+        BlockRunner[] used = workers.AsSpan(0, count).ToArray();
         long next = -1, stride = options.ScatterBlocks ? Stride(running) : 1;
         if (count == 1)
         {
@@ -266,9 +257,9 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
             Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = count }, i => Work(used[i]));
         }
 
-        var counters = CounterSummary.Of(code, running, [.. used.Select(w => w.Counters)], rates);
+        KernelCounters counters = CounterSummary.Of(code, running, [.. used.Select(w => w.Counters)], rates);
         launches.Add(counters);
-        kernels[code.Name] = kernels.TryGetValue(code.Name, out var before) ? before.Plus(counters) : counters;
+        kernels[code.Name] = kernels.TryGetValue(code.Name, out KernelCounters? before) ? before.Plus(counters) : counters;
         return counters.BoundSeconds;
 
         void Work(BlockRunner worker)
@@ -294,7 +285,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     {
         if (!options.Collect && findings.Any)
         {
-            var found = findings.ToList();
+            IReadOnlyList<Finding> found = findings.ToList();
             findings.Clear();
             throw new EmulatorException(found);
         }

@@ -14,11 +14,11 @@ internal sealed unsafe class EmulatedModule : IDisposable
     public EmulatedModule(string text, DeviceMemory memory)
     {
         this.memory = memory;
-        var module = PtxParser.Parse(text);
+        PtxModule module = PtxParser.Parse(text);
         try
         {
             Place(module);
-            foreach (var function in module.Functions.Values.Where(f => f.IsEntry))
+            foreach (PtxFunction? function in module.Functions.Values.Where(f => f.IsEntry))
             {
                 Kernels.Add(function.Name, KernelBuilder.Build(module, function, globals));
             }
@@ -34,15 +34,9 @@ internal sealed unsafe class EmulatedModule : IDisposable
 
     public void Dispose()
     {
-        foreach (var kernel in Kernels.Values)
-        {
-            kernel.Dispose();
-        }
+        foreach (KernelCode kernel in Kernels.Values) kernel.Dispose();
 
-        foreach (ulong address in globals.Values)
-        {
-            memory.Near(address)?.Dispose();
-        }
+        foreach (ulong address in globals.Values) memory.Near(address)?.Dispose();
 
         Kernels.Clear();
         globals.Clear();
@@ -51,7 +45,7 @@ internal sealed unsafe class EmulatedModule : IDisposable
     private void Place(PtxModule module)
     {
         var placed = module.Variables.Where(v => v.Space is StateSpace.Global or StateSpace.Constant).ToList();
-        foreach (var variable in placed)
+        foreach (PtxVariable? variable in placed)
         {
             if (variable.External)
             {
@@ -61,14 +55,14 @@ internal sealed unsafe class EmulatedModule : IDisposable
             globals.Add(variable.Name, memory.Allocate(variable.Bytes, $"variable {variable.Name}"));
         }
 
-        foreach (var variable in placed)
+        foreach (PtxVariable? variable in placed)
         {
-            var allocation = memory.Near(globals[variable.Name])!;
+            Allocation allocation = memory.Near(globals[variable.Name])!;
             var data = new Span<byte>(allocation.Data, (int)variable.Bytes);
             data.Clear();
             variable.Initial.CopyTo(data);
             new Span<byte>(allocation.Defined, (int)variable.Bytes).Fill(0xFF);
-            foreach (var (offset, symbol, addend) in variable.Relocations)
+            foreach ((int offset, string symbol, long addend) in variable.Relocations)
             {
                 BitConverter.TryWriteBytes(data[offset..], globals[symbol] + (ulong)addend);
             }

@@ -141,7 +141,8 @@ public sealed record Rates
             MemoryBytes = 80L << 30,
             MaxSharedBytesPerBlock = 227 << 10,
         },
-        _ => throw new ArgumentOutOfRangeException(nameof(architecture), architecture, "the emulator knows the architectures 80, 86, 89 and 90"),
+        _ => throw new ArgumentOutOfRangeException(
+        nameof(architecture), architecture, "the emulator knows the architectures 80, 86, 89 and 90"),
     };
 
     internal CudaDeviceInfo ToDeviceInfo() => new()

@@ -47,7 +47,8 @@ internal sealed class ConvTuner(CudaDevice device, string? file, Action<string>?
     private void Compile(Graph graph, CompileOptions options)
     {
         var kernels = new KernelList();
-        using var idle = new CudaDevice(new IdleDriver(device.Driver.Device, device.Driver.Target), new KernelLister(kernels), device.Precision, specialize: true)
+        using var idle = new CudaDevice(new IdleDriver(device.Driver.Device, device.Driver.Target), new KernelLister(kernels),
+            device.Precision, specialize: true)
         {
             Ranks = device.Ranks is { } ranks ? new IdleRanks(ranks.Size) : null,
         };
@@ -56,7 +57,8 @@ internal sealed class ConvTuner(CudaDevice device, string? file, Action<string>?
         foreach ((Node node, ConvShape shape) in unknown.Values)
             foreach (ConvTile tile in Tried(shape)) new CudaExecutable(idle, GraphOf(node), Alone, (_, _) => tile).Dispose();
         KernelVariant[] variants = [.. kernels.Entries.Select(e => e.Variant)];
-        tell?.Invoke($"{device.Driver.Device.Name}: compiling {variants.Length} kernels, then timing tiles of {unknown.Count} convolution{(unknown.Count == 1 ? "" : "s")}; once for a network and a batch size");
+        tell?.Invoke($"{device.Driver.Device.Name}: compiling {variants.Length} kernels, then timing tiles of {unknown.Count} "
+            + $"convolution{(unknown.Count == 1 ? "" : "s")}; once for a network and a batch size");
         device.Load(variants);
 
         ConvTile Choose(Node node, ConvShape shape)

@@ -32,7 +32,8 @@ public sealed class CudaDevice : IDevice
     /// <param name="tell">Told of work that takes long, and is done once.</param>
     /// <exception cref="CudaException">NCCL refused.</exception>
     public CudaDevice(
-        ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize = null, ICommunicator? ranks = null,
+        ICudaDriver driver, IKernelCompiler compiler, Precision precision = Precision.Fp32, bool? specialize =
+            null, ICommunicator? ranks = null,
         Action<string>? warn = null, Action<string>? tell = null)
     {
         this.driver = driver;
@@ -46,7 +47,8 @@ public sealed class CudaDevice : IDevice
 
     /// <inheritdoc/>
     public string Description =>
-        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, {Precision.ToString().ToLowerInvariant()}{(Ranks is null ? "" : $", sums {Ranks.Description}")})";
+        $"{driver.Device.Name} (compute capability {driver.Device.ComputeCapability / 10}.{driver.Device.ComputeCapability % 10}, "
+        + $"{Precision.ToString().ToLowerInvariant()}{(Ranks is null ? "" : $", sums {Ranks.Description}")})";
 
     /// <inheritdoc/>
     public PeakRates? Peak => TensorRates.Of(driver.Device, Precision);
@@ -78,7 +80,8 @@ public sealed class CudaDevice : IDevice
     internal ICudaDriver Driver => driver;
 
     /// <inheritdoc/>
-    public IExecutable Compile(Graph graph, CompileOptions? options = null) => new CudaExecutable(this, graph, options ?? new CompileOptions());
+    public IExecutable Compile(Graph graph, CompileOptions? options = null) =>
+        new CudaExecutable(this, graph, options ?? new CompileOptions());
 
     /// <inheritdoc/>
     public void Dispose()

@@ -47,8 +47,13 @@ internal sealed unsafe class CudaExecutable : IExecutable
         if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         if (options.Guard) watched = NonFiniteException.Watched(graph);
-        if (device.Precision == Precision.Fp16 && !graph.Nodes.Any(n => n.Operator is LossScale) && graph.Nodes.Any(n => n.Operator is Adam) && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
-            throw new GraphException("training in fp16 needs a scaled loss, as gradients below 6e-8 would become zero: expected a LossScale in the graph, found none");
+        if (device.Precision == Precision.Fp16 && !graph.Nodes.Any(n => n.Operator is LossScale) && graph.Nodes.Any(n => n.Operator is Adam)
+            && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
+        {
+            throw new GraphException("training in fp16 needs a scaled loss, as gradients below 6e-8 would become zero: expected a "
+            + "LossScale in the graph, found none");
+        }
+
         if (options.Recompute) graph = Recompute.Apply(graph);
         storage = new StoragePolicy(graph, device.Precision);
         Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
@@ -57,7 +62,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, siblings, tiles ?? device.TilesFor(source, options), device.Precision, device.Specialize, device.Ranks);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, tiles ?? device.TilesFor(source, options), device.Precision,
+            device.Specialize, device.Ranks);
         try
         {
             stream = driver.CreateStream();
@@ -92,9 +98,11 @@ internal sealed unsafe class CudaExecutable : IExecutable
     internal IReadOnlyList<IReadOnlyList<VendorCall>> VendorCalls =>
         [.. launches.Select((l, i) => IsLast(i) ? VendorCall.Of(l.Node, context.Led(l.Node), device.Precision) : [])];
 
-    public void Write(string name, ReadOnlySpan<float> data) => Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
+    public void Write(string name, ReadOnlySpan<float> data) =>
+        Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
 
-    public void Write(string name, ReadOnlySpan<int> data) => Write(Named(name, data.Length, DType.I32, graph.Inputs), MemoryMarshal.AsBytes(data));
+    public void Write(string name, ReadOnlySpan<int> data) =>
+        Write(Named(name, data.Length, DType.I32, graph.Inputs), MemoryMarshal.AsBytes(data));
 
     public void Read(string name, Span<float> destination)
     {
@@ -167,7 +175,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation = default)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
-        var marks = new nint[launches.Count + 1];
+        nint[] marks = new nint[launches.Count + 1];
         try
         {
             for (int i = 0; i < marks.Length; i++) marks[i] = driver.CreateEvent();
@@ -185,7 +193,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
             {
                 (Node node, DeviceLaunch launch) = launches[i];
                 // The arithmetic of a node counts once, with its main kernel: the last.
-                times.Add(new KernelTime(node.Name, launch.Name, driver.Elapsed(marks[i], marks[i + 1]), IsLast(i) ? CostOf(node) : default));
+                times.Add(new KernelTime(node.Name, launch.Name, driver.Elapsed(marks[i], marks[i + 1]), IsLast(i)
+                    ? CostOf(node) : default));
             }
             return times;
         }
@@ -229,7 +238,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     // Weights of convolutions are packed as operands.
     private int StoredBytes(Node node, Value value) =>
-        node.Operator is Conv2d && value.Shape.Rank == 4 && LaunchContext.IsConstant(value) && device.Precision is Precision.Bf16 or Precision.Fp16
+        node.Operator is Conv2d && value.Shape.Rank == 4 && LaunchContext.IsConstant(value)
+        && device.Precision is Precision.Bf16 or Precision.Fp16
             ? 2 : storage.ElementBytes(value);
 
     private void Initialize(Value value)
@@ -241,7 +251,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             driver.Fill(range.Address, 0, range.Bytes, stream);
             return;
         }
-        var data = new float[value.Shape.Count];
+        float[] data = new float[value.Shape.Count];
         value.Constant(data);
         Write(value, MemoryMarshal.AsBytes(data.AsSpan()));
     }
@@ -272,7 +282,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     private void Check(Node node)
     {
-        var values = new float[node.Output.Shape.Count];
+        float[] values = new float[node.Output.Shape.Count];
         Read(node.Output, values);
         NonFiniteException.Require(node, values);
     }
@@ -295,9 +305,19 @@ internal sealed unsafe class CudaExecutable : IExecutable
         driver.CopyToHost(buffer, range.Address, range.Bytes, stream);
         driver.Synchronize(stream);
         Storage format = storage.Of(value);
-        if (format is Storage.F32) new ReadOnlySpan<float>((void*)buffer, destination.Length).CopyTo(destination);
-        else if (format is Storage.F16) Widen(new ReadOnlySpan<ushort>((void*)buffer, destination.Length), destination, h => (float)BitConverter.UInt16BitsToHalf(h));
-        else Widen(new ReadOnlySpan<ushort>((void*)buffer, destination.Length), destination, b => BitConverter.UInt32BitsToSingle((uint)b << 16));
+        if (format is Storage.F32)
+        {
+            new ReadOnlySpan<float>((void*)buffer, destination.Length).CopyTo(destination);
+        }
+        else if (format is Storage.F16)
+        {
+            Widen(new ReadOnlySpan<ushort>((void*)buffer, destination.Length), destination, h => (float)BitConverter.UInt16BitsToHalf(h));
+        }
+        else
+        {
+            Widen(new ReadOnlySpan<ushort>((void*)buffer, destination.Length), destination,
+                b => BitConverter.UInt32BitsToSingle((uint)b << 16));
+        }
     }
 
     private static void Widen(ReadOnlySpan<ushort> source, Span<float> destination, Func<ushort, float> widen)

@@ -37,8 +37,11 @@ internal sealed class LaunchDependencies
     private static bool Overlap(IReadOnlyList<DeviceRange> a, IReadOnlyList<DeviceRange> b)
     {
         foreach (DeviceRange x in a)
+        {
             foreach (DeviceRange y in b)
                 if (x.Overlaps(y)) return true;
+        }
+
         return false;
     }
 }

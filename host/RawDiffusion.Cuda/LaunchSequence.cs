@@ -19,7 +19,8 @@ internal sealed class LaunchSequence : IDisposable
     /// <param name="copies">On the device, after all launches.</param>
     /// <param name="function">The loaded kernel of a launch.</param>
     public LaunchSequence(
-        ICudaDriver driver, IReadOnlyList<DeviceLaunch> launches, IReadOnlyList<(DeviceRange Destination, DeviceRange Source)> copies, Func<KernelLaunch, nint> function)
+        ICudaDriver driver, IReadOnlyList<DeviceLaunch> launches, IReadOnlyList<(
+            DeviceRange Destination, DeviceRange Source)> copies, Func<KernelLaunch, nint> function)
     {
         this.driver = driver;
         try
@@ -27,7 +28,10 @@ internal sealed class LaunchSequence : IDisposable
             var kernels = new List<KernelLaunch>();
             foreach (DeviceLaunch launch in launches)
             {
-                if (launch is KernelLaunch kernel) kernels.Add(kernel);
+                if (launch is KernelLaunch kernel)
+                {
+                    kernels.Add(kernel);
+                }
                 else if (launch is ExchangeLaunch exchange)
                 {
                     AddGraph(kernels, [], function);
@@ -60,14 +64,16 @@ internal sealed class LaunchSequence : IDisposable
         graphs.Clear();
     }
 
-    private void AddGraph(IReadOnlyList<KernelLaunch> kernels, IReadOnlyList<(DeviceRange Destination, DeviceRange Source)> copies, Func<KernelLaunch, nint> function)
+    private void AddGraph(IReadOnlyList<KernelLaunch> kernels, IReadOnlyList<(
+        DeviceRange Destination, DeviceRange Source)> copies, Func<KernelLaunch, nint> function)
     {
         if (kernels.Count + copies.Count == 0) return;
         nint graph = driver.CreateGraph();
         graphs.Add((graph, 0));
         var dependencies = new LaunchDependencies();
         var nodes = new List<nint>();
-        nint[] Before(IReadOnlyList<DeviceRange> reads, IReadOnlyList<DeviceRange> writes) => [.. dependencies.Add(reads, writes).Select(i => nodes[i])];
+        nint[] Before(IReadOnlyList<DeviceRange> reads, IReadOnlyList<DeviceRange> writes) =>
+            [.. dependencies.Add(reads, writes).Select(i => nodes[i])];
         foreach (KernelLaunch launch in kernels)
         {
             nint[] before = Before(launch.Reads, launch.Writes);

@@ -25,7 +25,8 @@ internal sealed class StoragePolicy
         foreach (Node node in graph.Nodes.Where(n => n.Operator is Pack))
             foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
         // The gradient of the time embedding's rows is a sum over factors, seen as vectors: linear layers read those in 32 bits.
-        foreach (Node node in graph.Nodes.Where(n => n.Operator is LinearGradInput or LinearGradWeight)) exchanged.Add(Viewed(node.Input(0)).Root);
+        foreach (Node node in graph.Nodes.Where(n => n.Operator is LinearGradInput or LinearGradWeight))
+            exchanged.Add(Viewed(node.Input(0)).Root);
     }
 
     /// <summary>Storage of a value; a view has that of what it views.</summary>

@@ -14,14 +14,18 @@ public static class Gradients
     /// <param name="loss">The loss [1].</param>
     /// <param name="parameters">What to differentiate by: states, inputs, or views of them.</param>
     /// <returns>A gradient for each parameter, of its shape.</returns>
-    /// <exception cref="GraphException">The loss is no [1], does not depend on a parameter, or a node on the way has no gradient rule.</exception>
+    /// <exception cref="GraphException">The loss is no [1], does not depend on a parameter, or a node on the way has no gradient
+    /// rule.</exception>
     public static IReadOnlyList<Value> Of(Graph graph, Value loss, IReadOnlyList<Value> parameters)
     {
         if (loss.Shape.Rank != 1 || loss.Shape.Count != 1) throw new GraphException($"the loss must have shape [1], not {loss}");
         var wanted = new HashSet<Value>(parameters);
-        var depends = new bool[graph.Values.Count];
+        bool[] depends = new bool[graph.Values.Count];
         foreach (Value value in graph.Values)
-            depends[value.Id] = wanted.Contains(value) || value.Producer is { } producer && producer.Inputs.Any(i => i is not null && depends[i.Id]);
+        {
+            depends[value.Id] = wanted.Contains(value) || value.Producer is { } producer
+                && producer.Inputs.Any(i => i is not null && depends[i.Id]);
+        }
 
         var gradients = new Dictionary<Value, Value> { [loss] = graph.Constant("dloss", [1], [1f]) };
         for (int i = graph.Nodes.Count - 1; i >= 0; i--)

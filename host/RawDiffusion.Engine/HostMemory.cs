@@ -18,7 +18,8 @@ public static unsafe partial class HostMemory
     /// <summary>Zeroed memory, which <see cref="NativeMemory.Free"/> gives back.</summary>
     /// <param name="bytes">How much.</param>
     /// <param name="what">What for, as a noun.</param>
-    /// <exception cref="HostMemoryException">There is none: the system refuses, or would end the process once the memory is used.</exception>
+    /// <exception cref="HostMemoryException">There is none: the system refuses, or would end the process once the memory is
+    /// used.</exception>
     public static void* AllocateZeroed(long bytes, string what)
     {
         if (bytes > ControlGroup) throw new HostMemoryException(bytes, what);
@@ -32,7 +33,9 @@ public static unsafe partial class HostMemory
         }
     }
 
-    /// <summary>What limits this process's memory: the least of the limit of addresses, that of its control groups, and what the machine has.</summary>
+    /// <summary>
+    /// What limits this process's memory: the least of the limit of addresses, that of its control groups, and what the machine has.
+    /// </summary>
     /// <param name="ofHeap">Whether memory of .NET's heap was asked for, which has a limit of its own.</param>
     public static string Limit(bool ofHeap)
     {
@@ -40,7 +43,8 @@ public static unsafe partial class HostMemory
         List<(long Bytes, string Text)> limits = [(Machine() ?? heap, "the machine has {0}")];
         if (ofHeap) limits.Add((heap, ".NET's heap (DOTNET_GCHeapHardLimit, or a part of the cgroup memory limit) has {0}"));
         if (ControlGroup is { } group) limits.Add((group, "this process's control group (cgroup memory limit) has {0}"));
-        if (Addresses() is { } addresses) limits.Add((addresses, "'ulimit -v' gives this process {0} of addresses, and .NET's own runtime takes some of it"));
+        if (Addresses() is { } addresses)
+            limits.Add((addresses, "'ulimit -v' gives this process {0} of addresses, and .NET's own runtime takes some of it"));
         (long bytes, string text) = limits.MinBy(l => l.Bytes);
         return string.Format(CultureInfo.InvariantCulture, text, Text(bytes));
     }
@@ -77,7 +81,8 @@ public static unsafe partial class HostMemory
     private static long? Machine()
     {
         if (!OperatingSystem.IsLinux()) return null;
-        string[] total = File.ReadLines("/proc/meminfo").First(line => line.StartsWith("MemTotal:", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string[] total = File.ReadLines("/proc/meminfo").First(line => line.StartsWith("MemTotal:", StringComparison.Ordinal))
+            .Split(' ', StringSplitOptions.RemoveEmptyEntries);
         return 1024 * long.Parse(total[1], CultureInfo.InvariantCulture);
     }
 
@@ -85,7 +90,8 @@ public static unsafe partial class HostMemory
     {
         try
         {
-            return long.TryParse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out long number) ? number : null;
+            return long.TryParse(File.ReadAllText(path), NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out long number)
+                ? number : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

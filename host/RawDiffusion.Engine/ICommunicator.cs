@@ -50,7 +50,7 @@ public static class CommunicatorExtensions
     /// <exception cref="IOException">The processes can no longer reach each other.</exception>
     public static unsafe float[][] Gather(this ICommunicator ranks, params ReadOnlySpan<float> own)
     {
-        var all = new float[ranks.Size * own.Length];
+        float[] all = new float[ranks.Size * own.Length];
         fixed (float* source = own, destination = all) ranks.AllGather((nint)source, (nint)destination, own.Length);
         return [.. all.Chunk(own.Length)];
     }

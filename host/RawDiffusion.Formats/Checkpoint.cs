@@ -8,7 +8,8 @@ public static class Checkpoint
     /// <summary>
     /// Opens a safetensors file, or a file that torch.save wrote (zip or legacy), told apart by content. A nested state
     /// dict is found, prefixes of wrappers are removed, weights and averages told apart by <paramref name="selection"/>;
-    /// <see cref="TensorFile.Notes"/> says what was done, <see cref="TensorFile.PassedOver"/> what else there is. Tensors are read when they are asked for.
+    /// <see cref="TensorFile.Notes"/> says what was done, <see cref="TensorFile.PassedOver"/> what else there is. Tensors are read when
+    /// they are asked for.
     /// </summary>
     /// <param name="path">The file.</param>
     /// <param name="selection">Which weights to take where the file has EMA weights too.</param>

@@ -15,7 +15,7 @@ public static class Crc32
 
     private static uint[] MakeTable()
     {
-        var table = new uint[256];
+        uint[] table = new uint[256];
         for (uint i = 0; i < 256; i++)
         {
             uint value = i;

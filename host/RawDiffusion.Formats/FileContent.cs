@@ -45,7 +45,8 @@ internal sealed class FileContent : IDisposable
     /// <summary>A part of the file as a file of its own, under its own name; it is closed with the whole.</summary>
     public FileContent Part(string name, long position, long length)
     {
-        if (position < 0 || length < 0 || position > Length || length > Length - position) throw Error($"'{name}' reaches past the end of the file");
+        if (position < 0 || length < 0 || position > Length || length > Length - position)
+            throw Error($"'{name}' reaches past the end of the file");
         return new FileContent(this, $"{Path}/{name}", start + position, length);
     }
 
@@ -72,8 +73,12 @@ internal sealed class FileContent : IDisposable
     public byte[] ReadBytes(long position, long count, string what)
     {
         if (position < 0 || count < 0 || position > Length || count > Length - position || count > Array.MaxLength)
-            throw Error($"{what} takes {count} bytes from byte {position}, but the file has {Length}; it is truncated or damaged, fetch it again");
-        var bytes = new byte[count];
+        {
+            throw Error($"{what} takes {count} bytes from byte {position}, but the file has {Length}; it is truncated or damaged, fetch "
+                + "it again");
+        }
+
+        byte[] bytes = new byte[count];
         Read(position, bytes);
         return bytes;
     }

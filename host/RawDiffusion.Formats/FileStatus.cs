@@ -5,7 +5,8 @@ namespace RawDiffusion.Formats;
 
 /// <summary>What a path leads to, links followed.</summary>
 /// <param name="Kind">What it is, for messages: <see cref="RegularFile"/>, "folder", "pipe", "socket" or "device".</param>
-/// <param name="Identity">The same text for two paths if and only if they lead to one file: device and number of the file on Linux, elsewhere the resolved path.</param>
+/// <param name="Identity">The same text for two paths if and only if they lead to one file: device and number of the file on Linux,
+/// elsewhere the resolved path.</param>
 public sealed partial record FileStatus(string Kind, string Identity)
 {
     /// <summary>The <see cref="Kind"/> of what can be read at positions.</summary>
@@ -15,7 +16,8 @@ public sealed partial record FileStatus(string Kind, string Identity)
 
     /// <summary>Looks, without opening anything.</summary>
     /// <returns>Null where there is nothing at the path, or no folder to hold it.</returns>
-    /// <exception cref="IOException">The system cannot tell: a name is too long, links go in a circle, a folder may not be looked into.</exception>
+    /// <exception cref="IOException">The system cannot tell: a name is too long, links go in a circle, a folder may not be looked
+    /// into.</exception>
     public static FileStatus? Of(string path)
     {
         if (path.Length == 0 || path.Contains('\0')) return null;
@@ -54,7 +56,8 @@ public sealed partial record FileStatus(string Kind, string Identity)
         if (!file.Exists) return null;
         string target = file.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? path;
         string parent = Path.GetDirectoryName(target) is { } folder && Of(folder) is { } status ? status.Identity : "";
-        return new FileStatus(file is DirectoryInfo ? "folder" : RegularFile, Path.Combine(parent, Path.GetFileName(target)).ToUpperInvariant());
+        return new FileStatus(file is DirectoryInfo ? "folder" : RegularFile, Path.Combine(parent, Path.GetFileName(target))
+            .ToUpperInvariant());
     }
 
     // One layout on every processor, which stat does not have.

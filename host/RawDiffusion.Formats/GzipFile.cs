@@ -23,7 +23,8 @@ internal static class GzipFile
         Directory.CreateDirectory(folder);
         long limit = most ?? new DriveInfo(Path.GetFullPath(folder)).AvailableFreeSpace / 2;
         string path = Path.Combine(folder, $"{Guid.NewGuid():n}.tmp");
-        SafeFileHandle handle = File.OpenHandle(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Delete, FileOptions.DeleteOnClose);
+        SafeFileHandle handle = File.OpenHandle(
+            path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.Delete, FileOptions.DeleteOnClose);
         try
         {
             if (!OperatingSystem.IsWindows()) File.Delete(path);
@@ -43,16 +44,20 @@ internal static class GzipFile
         byte[] end = RandomNumberGenerator.GetBytes(32);
         using var source = new Source(packed, Pack(end));
         using var gzip = new GZipStream(source, CompressionMode.Decompress);
-        var buffer = new byte[BufferBytes];
+        byte[] buffer = new byte[BufferBytes];
         long length = 0;
         while (Read() is > 0 and int count)
         {
             if (count > limit + end.Length - length)
-                throw packed.Error($"unpacked it takes more than {limit} bytes, half of what is free in {folder}; unpack it with gunzip where there is room");
+            {
+                throw packed.Error($"unpacked it takes more than {limit} bytes, half of what is free in {folder}; unpack it with gunzip "
+                    + "where there is room");
+            }
+
             RandomAccess.Write(handle, buffer.AsSpan(0, count), length);
             length += count;
         }
-        var last = new byte[end.Length];
+        byte[] last = new byte[end.Length];
         length -= end.Length;
         if (length < 0 || RandomAccess.Read(handle, last, length) != last.Length || !last.SequenceEqual(end))
             throw packed.Error("the compressed data ends too early; the file is truncated or damaged, fetch it again");

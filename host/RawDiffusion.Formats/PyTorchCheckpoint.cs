@@ -29,7 +29,7 @@ public static partial class PyTorchCheckpoint
 
     internal static TensorFile Read(FileContent file, WeightSelection selection)
     {
-        PyTorchArchive archive = PyTorchArchive.Read(file);
+        var archive = PyTorchArchive.Read(file);
         return StateDict.Of(file, archive.Root, selection, archive, PyTorchArchive.IsZip(file) ? "PyTorch zip" : "PyTorch legacy");
     }
 }

@@ -13,7 +13,8 @@ public static partial class PyTorchCheckpoint
     /// <param name="path">The file to make or replace.</param>
     /// <param name="tensors">Names and tensors; each is read once, when its turn comes.</param>
     /// <param name="metadata">Free text to carry, or null.</param>
-    /// <exception cref="ArgumentException">A name occurs twice, or the tensors pass what a zip archive holds (4 GiB, 65000 tensors).</exception>
+    /// <exception cref="ArgumentException">A name occurs twice, or the tensors pass what a zip archive holds (4 GiB, 65000
+    /// tensors).</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void Write(
         string path, IEnumerable<KeyValuePair<string, Tensor>> tensors, IReadOnlyDictionary<string, string>? metadata = null)
@@ -28,7 +29,10 @@ public static partial class PyTorchCheckpoint
         // Headers and alignment take less than 256 bytes for each tensor.
         long total = pickle.Length + all.Sum(t => t.Value.ByteCount + 256L);
         if (all.Length > 65_000 || total > uint.MaxValue - 65536L)
-            throw new ArgumentException($"{all.Length} tensors of {total} bytes do not fit a .pt file as it is written here; write .safetensors instead");
+        {
+            throw new ArgumentException(
+                $"{all.Length} tensors of {total} bytes do not fit a .pt file as it is written here; write .safetensors instead");
+        }
 
         AtomicFile.Write(path, stream =>
         {
@@ -116,7 +120,7 @@ public static partial class PyTorchCheckpoint
 
     private static int[] Strides(IReadOnlyList<int> shape)
     {
-        var strides = new int[shape.Count];
+        int[] strides = new int[shape.Count];
         int stride = 1;
         for (int i = shape.Count - 1; i >= 0; i--)
         {

@@ -18,7 +18,8 @@ public static class RegularFile
     /// <exception cref="IOException">There is no such file, it is not a regular one, or it cannot be opened.</exception>
     public static SafeFileHandle Open(string path)
     {
-        if (FileStatus.Of(path) is { Kind: not FileStatus.RegularFile and var kind }) throw new IOException($"expected a regular file, found the {kind} {path}; {StandardInput} reads standard input");
+        if (FileStatus.Of(path) is { Kind: not FileStatus.RegularFile and var kind })
+            throw new IOException($"expected a regular file, found the {kind} {path}; {StandardInput} reads standard input");
         return File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
     }
 
@@ -36,7 +37,7 @@ public static class RegularFile
         if (path == StandardInput) return ReadStandardInput(longest);
         using FileStream stream = OpenStream(path);
         if (stream.Length > longest) throw new FileFormatException($"{path}: expected at most {longest} bytes, found {stream.Length}");
-        var bytes = new byte[stream.Length];
+        byte[] bytes = new byte[stream.Length];
         stream.ReadExactly(bytes);
         return bytes;
     }
@@ -46,14 +47,16 @@ public static class RegularFile
     /// <exception cref="IOException">Nothing comes, or it is a terminal.</exception>
     internal static byte[] ReadStandardInput(int longest = MaxStandardInput)
     {
-        if (!Console.IsInputRedirected) throw new IOException("expected a file on standard input, found a terminal: write '< FILE' or 'command |'");
+        if (!Console.IsInputRedirected)
+            throw new IOException("expected a file on standard input, found a terminal: write '< FILE' or 'command |'");
         using Stream input = Console.OpenStandardInput();
-        var bytes = new byte[1 << 16];
+        byte[] bytes = new byte[1 << 16];
         for (int length = 0; ;)
         {
             int count = input.Read(bytes, length, bytes.Length - length);
             length += count;
-            if (length > longest) throw new FileFormatException($"standard input: expected at most {longest} bytes, found more: give a file");
+            if (length > longest)
+                throw new FileFormatException($"standard input: expected at most {longest} bytes, found more: give a file");
             if (count > 0 && length == bytes.Length) Array.Resize(ref bytes, (int)Math.Min(2L * length, longest + 1L));
             if (count > 0) continue;
             if (length == 0) throw new IOException("expected a file on standard input, found nothing; it can be read once, by one process");

@@ -55,7 +55,11 @@ public static partial class SafeTensors
         if (file.Length < 8) throw file.Error($"expected a safetensors file, but {file.Length} bytes are too few for one");
         ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(file.ReadBytes(0, 8, "the header length"));
         if (headerLength > MaxHeaderBytes)
-            throw file.Error($"expected a safetensors file, but its header would take {headerLength} bytes (at most {MaxHeaderBytes} are accepted)");
+        {
+            throw file.Error($"expected a safetensors file, but its header would take {headerLength} bytes (at most {MaxHeaderBytes} are "
+                + "accepted)");
+        }
+
         byte[] header = file.ReadBytes(8, (long)headerLength, "the safetensors header");
 
         var reader = new HeaderReader(file, 8 + (long)headerLength);
@@ -69,7 +73,11 @@ public static partial class SafeTensors
             throw file.Error($"the safetensors header is not the JSON that was expected: {e.Message}", e);
         }
         reader.CheckLayout();
-        return new TensorFile(reader.Tensors, reader.Metadata, file, passedOver: reader.PassedOver) { Format = "safetensors", Length = file.Length };
+        return new TensorFile(reader.Tensors, reader.Metadata, file, passedOver: reader.PassedOver)
+        {
+            Format = "safetensors",
+            Length = file.Length
+        };
     }
 
     private static string Name(TensorType type) => type switch
@@ -130,14 +138,16 @@ public static partial class SafeTensors
                 if (place.Begin != position)
                 {
                     throw file.Error(
-                        $"tensor '{place.Name}' should begin at data byte {position}, where the one before ends, but begins at {place.Begin}");
+                        $"tensor '{place.Name}' should begin at data byte {position}, where the one before ends, but begins at "
+                            + $"{place.Begin}");
                 }
                 position = place.End;
             }
             if (position != dataLength)
             {
                 throw file.Error(
-                    $"the tensors take {position} bytes, but {dataLength} follow the header; the file is truncated or damaged, fetch it again");
+                    $"the tensors take {position} bytes, but {dataLength} follow the header; the file is truncated or damaged, fetch "
+                        + "it again");
             }
         }
 
@@ -167,9 +177,18 @@ public static partial class SafeTensors
                     type = TypeOf(in json);
                     otherType = type is null ? json.GetString() : null;
                 }
-                else if (json.ValueTextEquals("shape"u8)) rank = ReadIntegers(ref json, name, "shape", shape);
-                else if (json.ValueTextEquals("data_offsets"u8)) ends = ReadIntegers(ref json, name, "data_offsets", offsets);
-                else json.Skip();
+                else if (json.ValueTextEquals("shape"u8))
+                {
+                    rank = ReadIntegers(ref json, name, "shape", shape);
+                }
+                else if (json.ValueTextEquals("data_offsets"u8))
+                {
+                    ends = ReadIntegers(ref json, name, "data_offsets", offsets);
+                }
+                else
+                {
+                    json.Skip();
+                }
             }
             if (type is null && otherType is null || rank < 0 || ends != 2)
                 throw file.Error($"tensor '{name}' needs dtype, shape and two data_offsets in the header");

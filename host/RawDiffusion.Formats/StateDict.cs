@@ -30,7 +30,8 @@ internal sealed class StateDict
         if (root is not PickleDictionary dictionary)
         {
             throw file.Error(
-                $"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as torch.save(model.state_dict(), path)");
+                $"expected a state dict (names and tensors), found {Describe(root)}; in PyTorch, save it as "
+                    + "torch.save(model.state_dict(), path)");
         }
         search.Visit(dictionary, "", "", false, 0);
         return search.Select(selection, owner, format);
@@ -107,7 +108,8 @@ internal sealed class StateDict
         List<KeyValuePair<string, Tensor>> weights = Main(Within(path), rest);
         foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
         {
-            List<KeyValuePair<string, Tensor>> inner = [.. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))];
+            List<KeyValuePair<string, Tensor>> inner = [
+                .. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))];
             List<KeyValuePair<string, Tensor>> named = Named(inner, weights);
             Keep(path, prefix, true, rank, Main($"{Within(path)}{prefix}.", named), outer, step, metadata);
         }
@@ -136,7 +138,8 @@ internal sealed class StateDict
     /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers, a loss) is passed over.</summary>
     private List<KeyValuePair<string, Tensor>> Main(string within, List<KeyValuePair<string, Tensor>> tensors)
     {
-        IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "").MaxBy(g => g.Count());
+        IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "")
+            .MaxBy(g => g.Count());
         if (most is null || most.Key.Length == 0 || 2 * most.Count() <= tensors.Count) return tensors;
         PassOver(within, tensors.Where(t => !t.Key.StartsWith(most.Key, StringComparison.Ordinal)));
         return [.. most];
@@ -144,7 +147,7 @@ internal sealed class StateDict
 
     private void PassOver(string within, IEnumerable<KeyValuePair<string, Tensor>> tensors)
     {
-        foreach (var group in tensors.GroupBy(t => First(t.Key)))
+        foreach (IGrouping<string, KeyValuePair<string, Tensor>> group in tensors.GroupBy(t => First(t.Key)))
         {
             KeyValuePair<string, Tensor>[] all = [.. group];
             if (group.Key.Length > 0 && all.Length > 1) passedOver.Add($"'{within}{group.Key}.' ({all.Length} tensors)");
@@ -166,13 +169,16 @@ internal sealed class StateDict
         int common = WeightNames.CommonPrefix(weights);
         Dictionary<string, string> names = new(StringComparer.Ordinal);
         foreach ((string name, _) in weights)
+        {
             for (int start = 0; start >= 0 && start <= common; start = name.IndexOf('.', start) + 1)
             {
                 names.TryAdd(name[start..].Replace(".", "", StringComparison.Ordinal), name);
                 if (start == common) break;
             }
+        }
+
         if (!averages.TrueForAll(t => names.ContainsKey(t.Key))) return averages;
-        Dictionary<string, Tensor> byName = averages.ToDictionary(t => names[t.Key], t => t.Value, StringComparer.Ordinal);
+        var byName = averages.ToDictionary(t => names[t.Key], t => t.Value, StringComparer.Ordinal);
         return
         [
             .. weights.Where(t => byName.ContainsKey(t.Key) || IsBuffer(t.Key))
@@ -223,7 +229,8 @@ internal sealed class StateDict
             string over = passedOver.Count > 0 ? $", and passed over: {ListOf(passedOver)}" : "";
             throw file.Error(selection == WeightSelection.Ema
                 ? $"EMA weights were asked for, but none are found by their names; there are {Listing.Of(names)} in {found[0].Shown}{over}"
-                : $"online weights were asked for, but the file has only EMA weights in {averages[0].Shown}; there are {Listing.Of(names)}");
+                : $"online weights were asked for, but the file has only EMA weights in {averages[0].Shown}; there are "
+                + $"{Listing.Of(names)}");
         }
         if (wanted.Length > 1)
         {
@@ -250,7 +257,11 @@ internal sealed class StateDict
             string tail = others ? $"--weights {(taken.IsAverage ? "online" : "ema")} picks the others" : "the file has no others";
             notes.Add($"{(taken.IsAverage ? "EMA" : "Online")} weights taken{from}{taken.Step}; {tail}.");
         }
-        else if (taken.Path.Length > 0) notes.Add($"State dict found under '{taken.Path}'.");
+        else if (taken.Path.Length > 0)
+        {
+            notes.Add($"State dict found under '{taken.Path}'.");
+        }
+
         if (taken.Removed.Length > 0) notes.Add($"Prefix '{taken.Removed}' of a wrapper removed.");
         return notes;
     }
@@ -262,7 +273,8 @@ internal sealed class StateDict
     }
 
     private static string? WrapperOfAll(List<KeyValuePair<string, Tensor>> tensors) =>
-        tensors.Count > 0 && WeightNames.Wrapper(tensors[0].Key) is { } wrapper && !WeightNames.IsAverage(wrapper) && wrapper != "online_model."
+        tensors.Count > 0 && WeightNames.Wrapper(tensors[0].Key) is { } wrapper && !WeightNames.IsAverage(wrapper)
+        && wrapper != "online_model."
             && tensors.TrueForAll(t => t.Key.StartsWith(wrapper, StringComparison.Ordinal)) ? wrapper : null;
 
     private static List<KeyValuePair<string, Tensor>> Without(List<KeyValuePair<string, Tensor>> tensors, string prefix) =>

@@ -86,7 +86,8 @@ public sealed class TarFile : IDisposable
         {
             // Some writers leave out the two empty blocks at the end; a file that ends at an entry's end is whole.
             if (position == file.Length && position > 0 && !announced) return entries;
-            byte[] header = file.ReadBytes(position, Block, position == 0 ? "the first header of a tar file" : $"the header after {Count(entries)}");
+            byte[] header = file.ReadBytes(position, Block, position == 0 ? "the first header of a tar file"
+                : $"the header after {Count(entries)}");
             if (!header.AsSpan().ContainsAnyExcept((byte)0) && !announced)
             {
                 // The end, but where another tar file was joined to this one.
@@ -101,7 +102,11 @@ public sealed class TarFile : IDisposable
             long content = position + Block;
             string entry = name ?? Name(header);
             if (length > file.Length - content)
-                throw file.Error($"entry {entries.Count} ('{entry}') says that it has {length} bytes, but {file.Length - content} are left; the tar file is truncated or damaged, fetch it again");
+            {
+                throw file.Error($"entry {entries.Count} ('{entry}') says that it has {length} bytes, but {file.Length - content} are "
+                    + "left; the tar file is truncated or damaged, fetch it again");
+            }
+
             if (extended)
             {
                 if (length > MaxName) throw file.Error($"an extended header has {length} bytes, at most {MaxName} are read");
@@ -162,7 +167,8 @@ public sealed class TarFile : IDisposable
             if (key.SequenceEqual("path"u8)) name = Text(value);
             if (key.SequenceEqual("size"u8))
             {
-                if (!long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long bytes)) throw file.Error($"an extended header has the size '{Text(value)}'; the tar file is damaged");
+                if (!long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long bytes))
+                    throw file.Error($"an extended header has the size '{Text(value)}'; the tar file is damaged");
                 size = bytes;
             }
             records = records[length..];
@@ -178,8 +184,10 @@ public sealed class TarFile : IDisposable
     private long Number(ReadOnlySpan<byte> field, string what)
     {
         // GNU writes numbers that are too large for octal digits in binary, with the first bit set.
-        if (field[0] == 0x80 && !field[1..4].ContainsAnyExcept((byte)0) && field[4] < 0x80) return BinaryPrimitives.ReadInt64BigEndian(field[4..]);
-        return TryOctal(field) ?? throw file.Error($"a header has the {what} '{Text(field)}', expected octal digits; the tar file is damaged, fetch it again");
+        if (field[0] == 0x80 && !field[1..4].ContainsAnyExcept((byte)0) && field[4] < 0x80)
+            return BinaryPrimitives.ReadInt64BigEndian(field[4..]);
+        return TryOctal(field) ?? throw file.Error(
+            $"a header has the {what} '{Text(field)}', expected octal digits; the tar file is damaged, fetch it again");
     }
 
     /// <summary>Octal digits, with spaces and zero bytes around them.</summary>

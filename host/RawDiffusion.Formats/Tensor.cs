@@ -71,14 +71,18 @@ public sealed class Tensor
     {
         var tensor = new Tensor(type, shape, bytes => values.CopyTo(bytes));
         if (tensor.ByteCount != values.Length)
-            throw new ArgumentException($"shape [{string.Join(", ", shape)}] of {type} takes {tensor.ByteCount} bytes, the array has {values.Length}");
+        {
+            throw new ArgumentException(
+                $"shape [{string.Join(", ", shape)}] of {type} takes {tensor.ByteCount} bytes, the array has {values.Length}");
+        }
+
         return tensor;
     }
 
     /// <summary>All elements as raw little-endian bytes.</summary>
     public byte[] ToBytes()
     {
-        var bytes = new byte[ByteCount];
+        byte[] bytes = new byte[ByteCount];
         read(bytes);
         return bytes;
     }
@@ -118,7 +122,7 @@ public sealed class Tensor
     /// <summary>All elements converted to float32.</summary>
     public float[] ToSingles()
     {
-        var values = new float[Count];
+        float[] values = new float[Count];
         CopyTo(values);
         return values;
     }
@@ -127,7 +131,7 @@ public sealed class Tensor
     public double[] ToDoubles()
     {
         byte[] bytes = ToBytes();
-        var values = new double[Count];
+        double[] values = new double[Count];
         for (int i = 0; i < values.Length; i++) values[i] = ToDouble(bytes, i);
         return values;
     }
@@ -139,7 +143,7 @@ public sealed class Tensor
         if (Type is TensorType.Float16 or TensorType.BFloat16 or TensorType.Float32 or TensorType.Float64)
             throw new InvalidOperationException($"a {Type} tensor holds no integers");
         byte[] bytes = ToBytes();
-        var values = new long[Count];
+        long[] values = new long[Count];
         for (int i = 0; i < values.Length; i++) values[i] = ToInt64(bytes, i);
         return values;
     }

@@ -43,7 +43,9 @@ public sealed class TensorFile : IDisposable
     /// <summary>Tensor names in file order.</summary>
     public IReadOnlyList<string> Names => names;
 
-    /// <summary>Free text that the file carries: safetensors' <c>__metadata__</c>, or the attribute of that name of a PyTorch state dict.</summary>
+    /// <summary>
+    /// Free text that the file carries: safetensors' <c>__metadata__</c>, or the attribute of that name of a PyTorch state dict.
+    /// </summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
     /// <summary>
@@ -52,7 +54,9 @@ public sealed class TensorFile : IDisposable
     /// </summary>
     public IReadOnlyList<string> Notes { get; }
 
-    /// <summary>What the file holds beside these tensors, by key and kind: an optimizer's state, other weights, settings, unknown objects.</summary>
+    /// <summary>
+    /// What the file holds beside these tensors, by key and kind: an optimizer's state, other weights, settings, unknown objects.
+    /// </summary>
     public IReadOnlyList<string> PassedOver { get; }
 
     /// <summary>The tensor of that name.</summary>

@@ -12,12 +12,16 @@ internal static class TensorShape
     {
         if (shape.Length > MaxRank) throw file.Error($"tensor '{name}' has {shape.Length} dimensions; at most {MaxRank} are supported");
         long count = 1;
-        var dimensions = new int[shape.Length];
+        int[] dimensions = new int[shape.Length];
         for (int i = 0; i < shape.Length; i++)
         {
             long d = shape[i];
             if (d < 0 || d > int.MaxValue || (count *= d) > Array.MaxLength / type.Size())
-                throw file.Error($"tensor '{name}' has the shape [{string.Join(", ", shape.ToArray())}]; dimensions must be natural numbers and a tensor at most 2 GiB");
+            {
+                throw file.Error($"tensor '{name}' has the shape [{string.Join(", ", shape.ToArray())}]; dimensions must be natural "
+                    + "numbers and a tensor at most 2 GiB");
+            }
+
             dimensions[i] = (int)d;
         }
         return dimensions;

@@ -1,7 +1,8 @@
 namespace RawDiffusion.Formats;
 
 /// <summary>One set of weights that a file has.</summary>
-/// <param name="Path">Keys of the dicts that it is in, outermost first, and the prefix that tells it from others in one dict; empty at the top.</param>
+/// <param name="Path">Keys of the dicts that it is in, outermost first, and the prefix that tells it from others in one dict; empty at the
+/// top.</param>
 /// <param name="IsAverage">Whether these are averages of weights over time.</param>
 /// <param name="Rank">Which of several to take: the lowest, if there is one of it alone.</param>
 /// <param name="Tensors">Names and tensors, prefixes removed.</param>
@@ -9,7 +10,8 @@ namespace RawDiffusion.Formats;
 /// <param name="Step">How many steps the averages have seen, in words; empty where the file does not say.</param>
 /// <param name="Metadata">Text that goes with them.</param>
 internal sealed record WeightCandidate(
-    string Path, bool IsAverage, int Rank, List<KeyValuePair<string, Tensor>> Tensors, string Removed, string Step, IReadOnlyDictionary<string, string> Metadata)
+    string Path, bool IsAverage, int Rank,
+        List<KeyValuePair<string, Tensor>> Tensors, string Removed, string Step, IReadOnlyDictionary<string, string> Metadata)
 {
     /// <summary>For a message.</summary>
     public string Shown => Path.Length == 0 ? "the file's own dict" : $"'{Path}'";

@@ -11,7 +11,8 @@ internal static class WeightNames
     // In front of all names: DistributedDataParallel and AveragedModel, Lightning, torch.compile, FSDP, DeepSpeed, ema_pytorch.
     private static readonly string[] Wrappers =
     [
-        "module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_checkpoint_wrapped_module.", "online_model.", "ema_model.",
+        "module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_checkpoint_wrapped_module.",
+            "online_model.", "ema_model.",
     ];
 
     // Anywhere in a name, where a part of a network was wrapped.
@@ -58,7 +59,8 @@ internal static class WeightNames
         return name;
     }
 
-    private static bool StartsAt(string name, string prefix, int start) => string.CompareOrdinal(name, start, prefix, 0, prefix.Length) == 0;
+    private static bool StartsAt(string name, string prefix, int start) =>
+        string.CompareOrdinal(name, start, prefix, 0, prefix.Length) == 0;
 
     // "modelEMA_v2" is model, ema, v.
     private static IEnumerable<string> Words(string key)

@@ -34,8 +34,12 @@ public sealed unsafe class MpiCommunicator : ICommunicator
         thread.Start();
         Finish(Add(new Call(CallKind.Initialize, 0, 0, 0, 0)));
         if (Size != launch.Size || Rank != launch.Rank)
-            throw new IOException($"expected to be process {launch.Rank} of {launch.Size}, as {launch.Launcher} says, found process {Rank} of {Size} "
-                + $"in {library.Kind} ({library.FoundAt}): it belongs to another launcher; start the processes with its own mpirun, or with srun --mpi=pmix");
+        {
+            throw new IOException($"expected to be process {launch.Rank} of {launch.Size}, as {launch.Launcher} says, found process {Rank} "
+                + $"of {Size} "
+                + $"in {library.Kind} ({library.FoundAt}): it belongs to another launcher; start the processes with its own mpirun, or "
+                + "with srun --mpi=pmix");
+        }
     }
 
     /// <inheritdoc/>
@@ -50,7 +54,9 @@ public sealed unsafe class MpiCommunicator : ICommunicator
     /// <summary>Who started the processes.</summary>
     public string Launcher { get; }
 
-    /// <summary>Told in one line, on the thread that calls MPI, of a process that this one waits for and that gives no sign of life for a minute.</summary>
+    /// <summary>
+    /// Told in one line, on the thread that calls MPI, of a process that this one waits for and that gives no sign of life for a minute.
+    /// </summary>
     public Action<string>? Warn { get; set; }
 
     /// <summary>Joins the processes that a launcher started together.</summary>
@@ -59,7 +65,8 @@ public sealed unsafe class MpiCommunicator : ICommunicator
 
     internal static MpiCommunicator Join(MpiLaunch launch, TimeSpan silence)
     {
-        if (!MpiLibrary.Current.IsFound) throw new IOException($"{launch.Launcher} started {launch.Size} processes, but {MpiLibrary.Current.Missing}");
+        if (!MpiLibrary.Current.IsFound)
+            throw new IOException($"{launch.Launcher} started {launch.Size} processes, but {MpiLibrary.Current.Missing}");
         return new MpiCommunicator(launch, silence);
     }
 
@@ -77,7 +84,8 @@ public sealed unsafe class MpiCommunicator : ICommunicator
     }
 
     /// <inheritdoc/>
-    public void AllGather(nint source, nint destination, int count) => Finish(Add(new Call(CallKind.AllGather, source, destination, count, 0)));
+    public void AllGather(nint source, nint destination, int count) =>
+        Finish(Add(new Call(CallKind.AllGather, source, destination, count, 0)));
 
     /// <inheritdoc/>
     public void Broadcast(Span<byte> data, int root)
@@ -180,10 +188,12 @@ public sealed unsafe class MpiCommunicator : ICommunicator
                 pulse = new Pulse(rank, size, silence);
                 return;
             case CallKind.AllReduce:
-                Check(MpiApi.MPI_Iallreduce(library.InPlace, call.Destination, call.Count, library.Float, library.Sum, library.World, &request), "MPI_Iallreduce");
+                Check(MpiApi.MPI_Iallreduce(library.InPlace, call.Destination, call.Count, library.Float, library.Sum, library.World,
+                    &request), "MPI_Iallreduce");
                 break;
             case CallKind.AllGather:
-                Check(MpiApi.MPI_Iallgather(call.Source, call.Count, library.Float, call.Destination, call.Count, library.Float, library.World, &request), "MPI_Iallgather");
+                Check(MpiApi.MPI_Iallgather(call.Source, call.Count, library.Float, call.Destination, call.Count, library.Float,
+                    library.World, &request), "MPI_Iallgather");
                 break;
             case CallKind.Broadcast:
                 Check(MpiApi.MPI_Ibcast(call.Destination, call.Count, library.Byte, call.Root, library.World, &request), "MPI_Ibcast");

@@ -19,10 +19,12 @@ internal static unsafe partial class MpiApi
     public static partial int MPI_Comm_size(nint communicator, int* size);
 
     [LibraryImport(MpiLibrary.Import)]
-    public static partial int MPI_Iallreduce(nint source, nint destination, int count, nint type, nint operation, nint communicator, nint* request);
+    public static partial int MPI_Iallreduce(nint source, nint destination, int count, nint type, nint operation, nint communicator,
+        nint* request);
 
     [LibraryImport(MpiLibrary.Import)]
-    public static partial int MPI_Iallgather(nint source, int count, nint type, nint destination, int each, nint received, nint communicator, nint* request);
+    public static partial int MPI_Iallgather(
+        nint source, int count, nint type, nint destination, int each, nint received, nint communicator, nint* request);
 
     [LibraryImport(MpiLibrary.Import)]
     public static partial int MPI_Ibcast(nint data, int count, nint type, int root, nint communicator, nint* request);

@@ -20,7 +20,11 @@ public sealed record MpiLaunch(string Launcher, int Rank, int Size, int LocalRan
     {
         foreach ((string launcher, string rank, string size, string localRank) in Variables)
         {
-            if (!int.TryParse(environment(rank), out int number) || !int.TryParse(environment(size), out int count) || number < 0 || number >= count) continue;
+            if (!int.TryParse(environment(rank), out int number) || !int.TryParse(environment(size), out int count) || number < 0
+                || number >= count)
+            {
+                continue;
+            }
             // A launcher that does not tell is taken for one that fills machines in turn, and has no more than one.
             int local = int.TryParse(environment(localRank), out int told) && told >= 0 && told <= number ? told : number;
             return count > 1 ? new MpiLaunch(launcher, number, count, local) : null;

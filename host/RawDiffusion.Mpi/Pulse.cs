@@ -47,7 +47,8 @@ internal sealed unsafe class Pulse
             if (!isSilent[other]) MpiApi.MPI_Send(0, 0, library.Byte, other, Tag, library.World);
             if (!waits || isSilent[other] || Stopwatch.GetElapsedTime(heard[other]) < silence) continue;
             isSilent[other] = true;
-            warn($"process {other} of {size} has given no sign of life for {silence.TotalSeconds:0} s, and the others wait for it: it is stopped, or its machine is out of reach");
+            warn($"process {other} of {size} has given no sign of life for {silence.TotalSeconds:0} s, and the others wait for it: it is "
+                + "stopped, or its machine is out of reach");
         }
     }
 

@@ -21,7 +21,8 @@ public sealed class BadInputTests : IDisposable
     public void A_truncated_checkpoint(string kind)
     {
         byte[] whole = File.ReadAllBytes(kind == "safetensors" ? work.WriteModel("whole.safetensors", "A") : Goldens.PathOf(kind));
-        IEnumerable<int> lengths = Enumerable.Range(0, 70).Concat(Enumerable.Range(1, 60).Select(i => i * (whole.Length / 61))).Concat(Enumerable.Range(1, 30).Select(i => whole.Length - i));
+        IEnumerable<int> lengths = Enumerable.Range(0, 70).Concat(Enumerable.Range(1, 60).Select(i => i * (whole.Length / 61)))
+            .Concat(Enumerable.Range(1, 30).Select(i => whole.Length - i));
         foreach (int length in lengths)
         {
             string cut = work.Write("cut.pt", whole[..length]);
@@ -55,7 +56,8 @@ public sealed class BadInputTests : IDisposable
         byte[] huge = [.. good[..(record + 46 + name)], .. field, .. good[(record + 46 + name)..]];
         huge.AsSpan(record + 20, 8).Fill(0xff);
         huge[record + 30] = (byte)field.Length;
-        BinaryPrimitives.WriteInt32LittleEndian(huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
+        BinaryPrimitives.WriteInt32LittleEndian(
+            huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
         Decompose("--checkpoint", work.Write("huge.pt", huge)).Failed(1, "claims 1099511627776 bytes");
     }
 
@@ -74,8 +76,10 @@ public sealed class BadInputTests : IDisposable
     [Test]
     public void NaN_weights_are_warned_about()
     {
-        Outcome outcome = Decompose("--checkpoint", work.WriteModel("nan.safetensors", "A", edit: ImportTests.WithNaN), "--steps", "1").Succeeded();
-        Assert.That(outcome.Error, Does.Contain("warning: nan.safetensors: weights must be finite numbers, but out.2.bias[0] is NaN").And.Contain("warning: expected finite numbers in the result"));
+        Outcome outcome = Decompose("--checkpoint", work.WriteModel("nan.safetensors", "A", edit: ImportTests.WithNaN), "--steps",
+            "1").Succeeded();
+        Assert.That(outcome.Error, Does.Contain("warning: nan.safetensors: weights must be finite numbers, but "
+            + "out.2.bias[0] is NaN").And.Contain("warning: expected finite numbers in the result"));
         Assert.That(work.Results, Is.EqualTo(new[] { "sample.png" }));
     }
 
@@ -85,9 +89,11 @@ public sealed class BadInputTests : IDisposable
         string model = work.WriteModel("nan.safetensors", "A", edit: (name, tensor) => name == "middle_block.0.in_layers.2.bias"
             ? Tensor.FromSingles(tensor.Shape, [0, float.NaN, .. new float[tensor.Count - 2]])
             : tensor);
-        Decompose("--checkpoint", model, "--steps", "2", "--guard").Failed(1, "step 1 of 2: middle_block.0.in_layers.2", "produced NaN at element 1 ");
+        Decompose("--checkpoint", model, "--steps", "2", "--guard")
+            .Failed(1, "step 1 of 2: middle_block.0.in_layers.2", "produced NaN at element 1 ");
         string picture = Goldens.PathOf("images/synth_20x24.png");
-        Rawdiffusion.Run("recombine", "--checkpoint", model, "--image", picture, picture, "--steps", "2", "--guard", "--threads", "1", "--out", work.Out)
+        Rawdiffusion.Run("recombine", "--checkpoint", model, "--image", picture, picture, "--steps", "2", "--guard", "--threads", "1",
+            "--out", work.Out)
             .Failed(1, "step 1 of 2: middle_block.0.in_layers.2");
         Assert.That(Directory.Exists(work.Out), Is.False);
         Decompose("--checkpoint", Goldens.PathOf("A.pt"), "--steps", "2", "--guard").Succeeded();
@@ -96,7 +102,8 @@ public sealed class BadInputTests : IDisposable
     [Test]
     public void An_image_that_is_none()
     {
-        Decompose("--image", work.Write("text.png", "not an image"u8.ToArray())).Failed(1, "text.png", "expected a PNG, JPEG, WebP, BMP, TGA or PNM picture");
+        Decompose("--image", work.Write("text.png", "not an image"u8.ToArray()))
+            .Failed(1, "text.png", "expected a PNG, JPEG, WebP, BMP, TGA or PNM picture");
         Decompose("--image", work.Write("empty.png", [])).Failed(1, "empty.png");
         byte[] sample = File.ReadAllBytes(Goldens.PathOf("images/synth_20x24.png"));
         Decompose("--image", work.Write("cut.png", sample[..(sample.Length / 2)])).Failed(1, "cut.png");
@@ -115,19 +122,24 @@ public sealed class BadInputTests : IDisposable
     [Test]
     public void A_tensor_that_is_no_image_of_the_model()
     {
-        Decompose("--image", work.WriteTensor("small.safetensors", "image", [1, 3, 20, 20], new float[1200])).Failed(1, "[B, 3, 32, 32]", "found [1, 3, 20, 20]");
-        Decompose("--image", work.WriteTensor("named.safetensors", "picture", [1, 3, 32, 32], new float[3072])).Failed(1, "expected a tensor 'image'", "picture");
+        Decompose("--image", work.WriteTensor("small.safetensors", "image", [1, 3, 20, 20], new float[1200]))
+            .Failed(1, "[B, 3, 32, 32]", "found [1, 3, 20, 20]");
+        Decompose("--image", work.WriteTensor("named.safetensors", "picture", [1, 3, 32, 32], new float[3072]))
+            .Failed(1, "expected a tensor 'image'", "picture");
         float[] bad = new float[3072];
         bad[7] = float.PositiveInfinity;
         Decompose("--image", work.WriteTensor("inf.safetensors", "image", [1, 3, 32, 32], bad)).Failed(1, "at element 7");
-        SafeTensors.Write(work.PathOf("bytes.safetensors"), [KeyValuePair.Create("image", new Tensor(TensorType.UInt8, [1, 3, 32, 32], bytes => bytes.Fill(200)))]);
-        Decompose("--image", work.PathOf("bytes.safetensors")).Failed(1, "expected floating-point numbers in 'image'", "found the type UInt8");
+        SafeTensors.Write(work.PathOf("bytes.safetensors"),
+            [KeyValuePair.Create("image", new Tensor(TensorType.UInt8, [1, 3, 32, 32], bytes => bytes.Fill(200)))]);
+        Decompose("--image", work.PathOf("bytes.safetensors"))
+            .Failed(1, "expected floating-point numbers in 'image'", "found the type UInt8");
     }
 
     [Test]
     public void Noise_of_the_wrong_shape()
     {
-        Decompose("--noise", work.WriteTensor("n.safetensors", "noise", [2, 3, 32, 32], new float[6144])).Failed(1, "[N, 3, 32, 32] with N = 1 or 4", "found [2, 3, 32, 32]");
+        Decompose("--noise", work.WriteTensor("n.safetensors", "noise", [2, 3, 32, 32], new float[6144]))
+            .Failed(1, "[N, 3, 32, 32] with N = 1 or 4", "found [2, 3, 32, 32]");
         Decompose("--noise", work.WriteTensor("n.safetensors", "noise", [1, 32, 32, 3], new float[3072])).Failed(1, "found [1, 32, 32, 3]");
         Decompose("--noise", work.WriteTensor("n.safetensors", "x", [1], new float[1])).Failed(1, "expected a tensor 'noise'");
         Decompose("--noise", Goldens.PathOf("A.pt")).Failed(1, "A.pt");

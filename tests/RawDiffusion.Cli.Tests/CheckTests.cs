@@ -15,7 +15,8 @@ public sealed class CheckTests
         JsonElement[] kernels = [.. json.GetProperty("kernels").EnumerateArray()];
         Assert.That(kernels.Select(k => k.GetProperty("kernel").GetString()).Distinct().Count(), Is.GreaterThan(40));
         // Tensor cores did the products of the precisions that have them.
-        string[] idle = [.. kernels.Where(k => k.GetProperty("kernel").GetString() == "conv2d_forward" && k.GetProperty("matrix_instructions").GetInt64() == 0)
+        string[] idle = [.. kernels.Where(
+            k => k.GetProperty("kernel").GetString() == "conv2d_forward" && k.GetProperty("matrix_instructions").GetInt64() == 0)
             .Select(k => k.GetProperty("variant").GetString()!)];
         Assert.That(idle, Is.All.Contain("COMPUTE_T=float"));
     }
@@ -24,7 +25,8 @@ public sealed class CheckTests
     public void Resources_are_those_of_each_architecture()
     {
         if (Nvrtc.Find() is null) Assert.Ignore($"machine code cannot be compiled: {NativeLibraryFile.Nvrtc.Missing}");
-        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16", "--json").Succeeded().Json;
+        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16", "--json")
+            .Succeeded().Json;
         foreach (JsonElement kernel in json.GetProperty("kernels").EnumerateArray())
         {
             JsonElement[] resources = [.. kernel.GetProperty("resources").EnumerateArray()];
@@ -37,8 +39,10 @@ public sealed class CheckTests
     [Test]
     public void Kernels_can_be_compiled_for_the_shapes_at_hand()
     {
-        if (!new KernelCompiler().CanCompile) Assert.Ignore($"kernels cannot be compiled for the shapes at hand: {NativeLibraryFile.Nvrtc.Missing}");
-        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "ScaleRows", "--precision", "bf16", "--specialize", "--no-resources", "--json").Succeeded().Json;
+        if (!new KernelCompiler().CanCompile)
+            Assert.Ignore($"kernels cannot be compiled for the shapes at hand: {NativeLibraryFile.Nvrtc.Missing}");
+        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "ScaleRows", "--precision", "bf16",
+            "--specialize", "--no-resources", "--json").Succeeded().Json;
         Assert.That(json.GetProperty("faults").GetArrayLength(), Is.Zero);
         string[] variants = [.. json.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("variant").GetString()!)];
         string[] scaling = [.. variants.Where(v => v.StartsWith("scale_rows", StringComparison.Ordinal))];
@@ -49,10 +53,13 @@ public sealed class CheckTests
     public void Without_NVRTC_kernels_are_checked_and_machine_code_is_not()
     {
         Outcome outcome = Rawdiffusion.RunProcess(
-            ["check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16"], (NativeLibraryFile.NvrtcVariable, "off")).Succeeded();
+            ["check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16"],
+                (NativeLibraryFile.NvrtcVariable, "off")).Succeeded();
         Assert.That(outcome.Out, Does.EndWith("nothing found\n"));
-        Assert.That(outcome.Error, Does.Contain("warning: registers, spills and occupancy are left out").And.Contain("RAWDIFFUSION_NVRTC is off"));
-        Rawdiffusion.RunProcess(["check", "--device", "emulated", "--operator", "MeanFactors", "--specialize"], (NativeLibraryFile.NvrtcVariable, "off"))
+        Assert.That(outcome.Error, Does.Contain("warning: registers, spills and occupancy are left out").And.Contain(
+            "RAWDIFFUSION_NVRTC is off"));
+        Rawdiffusion.RunProcess(["check", "--device", "emulated", "--operator", "MeanFactors", "--specialize"],
+            (NativeLibraryFile.NvrtcVariable, "off"))
             .Failed(1, "--specialize", "RAWDIFFUSION_NVRTC is off");
     }
 

@@ -18,13 +18,15 @@ public sealed class DatasetTests : IDisposable
     public void Each_verb_shows_an_example_and_its_sets(string verb)
     {
         string help = Rawdiffusion.Run("dataset", verb, "--help").Succeeded().Out;
-        Assert.That(help, Does.Contain($"Example:{Environment.NewLine}  rawdiffusion dataset {verb}").And.Contain("tetris|clevr-toy").And.Contain("--json").And.Contain("--seed"));
+        Assert.That(help, Does.Contain($"Example:{Environment.NewLine}  rawdiffusion dataset {verb}").And.Contain(
+            "tetris|clevr-toy").And.Contain("--json").And.Contain("--seed"));
     }
 
     [Test]
     public void A_made_set_has_images_masks_and_attributes_that_fit_together()
     {
-        JsonElement report = Rawdiffusion.Run("dataset", "make", "tetris", "--count", "4", "--seed", "3", "--out", work.Out, "--json").Succeeded().Json;
+        JsonElement report = Rawdiffusion.Run("dataset", "make", "tetris", "--count", "4", "--seed", "3", "--out", work.Out, "--json")
+            .Succeeded().Json;
         Assert.That((report.GetProperty("count").GetInt32(), report.GetProperty("objects").GetInt32()), Is.EqualTo((4, 3)));
         Assert.That(work.Results, Is.EqualTo(new[] { "attributes.csv", "attributes.json" }));
         string[] names = ["000000.png", "000001.png", "000002.png", "000003.png"];
@@ -36,8 +38,10 @@ public sealed class DatasetTests : IDisposable
         Image image = ImageFile.Read(Path.Combine(work.Out, "images", entry.GetProperty("file").GetString()!));
         Image masks = ImageFile.Read(Path.Combine(work.Out, "masks", entry.GetProperty("file").GetString()!));
         Assert.That((image.Width, image.Height, masks.Width, masks.Height, masks.Channels), Is.EqualTo((32, 32, 96, 32, 1)));
-        float[][] objects = [.. entry.GetProperty("objects").EnumerateArray().Select(o => o.EnumerateArray().Select(v => v.GetSingle()).ToArray())];
-        Assert.That(table.RootElement.GetProperty("attributes").EnumerateArray().Select(a => a.GetString()), Is.EqualTo(new[] { "form", "x", "y", "red", "green", "blue" }));
+        float[][] objects = [.. entry.GetProperty("objects").EnumerateArray()
+            .Select(o => o.EnumerateArray().Select(v => v.GetSingle()).ToArray())];
+        Assert.That(table.RootElement.GetProperty("attributes").EnumerateArray().Select(a => a.GetString()),
+            Is.EqualTo(new[] { "form", "x", "y", "red", "green", "blue" }));
         for (int p = 0; p < 1024; p++)
         {
             int k = Enumerable.Range(0, 3).FirstOrDefault(k => masks.Samples[96 * (p / 32) + 32 * k + p % 32] > 0, -1);
@@ -64,7 +68,8 @@ public sealed class DatasetTests : IDisposable
         }
         Assert.Throws<ArgumentException>(() => ImageSets.Open(work.Out, new ImageSetOptions { Size = 64 }));
         string table = Path.Combine(work.Out, MadeSet.TableName);
-        foreach (string bad in new[] { "", "[]", "{}", File.ReadAllText(table).Replace("\"objects\":3", "\"objects\":4"), File.ReadAllText(table)[..^9] })
+        foreach (string bad in new[] { "", "[]", "{}", File.ReadAllText(table).Replace("\"objects\":3", "\"objects\":4"),
+            File.ReadAllText(table)[..^9] })
         {
             string folder = Directory.CreateDirectory(work.PathOf("bad")).FullName;
             File.WriteAllText(Path.Combine(folder, MadeSet.TableName), bad);
@@ -128,7 +133,8 @@ public sealed class DatasetTests : IDisposable
     public void Mistakes_are_told_in_one_line()
     {
         Rawdiffusion.Run("dataset").Failed(2, "rawdiffusion dataset --help");
-        Rawdiffusion.Run("dataset", "make", "tetris", "--count", "0").Failed(2, "--count takes a whole number of at least 1", "rawdiffusion dataset make --help");
+        Rawdiffusion.Run("dataset", "make", "tetris", "--count", "0")
+            .Failed(2, "--count takes a whole number of at least 1", "rawdiffusion dataset make --help");
         Rawdiffusion.Run("dataset", "make", "clevr").Failed(2, "clevr-toy", "'clevr'");
         Rawdiffusion.Run("dataset", "make", "tetris", "--size", "30").Failed(2, "multiple of 8", "30");
         Rawdiffusion.Run("dataset", "show", "tetris", "--crop", "0,0,4,4").Failed(2, "no crop");

@@ -33,7 +33,8 @@ public sealed class DecomposeTests : IDisposable
         for (int k = 0; k < components; k++)
         {
             int kept = golden[$"ddim.comp{k}.final"].Shape[0];
-            Check($"ddim.comp{k}.final", [.. Enumerable.Range(0, kept).SelectMany(b => factors[b * components + k])], [kept, .. shape.Skip(2)]);
+            Check($"ddim.comp{k}.final", [.. Enumerable.Range(0, kept).SelectMany(b => factors[b * components + k])],
+                [kept, .. shape.Skip(2)]);
         }
 
         void Check(string name, float[] found, IReadOnlyList<int> foundShape) =>
@@ -45,10 +46,12 @@ public sealed class DecomposeTests : IDisposable
     {
         string[] command =
         [
-            "decompose", "--checkpoint", Goldens.PathOf("A.pt"), "--image", Goldens.PathOf("images/synth_20x24.png"), "--device", "emulated",
+            "decompose", "--checkpoint", Goldens.PathOf("A.pt"), "--image", Goldens.PathOf(
+                "images/synth_20x24.png"), "--device", "emulated",
             "--sampler", "ddpm", "--guidance", "10", "--steps", "1", "--precision", "bf16", "--out", work.Out,
         ];
-        Rawdiffusion.RunProcess(command, (NativeLibraryFile.NvrtcVariable, "off"), (KernelCache.FolderVariable, work.PathOf("kernels"))).Succeeded();
+        Rawdiffusion.RunProcess(command, (NativeLibraryFile.NvrtcVariable, "off"),
+            (KernelCache.FolderVariable, work.PathOf("kernels"))).Succeeded();
         Assert.That(work.Results, Is.Not.Empty);
     }
 
@@ -60,7 +63,8 @@ public sealed class DecomposeTests : IDisposable
             "--noise", work.WriteGoldenNoise("A"), "--threads", "1", "--separate", "--out", work.Out).Succeeded();
         string[] tiles = ["", "_factor0", "_factor1", "_factor2", "_input", "_reconstruction"];
         Assert.That(work.Results, Is.EquivalentTo(from b in new[] { 0, 1 } from t in tiles select $"image_{b}{t}.png"));
-        Image expected = ImageFile.Read(Goldens.PathOf("A_official_row.png")), found = ImageFile.Read(Path.Combine(work.Out, "image_0.png"));
+        Image expected = ImageFile.Read(Goldens.PathOf("A_official_row.png")), found = ImageFile.Read(
+            Path.Combine(work.Out, "image_0.png"));
         Assert.That((found.Width, found.Height, found.Channels), Is.EqualTo((expected.Width, expected.Height, expected.Channels)));
         int[] off = [.. expected.Samples.Zip(found.Samples, (a, b) => Math.Abs(a - b))];
         Assert.That(off.Max(), Is.LessThanOrEqualTo(1));
@@ -75,9 +79,11 @@ public sealed class DecomposeTests : IDisposable
         string path = work.PathOf("random.safetensors");
         using (TensorFile weights = ClosedFormWeights.StateDict("tiny_cf", ""))
         {
-            SafeTensors.Write(path, weights.Names.Select(n => KeyValuePair.Create(n, weights[n])), new Dictionary<string, string> { ["rawdiffusion.trained"] = "false" });
+            SafeTensors.Write(path, weights.Names.Select(n => KeyValuePair.Create(n, weights[n])),
+                new Dictionary<string, string> { ["rawdiffusion.trained"] = "false" });
         }
-        Outcome outcome = Rawdiffusion.Run("decompose", "--checkpoint", path, "--steps", "1", "--threads", "1", "--json", "--out", work.Out).Succeeded();
+        Outcome outcome = Rawdiffusion.Run("decompose", "--checkpoint", path, "--steps", "1", "--threads", "1", "--json", "--out",
+            work.Out).Succeeded();
         Assert.That(outcome.Error, Does.Contain("random.safetensors is UNTRAINED"));
         Assert.That(outcome.Json.GetProperty("trained").GetBoolean(), Is.False);
     }
@@ -88,7 +94,8 @@ public sealed class DecomposeTests : IDisposable
         Outcome outcome = Rawdiffusion.Run("decompose", "--steps", "2", "--threads", "1", "--json", "--out", work.Out).Succeeded();
         Assert.That(outcome.Error, Does.Not.Contain("UNTRAINED"));
         Assert.That(outcome.Json.GetProperty("trained").GetBoolean(), Is.True);
-        Assert.That(outcome.Json.GetProperty("files").EnumerateArray().Select(f => f.GetString()), Is.EqualTo(new[] { Path.Combine(work.Out, "sample.png") }));
+        Assert.That(outcome.Json.GetProperty("files").EnumerateArray().Select(f => f.GetString()),
+            Is.EqualTo(new[] { Path.Combine(work.Out, "sample.png") }));
         Image row = ImageFile.Read(Path.Combine(work.Out, "sample.png"));
         Assert.That((row.Width, row.Height), Is.EqualTo((5 * 32, 32)));
         float[] input = ImageConvert.ToChw(ImageFile.Read(Goldens.Folder + "/../../weights/sample.png"), 32);
@@ -120,8 +127,10 @@ public sealed class DecomposeTests : IDisposable
         byte[] Sample(string threads, string seed)
         {
             string folder = work.PathOf($"{threads}-{seed}");
-            Rawdiffusion.RunProcess("decompose", "--sampler", sampler, "--eta", eta, "--steps", "2", "--seed", seed, "--threads", threads, "--raw", "--out", folder).Succeeded();
-            return [.. File.ReadAllBytes(Path.Combine(folder, "result.safetensors")), .. File.ReadAllBytes(Path.Combine(folder, "sample.png"))];
+            Rawdiffusion.RunProcess("decompose", "--sampler", sampler, "--eta", eta, "--steps", "2", "--seed", seed, "--threads", threads,
+                "--raw", "--out", folder).Succeeded();
+            return [.. File.ReadAllBytes(Path.Combine(folder, "result.safetensors")),
+                .. File.ReadAllBytes(Path.Combine(folder, "sample.png"))];
         }
     }
 
@@ -141,7 +150,8 @@ public sealed class DecomposeTests : IDisposable
 
         static float[] Raw(string folder, params string[] options)
         {
-            Rawdiffusion.Run(["decompose", "--checkpoint", Goldens.PathOf("A.pt"), .. options, "--threads", "1", "--raw", "--out", folder]).Succeeded();
+            Rawdiffusion.Run(["decompose", "--checkpoint", Goldens.PathOf("A.pt"), .. options, "--threads", "1", "--raw", "--out",
+                folder]).Succeeded();
             using TensorFile result = SafeTensors.Open(Path.Combine(folder, "result.safetensors"));
             return result["reconstruction"].ToSingles();
         }
@@ -150,7 +160,8 @@ public sealed class DecomposeTests : IDisposable
     [Test]
     public void The_full_ddpm_chain_has_all_training_steps()
     {
-        JsonElement json = Rawdiffusion.Run("decompose", "--sampler", "ddpm", "--diffusion-steps", "30", "--threads", "1", "--json", "--out", work.Out).Succeeded().Json;
+        JsonElement json = Rawdiffusion.Run("decompose", "--sampler", "ddpm", "--diffusion-steps", "30", "--threads", "1", "--json",
+            "--out", work.Out).Succeeded().Json;
         Assert.That(json.GetProperty("steps").GetInt32(), Is.EqualTo(30));
     }
 
@@ -160,17 +171,20 @@ public sealed class DecomposeTests : IDisposable
         string[] common = ["decompose", "--steps", "4", "--threads", "1", "--out"];
         Rawdiffusion.Run([.. common, work.Out]).Succeeded();
         Rawdiffusion.Run([.. common, work.PathOf("guided"), "--guidance", "1"]).Succeeded();
-        Assert.That(File.ReadAllBytes(work.PathOf("guided/sample.png")), Is.EqualTo(File.ReadAllBytes(Path.Combine(work.Out, "sample.png"))));
+        Assert.That(File.ReadAllBytes(work.PathOf("guided/sample.png")),
+            Is.EqualTo(File.ReadAllBytes(Path.Combine(work.Out, "sample.png"))));
     }
 
     [Test]
     public void A_crop_takes_part_of_the_picture()
     {
         string picture = Goldens.PathOf("images/synth_97x61.png");
-        Rawdiffusion.Run("decompose", "--image", picture, "--crop", "10,20,30,0", "--steps", "1", "--threads", "1", "--separate", "--out", work.Out).Succeeded();
+        Rawdiffusion.Run("decompose", "--image", picture, "--crop", "10,20,30,0", "--steps", "1", "--threads", "1", "--separate", "--out",
+            work.Out).Succeeded();
         Image whole = ImageFile.Read(picture);
         float[] expected = ImageConvert.ToChw(whole.Crop(10, 20, 30, whole.Height - 20), 32);
-        Assert.That(ImageFile.Read(Path.Combine(work.Out, "synth_97x61_input.png")).Samples, Is.EqualTo(ImageConvert.FromChw(expected, 3, 32, 32).Samples));
+        Assert.That(ImageFile.Read(Path.Combine(work.Out, "synth_97x61_input.png")).Samples,
+            Is.EqualTo(ImageConvert.FromChw(expected, 3, 32, 32).Samples));
     }
 
     [Test]
@@ -189,7 +203,8 @@ public sealed class DecomposeTests : IDisposable
 
         float[] Raw(string noise)
         {
-            Rawdiffusion.Run("decompose", "--image", two, "--noise", noise, "--steps", "2", "--threads", "1", "--raw", "--out", work.Out).Succeeded();
+            Rawdiffusion.Run("decompose", "--image", two, "--noise", noise, "--steps", "2", "--threads", "1", "--raw", "--out",
+                work.Out).Succeeded();
             using TensorFile result = SafeTensors.Open(Path.Combine(work.Out, "result.safetensors"));
             return result["factors"].ToSingles();
         }

@@ -21,7 +21,8 @@ public sealed class EvaluateTests : IDisposable
     [Test]
     public void A_procedural_set_is_measured_with_its_objects()
     {
-        Outcome outcome = Rawdiffusion.Run(["evaluate", "--data", "tetris", "--count", "5", "--rows", "3", .. Quick, "--json", "--out", work.Out]).Succeeded();
+        Outcome outcome = Rawdiffusion.Run(
+            ["evaluate", "--data", "tetris", "--count", "5", "--rows", "3", .. Quick, "--json", "--out", work.Out]).Succeeded();
         JsonElement json = outcome.Json, objects = json.GetProperty("objects");
         Assert.That(json.GetProperty("images").GetInt32(), Is.EqualTo(5));
         Assert.That(json.GetProperty("by_image").GetArrayLength(), Is.EqualTo(5));
@@ -61,7 +62,8 @@ public sealed class EvaluateTests : IDisposable
         int size = json.GetProperty("image_size").GetInt32(), right = sheet.Width - size;
         for (int row = 0; row < 2; row++)
         {
-            byte[] input = sheet.Crop(0, row * (size + 2), size, size).Samples, output = sheet.Crop(right, row * (size + 2), size, size).Samples;
+            byte[] input = sheet.Crop(0, row * (size + 2), size, size).Samples, output = sheet.Crop(
+                right, row * (size + 2), size, size).Samples;
             double mse = input.Zip(output, (a, b) => Math.Pow((a - b) / 255.0, 2)).Average();
             Assert.That(json.GetProperty("by_image")[row].GetProperty("mse").GetDouble(), Is.EqualTo(mse).Within(0.01 * mse));
         }
@@ -72,11 +74,16 @@ public sealed class EvaluateTests : IDisposable
     {
         string[] arguments = ["evaluate", "--data", "shapes", "--count", "2", .. Quick, "--json", "--out", work.Out];
         JsonElement plain = Rawdiffusion.Run(arguments).Succeeded().Json;
-        Assert.That(Number(Rawdiffusion.Run([.. arguments, "--mask-threshold", "0"]), "objects", "ari"), Is.Not.EqualTo(plain.GetProperty("objects").GetProperty("ari").GetDouble()));
+        Assert.That(Number(Rawdiffusion.Run([.. arguments, "--mask-threshold", "0"]), "objects", "ari"),
+            Is.Not.EqualTo(plain.GetProperty("objects").GetProperty("ari").GetDouble()));
         foreach (string[] knob in (string[][])[["--split", "train"], ["--seed", "1"], ["--start", "1"]])
-            Assert.That(Number(Rawdiffusion.Run([.. arguments, .. knob]), "reconstruction", "mse"), Is.Not.EqualTo(plain.GetProperty("reconstruction").GetProperty("mse").GetDouble()), knob[0]);
+        {
+            Assert.That(Number(Rawdiffusion.Run([.. arguments, .. knob]), "reconstruction", "mse"),
+                Is.Not.EqualTo(plain.GetProperty("reconstruction").GetProperty("mse").GetDouble()), knob[0]);
+        }
 
-        static double Number(Outcome outcome, string part, string name) => outcome.Succeeded().Json.GetProperty(part).GetProperty(name).GetDouble();
+        static double Number(Outcome outcome, string part, string name) =>
+            outcome.Succeeded().Json.GetProperty(part).GetProperty(name).GetDouble();
     }
 
     [Test]
@@ -105,7 +112,8 @@ public sealed class EvaluateTests : IDisposable
         Rawdiffusion.Run("evaluate", "--data", "tetris", "--lpips", empty).Failed(1, "VGG16", "0.weight");
         Rawdiffusion.Run("evaluate", "--data", "tetris", "--inception", empty).Failed(1, "Inception", "Conv2d_1a_3x3.conv.weight");
         work.Write("broken.png", [1, 2, 3]);
-        Rawdiffusion.Run("evaluate", "--data", work.PathOf("broken.png"), "--out", work.Out).Failed(1, "none of the 1 images can be read", "broken.png");
+        Rawdiffusion.Run("evaluate", "--data", work.PathOf("broken.png"), "--out", work.Out)
+            .Failed(1, "none of the 1 images can be read", "broken.png");
         Assert.That(Directory.Exists(work.Out), Is.False);
     }
 }

@@ -11,7 +11,8 @@ public sealed class HelpTests
     {
         string help = Rawdiffusion.Run(verb, "--help").Succeeded().Out;
         Assert.That(help, Does.Contain($"Example:{Environment.NewLine}  rawdiffusion {verb}"));
-        foreach (string option in new[] { "--device", "--precision", "--seed", "--threads", "--json" }) Assert.That(help, Does.Contain(option));
+        foreach (string option in new[] { "--device", "--precision", "--seed", "--threads", "--json" })
+            Assert.That(help, Does.Contain(option));
     }
 
     [Test]

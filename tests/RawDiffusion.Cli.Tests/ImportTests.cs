@@ -18,10 +18,12 @@ public sealed class ImportTests : IDisposable
     [TestCase("B_ema.pt", "--num-heads 2", "24 | 16 | 1,2,2 | 1 | 24 | 6 | 5 | 2 |  | True | False | 12,6 | 337787")]
     public void Json_tells_the_architecture(string file, string options, string expected)
     {
-        JsonElement json = Rawdiffusion.Run(["import", Goldens.PathOf(file), "--json", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)]).Succeeded().Json;
+        JsonElement json = Rawdiffusion.Run(
+            ["import", Goldens.PathOf(file), "--json", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)]).Succeeded().Json;
         string[] names =
         [
-            "image_size", "channels", "channel_mult", "num_res_blocks", "emb_dim", "enc_channels", "num_components", "num_heads", "num_head_channels",
+            "image_size", "channels", "channel_mult", "num_res_blocks", "emb_dim", "enc_channels", "num_components", "num_heads",
+                "num_head_channels",
             "use_scale_shift_norm", "resblock_updown", "attention_resolutions", "parameters",
         ];
         string found = string.Join(" | ", names.Select(name => json.GetProperty(name) switch
@@ -69,11 +71,13 @@ public sealed class ImportTests : IDisposable
     public void Weights_go_to_safetensors_and_back_unchanged(string file)
     {
         string safe = work.PathOf("there.safetensors"), back = work.PathOf("back.pt");
-        Outcome outcome = Rawdiffusion.Run("import", Goldens.PathOf(file), "--to", safe, "--num-heads", "2", "--image-size", file[0] == 'B' ? "20" : "32", "--json").Succeeded();
+        Outcome outcome = Rawdiffusion.Run("import", Goldens.PathOf(file), "--to", safe, "--num-heads", "2", "--image-size", file[0] == 'B'
+            ? "20" : "32", "--json").Succeeded();
         Assert.That(outcome.Json.GetProperty("written").GetString(), Is.EqualTo(safe));
         // The file remembers what shapes do not tell.
         JsonElement json = Rawdiffusion.Run("import", safe, "--to", back, "--json").Succeeded().Json;
-        Assert.That((json.GetProperty("image_size").GetInt32(), json.GetProperty("num_heads").GetInt32()), Is.EqualTo((file[0] == 'B' ? 20 : 32, 2)));
+        Assert.That((json.GetProperty("image_size").GetInt32(), json.GetProperty("num_heads").GetInt32()),
+            Is.EqualTo((file[0] == 'B' ? 20 : 32, 2)));
 
         using TensorFile original = Checkpoint.Open(Goldens.PathOf(file)), copy = Checkpoint.Open(back);
         Assert.That(copy.Names, Is.EqualTo(original.Names));
@@ -87,7 +91,8 @@ public sealed class ImportTests : IDisposable
     [Test]
     public void What_shapes_do_not_tell_goes_to_PyTorch_and_back()
     {
-        (string model, string pt, string back) = (work.PathOf("model.safetensors"), work.PathOf("model.pt"), work.PathOf("back.safetensors"));
+        (string model, string pt, string back) = (
+            work.PathOf("model.safetensors"), work.PathOf("model.pt"), work.PathOf("back.safetensors"));
         using (TensorFile weights = ClosedFormWeights.StateDict("A", ""))
         {
             SafeTensors.Write(model, weights.Names.Select(n => KeyValuePair.Create(n, weights[n])), new Dictionary<string, string>
@@ -102,7 +107,8 @@ public sealed class ImportTests : IDisposable
         }
         Assert.That(Rawdiffusion.Run("import", model, "--to", pt).Succeeded().Error, Is.Empty);
         Rawdiffusion.Run("import", pt, "--to", back).Succeeded();
-        using (TensorFile first = SafeTensors.Open(model), last = SafeTensors.Open(back)) Assert.That(last.Metadata, Is.EquivalentTo(first.Metadata));
+        using (TensorFile first = SafeTensors.Open(model), last = SafeTensors.Open(back))
+            Assert.That(last.Metadata, Is.EquivalentTo(first.Metadata));
         string image = work.WriteGolden("A", "x_start", "image");
         byte[] expected = Decomposed(model);
         Assert.That(Decomposed(pt), Is.EqualTo(expected));
@@ -112,7 +118,8 @@ public sealed class ImportTests : IDisposable
         byte[] Decomposed(string checkpoint)
         {
             string folder = work.PathOf(Path.GetFileName(checkpoint) + "-out");
-            Rawdiffusion.Run("decompose", "--checkpoint", checkpoint, "--image", image, "--steps", "2", "--raw", "--seed", "3", "--out", folder).Succeeded();
+            Rawdiffusion.Run("decompose", "--checkpoint", checkpoint, "--image", image, "--steps", "2", "--raw", "--seed", "3", "--out",
+                folder).Succeeded();
             return File.ReadAllBytes(Path.Combine(folder, "result.safetensors"));
         }
     }
@@ -122,7 +129,8 @@ public sealed class ImportTests : IDisposable
     {
         Outcome outcome = Rawdiffusion.Run("import", Goldens.PathOf("B_ema.pt"), "--to", work.PathOf("x.pt"), "--half").Succeeded();
         Assert.That(outcome.Error.ReplaceLineEndings("\n").TrimEnd('\n'), Does.Not.Contain("\n"));
-        Assert.That(outcome.Error, Does.StartWith("warning: x.pt does not hold all of B_ema.pt: it lacks ").And.Contain("(weights, ").And.Contain("the precision beyond float16"));
+        Assert.That(outcome.Error, Does.StartWith("warning: x.pt does not hold all of B_ema.pt: it lacks ").And.Contain(
+            "(weights, ").And.Contain("the precision beyond float16"));
     }
 
     [Test]
@@ -136,7 +144,8 @@ public sealed class ImportTests : IDisposable
     [Test]
     public void What_is_no_such_network_is_refused()
     {
-        Rawdiffusion.Run("import", Goldens.PathOf("quirks.pt"), "--to", work.PathOf("x.safetensors")).Failed(1, "expected a Decomp Diffusion checkpoint");
+        Rawdiffusion.Run("import", Goldens.PathOf("quirks.pt"), "--to", work.PathOf("x.safetensors"))
+            .Failed(1, "expected a Decomp Diffusion checkpoint");
         Rawdiffusion.Run("import", Goldens.PathOf("A.safetensors")).Failed(1, "time_embed.0.weight");
         Rawdiffusion.Run("import", Goldens.PathOf("A.pt"), "--to", work.PathOf("x.bin")).Failed(2, ".safetensors or .pt");
         Rawdiffusion.Run("import", Goldens.PathOf("A.pt"), "--to", Goldens.PathOf("A.pt")).Failed(1, "overwrite an input");

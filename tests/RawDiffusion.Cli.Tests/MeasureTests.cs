@@ -19,7 +19,8 @@ public sealed class MeasureTests
         string[] bench = ["bench", "--checkpoint", Goldens.PathOf("A.pt"), "--what", what, "--threads", "1", "--repeat", "4", "--json"];
         JsonElement json = Rawdiffusion.Run(bench).Succeeded().Json, twice = Rawdiffusion.Run([.. bench, "--batch", "2"]).Succeeded().Json;
         JsonElement seconds = json.GetProperty("seconds_per_step");
-        double[] spread = [.. new[] { "min", "lower_quartile", "median", "upper_quartile", "max" }.Select(n => seconds.GetProperty(n).GetDouble())];
+        double[] spread = [.. new[] { "min", "lower_quartile", "median", "upper_quartile", "max" }.Select(
+            n => seconds.GetProperty(n).GetDouble())];
         Assert.That(spread, Is.Ordered);
         double gflop = json.GetProperty("gflop_per_step").GetDouble();
         Assert.That(gflop, Is.EqualTo(rows * 0.674).Within(5).Percent); // 0.67 GFLOP a factor evaluation
@@ -33,9 +34,11 @@ public sealed class MeasureTests
     public void Bench_and_profile_measure_training_steps()
     {
         string[] options = ["--checkpoint", Goldens.PathOf("A.pt"), "--what", "train", "--threads", "1", "--repeat", "2", "--json"];
-        JsonElement bench = Rawdiffusion.Run(["bench", "--batch", "2", .. options]).Succeeded().Json, sampling = Rawdiffusion.Run("bench", "--checkpoint", Goldens.PathOf("A.pt"), "--batch", "2", "--threads", "1", "--repeat", "2", "--json").Succeeded().Json;
+        JsonElement bench = Rawdiffusion.Run(["bench", "--batch", "2", .. options]).Succeeded().Json, sampling = Rawdiffusion.Run(
+            "bench", "--checkpoint", Goldens.PathOf("A.pt"), "--batch", "2", "--threads", "1", "--repeat", "2", "--json").Succeeded().Json;
         // Forward, and twice as much backward.
-        Assert.That(bench.GetProperty("gflop_per_step").GetDouble(), Is.GreaterThan(2.5 * sampling.GetProperty("gflop_per_step").GetDouble()));
+        Assert.That(bench.GetProperty("gflop_per_step").GetDouble(),
+            Is.GreaterThan(2.5 * sampling.GetProperty("gflop_per_step").GetDouble()));
         JsonElement profile = Rawdiffusion.Run(["profile", .. options]).Succeeded().Json;
         Assert.That(profile.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("kernel").GetString()), Does.Contain("adam"));
         Assert.That(profile.GetProperty("seconds_waited_for_images").GetDouble(), Is.GreaterThanOrEqualTo(0));
@@ -61,7 +64,8 @@ public sealed class MeasureTests
         JsonElement[] nodes = [.. json.GetProperty("nodes").EnumerateArray()], kernels = [.. json.GetProperty("kernels").EnumerateArray()];
         Assert.That(nodes.Select(n => n.GetProperty("name").GetString()), Does.Contain("middle_block.1.attention"));
         Assert.That(kernels.Sum(k => k.GetProperty("calls").GetInt32()), Is.EqualTo(nodes.Length));
-        Assert.That(kernels.Sum(k => k.GetProperty("seconds").GetDouble()), Is.EqualTo(json.GetProperty("seconds").GetDouble()).Within(1e-9));
+        Assert.That(kernels.Sum(k => k.GetProperty("seconds").GetDouble()), Is.EqualTo(json.GetProperty("seconds").GetDouble())
+            .Within(1e-9));
         Assert.That(Rawdiffusion.Run(profile).Succeeded().Out, Does.Contain("input_blocks.0.0").And.Contain("100.0%"));
     }
 
@@ -69,7 +73,8 @@ public sealed class MeasureTests
     [TestCase("cpu")]
     [TestCase("emulated")]
     public void Only_a_GPU_is_compared_with_NVIDIAs_libraries(string device) =>
-        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--compare", "--device", device).Failed(2, "--compare", $"found --device {device}", "use --device cuda");
+        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--compare", "--device", device)
+        .Failed(2, "--compare", $"found --device {device}", "use --device cuda");
 
     [Test]
     public void A_comparison_without_the_libraries_says_which_is_missing()
@@ -79,7 +84,8 @@ public sealed class MeasureTests
             Assert.Ignore("this machine has cuDNN and cuBLAS");
             return;
         }
-        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--compare", "--device", "cuda").Failed(1, "--compare", "was not found", missing);
+        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--compare", "--device", "cuda")
+            .Failed(1, "--compare", "was not found", missing);
     }
 
     [Test]
@@ -87,10 +93,13 @@ public sealed class MeasureTests
     {
         using var workspace = new Workspace();
         string file = workspace.PathOf("trace.json");
-        JsonElement json = Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--threads", "1", "--repeat", "2", "--trace", file, "--json").Succeeded().Json;
+        JsonElement json = Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--threads", "1", "--repeat", "2", "--trace",
+            file, "--json").Succeeded().Json;
         using var trace = JsonDocument.Parse(File.ReadAllBytes(file));
-        JsonElement[] slices = [.. trace.RootElement.GetProperty("traceEvents").EnumerateArray().Where(e => e.GetProperty("ph").GetString() == "X")];
-        Assert.That(slices.Select(s => s.GetProperty("name").GetString()), Is.EqualTo(json.GetProperty("nodes").EnumerateArray().Select(n => n.GetProperty("name").GetString())));
+        JsonElement[] slices = [.. trace.RootElement.GetProperty("traceEvents").EnumerateArray()
+            .Where(e => e.GetProperty("ph").GetString() == "X")];
+        Assert.That(slices.Select(s => s.GetProperty("name").GetString()),
+            Is.EqualTo(json.GetProperty("nodes").EnumerateArray().Select(n => n.GetProperty("name").GetString())));
         double end = 0;
         foreach (JsonElement slice in slices)
         {
@@ -104,13 +113,19 @@ public sealed class MeasureTests
     public void Doctor_tells_what_it_found()
     {
         Outcome outcome = Rawdiffusion.Run("doctor").Succeeded();
-        foreach (string part in new[] { ".NET 10", "SIMD", "GPU driver", "NVRTC", "kernel cache", "prebuilt kernels", "cuBLAS", "cuDNN", "shapes.safetensors", "sample.png", "cpu (" })
+        foreach (string part in new[] { ".NET 10", "SIMD", "GPU driver", "NVRTC", "kernel cache", "prebuilt kernels", "cuBLAS", "cuDNN",
+            "shapes.safetensors", "sample.png", "cpu (" })
+        {
             Assert.That(outcome.Out, Does.Contain(part).IgnoreCase);
-        Assert.That(Rawdiffusion.Run("doctor", "--json").Succeeded().Json.GetProperty("default_model").GetString(), Does.EndWith("shapes.safetensors"));
+        }
+
+        Assert.That(Rawdiffusion.Run("doctor", "--json").Succeeded().Json.GetProperty("default_model").GetString(),
+            Does.EndWith("shapes.safetensors"));
     }
 
     [TestCase("off", "NVRTC was not looked for; RAWDIFFUSION_NVRTC is off: unset it")]
-    [TestCase("/nowhere/libnvrtc.so", "NVRTC was not found (tried /nowhere/libnvrtc.so); RAWDIFFUSION_NVRTC names it: correct it, or unset it")]
+    [TestCase("/nowhere/libnvrtc.so",
+        "NVRTC was not found (tried /nowhere/libnvrtc.so); RAWDIFFUSION_NVRTC names it: correct it, or unset it")]
     public void Doctor_tells_that_NVRTC_was_chosen(string chosen, string expected) =>
         Assert.That(Rawdiffusion.RunProcess(["doctor"], (NativeLibraryFile.NvrtcVariable, chosen)).Succeeded().Out, Does.Contain(expected));
 
@@ -131,7 +146,8 @@ public sealed class MeasureTests
     public void Random_weights_are_as_PyTorch_initialises_layers()
     {
         using TensorFile weights = RandomWeights.Of(Presets.Get("tetris")), other = RandomWeights.Of(Presets.Get("tetris"), seed: 1);
-        float[] conv = weights["input_blocks.1.0.in_layers.2.weight"].ToSingles(), bias = weights["input_blocks.1.0.in_layers.2.bias"].ToSingles();
+        float[] conv = weights["input_blocks.1.0.in_layers.2.weight"]
+            .ToSingles(), bias = weights["input_blocks.1.0.in_layers.2.bias"].ToSingles();
         double bound = 1 / Math.Sqrt(64 * 9);
         Assert.That(conv.Max(MathF.Abs), Is.LessThanOrEqualTo(bound).And.GreaterThan(0.99 * bound));
         Assert.That(conv.Average(), Is.Zero.Within(0.02 * bound));
@@ -165,7 +181,8 @@ public sealed class MeasureTests
     {
         using var workspace = new Workspace();
         string model = Path.Combine(Path.GetDirectoryName(DefaultFiles.Model())!, $"{set}.safetensors");
-        JsonElement json = Rawdiffusion.Run("evaluate", "--checkpoint", model, "--data", set, "--count", "12", "--steps", "20", "--threads", "1", "--out", workspace.Out, "--json").Succeeded().Json;
+        JsonElement json = Rawdiffusion.Run("evaluate", "--checkpoint", model, "--data", set, "--count", "12", "--steps", "20", "--threads",
+            "1", "--out", workspace.Out, "--json").Succeeded().Json;
         Assert.That(json.GetProperty("reconstruction").GetProperty("psnr").GetDouble(), Is.GreaterThan(25));
         Assert.That(json.GetProperty("objects").GetProperty("found").GetDouble(), Is.GreaterThan(0.7));
     }

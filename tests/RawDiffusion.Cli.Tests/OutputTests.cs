@@ -20,7 +20,8 @@ public sealed partial class OutputTests : IDisposable
         string file = work.Write("file", []);
         Rawdiffusion.Run("decompose", "--out", file).Failed(1, "expected a folder", "found a file");
         Rawdiffusion.Run("decompose", "--out", Path.Combine(file, "below")).Failed(1, "cannot write to the folder");
-        if (OperatingSystem.IsLinux()) Rawdiffusion.Run("decompose", "--out", "/proc/rawdiffusion").Failed(1, "cannot write to the folder /proc/rawdiffusion");
+        if (OperatingSystem.IsLinux())
+            Rawdiffusion.Run("decompose", "--out", "/proc/rawdiffusion").Failed(1, "cannot write to the folder /proc/rawdiffusion");
         Assert.That(File.ReadAllBytes(file), Is.Empty);
     }
 
@@ -29,7 +30,7 @@ public sealed partial class OutputTests : IDisposable
     {
         if (!OperatingSystem.IsLinux()) Assert.Ignore("needs Linux, to mount a small file system");
         Directory.CreateDirectory(work.Out);
-        using (Process mount = Process.Start("mount", ["-t", "tmpfs", "-o", "size=32k", "tmpfs", work.Out]))
+        using (var mount = Process.Start("mount", ["-t", "tmpfs", "-o", "size=32k", "tmpfs", work.Out]))
         {
             mount.WaitForExit();
             if (mount.ExitCode != 0) Assert.Ignore("needs the right to mount a small file system");
@@ -37,12 +38,13 @@ public sealed partial class OutputTests : IDisposable
         try
         {
             // The picture fits, the tensors do not.
-            Rawdiffusion.Run("decompose", "--steps", "1", "--threads", "1", "--raw", "--out", work.Out).Failed(1, "cannot write", "result.safetensors", "No space left");
+            Rawdiffusion.Run("decompose", "--steps", "1", "--threads", "1", "--raw", "--out", work.Out)
+                .Failed(1, "cannot write", "result.safetensors", "No space left");
             Assert.That(work.Results, Is.Empty);
         }
         finally
         {
-            using Process unmount = Process.Start("umount", [work.Out]);
+            using var unmount = Process.Start("umount", [work.Out]);
             unmount.WaitForExit();
         }
     }
@@ -121,7 +123,8 @@ public sealed partial class OutputTests : IDisposable
         {
             Rawdiffusion.Run("decompose", "--image", Path.Combine(from, "a.png"), "--out", to).Failed(1, "overwrite an input");
             Rawdiffusion.Run("import", Path.Combine(from, "m.pt"), "--to", Path.Combine(to, "m.pt")).Failed(1, "overwrite an input");
-            Rawdiffusion.Run("profile", "--checkpoint", Path.Combine(from, "m.pt"), "--num-heads", "1", "--trace", Path.Combine(to, "m.pt")).Failed(1, "overwrite an input");
+            Rawdiffusion.Run("profile", "--checkpoint", Path.Combine(from, "m.pt"), "--num-heads", "1", "--trace", Path.Combine(to, "m.pt"))
+                .Failed(1, "overwrite an input");
             string sheet = Path.Combine(from, "sheet.png");
             File.Move(Path.Combine(from, "a.png"), sheet);
             if (kind == "hard link") File.Move(Path.Combine(to, "a.png"), Path.Combine(to, "sheet.png"));
@@ -137,7 +140,8 @@ public sealed partial class OutputTests : IDisposable
     public void A_set_is_not_packed_over_itself()
     {
         string pack = work.PathOf("a.pack");
-        Rawdiffusion.Run("dataset", "pack", Path.GetDirectoryName(Goldens.PathOf("images/synth_20x24.png"))!, "--size", "8", "--to", pack).Succeeded();
+        Rawdiffusion.Run("dataset", "pack", Path.GetDirectoryName(Goldens.PathOf("images/synth_20x24.png"))!, "--size", "8", "--to",
+            pack).Succeeded();
         File.CreateSymbolicLink(work.PathOf("b.pack"), pack);
         Rawdiffusion.Run("dataset", "pack", work.PathOf("b.pack"), "--to", pack).Failed(1, "overwrite an input");
     }
@@ -148,7 +152,8 @@ public sealed partial class OutputTests : IDisposable
     {
         string pipe = work.PathOf("trace.json");
         Start("mkfifo", pipe);
-        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--num-heads", "1", "--trace", pipe).Failed(1, "found a pipe of that name");
+        Rawdiffusion.Run("profile", "--checkpoint", Goldens.PathOf("A.pt"), "--num-heads", "1", "--trace", pipe)
+            .Failed(1, "found a pipe of that name");
     }
 
     // 255 bytes are the limit of names; of these characters each takes two.
@@ -198,7 +203,8 @@ public sealed partial class OutputTests : IDisposable
         string data = Directory.CreateDirectory(work.PathOf("data")).FullName;
         File.Copy(Goldens.PathOf("images/synth_20x24.png"), Path.Combine(data, "a.png"));
         Directory.CreateSymbolicLink(work.PathOf("link"), data);
-        Rawdiffusion.Run("train", "--data", data, "--preset", "tetris", "--out", work.PathOf("link/runs/a")).Failed(1, "outside the images' folder");
+        Rawdiffusion.Run("train", "--data", data, "--preset", "tetris", "--out", work.PathOf("link/runs/a"))
+            .Failed(1, "outside the images' folder");
         Assert.That(Directory.GetFileSystemEntries(data), Has.Length.EqualTo(1));
     }
 

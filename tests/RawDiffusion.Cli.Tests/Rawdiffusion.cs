@@ -57,7 +57,11 @@ internal static class Rawdiffusion
     private static Process Start(string[] args, (string Name, string Value)[] environment)
     {
         // A process that was started in the background inherits an ignored SIGINT, and so would ours: it is undone.
-        var info = new ProcessStartInfo(OperatingSystem.IsLinux() ? "env" : "dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        var info = new ProcessStartInfo(OperatingSystem.IsLinux() ? "env" : "dotnet")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true
+        };
         if (OperatingSystem.IsLinux()) foreach (string arg in new[] { "--default-signal=INT", "dotnet" }) info.ArgumentList.Add(arg);
         foreach ((string name, string value) in environment) info.Environment[name] = value;
         foreach (string arg in args.Prepend(Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll"))) info.ArgumentList.Add(arg);

@@ -16,13 +16,15 @@ public sealed class RecombineTests : IDisposable
     public void Combinations_are_the_authors(string golden, string options)
     {
         string[] second = golden == "cross" ? ["--checkpoint2", work.WriteModel("second.safetensors", "A", "x2/")] : [];
-        Outcome outcome = Rawdiffusion.Run(["recombine", "--checkpoint", Goldens.PathOf("A.pt"), .. second, "--num-head-channels", "16", .. options.Split(' '),
+        Outcome outcome = Rawdiffusion.Run(
+            ["recombine", "--checkpoint", Goldens.PathOf("A.pt"), .. second, "--num-head-channels", "16", .. options.Split(' '),
             "--image", work.WriteGolden("A", "x_start", "image"), "--noise", work.WriteGoldenNoiseOfFirst("A"),
             "--raw", "--separate", "--threads", "1", "--json", "--out", work.Out]).Succeeded();
         using TensorFile result = SafeTensors.Open(Path.Combine(work.Out, "result.safetensors"));
         using TensorFile goldens = Goldens.Open("A");
         string name = $"official.combine_{golden}.final";
-        Comparer.RequireClose(name, goldens[name], result["reconstruction"].Shape, result["reconstruction"].ToSingles(), Goldens.ToleranceOf("A", name));
+        Comparer.RequireClose(name, goldens[name], result["reconstruction"].Shape, result["reconstruction"].ToSingles(),
+            Goldens.ToleranceOf("A", name));
         Assert.That(result["latent"].Shape, Is.EqualTo(new[] { 2, 3, 16 }));
         Assert.That(work.Results, Is.EqualTo(new[]
         {
@@ -39,11 +41,13 @@ public sealed class RecombineTests : IDisposable
         float[] same = Result("--num-head-channels", "16");
         Assert.That(Result("--num-head-channels", "16", "--num-heads2", "4"), Is.EqualTo(same), "64 channels in 4 heads of 16");
         Assert.That(Result("--num-head-channels", "16", "--num-heads2", "2"), Is.Not.EqualTo(same));
-        Assert.That(Result("--num-head-channels", "16", "--num-head-channels2", "32"), Is.EqualTo(Result("--num-heads", "4", "--num-heads2", "2")));
+        Assert.That(Result("--num-head-channels", "16", "--num-head-channels2", "32"),
+            Is.EqualTo(Result("--num-heads", "4", "--num-heads2", "2")));
 
         float[] Result(params string[] options)
         {
-            Rawdiffusion.Run(["recombine", "--checkpoint", Goldens.PathOf("A.pt"), "--checkpoint2", second, "--image", .. pictures, .. options,
+            Rawdiffusion.Run(["recombine", "--checkpoint", Goldens.PathOf("A.pt"), "--checkpoint2", second, "--image",
+                .. pictures, .. options,
                 "--steps", "2", "--threads", "1", "--raw", "--out", work.Out]).Succeeded();
             using TensorFile result = SafeTensors.Open(Path.Combine(work.Out, "result.safetensors"));
             return result["reconstruction"].ToSingles();
@@ -53,15 +57,18 @@ public sealed class RecombineTests : IDisposable
     [Test]
     public void The_usual_pick_is_half_of_each_image_and_a_third_image_can_be_picked()
     {
-        string[] pictures = [Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"), Goldens.PathOf("images/synth_240x320.png")];
+        string[] pictures = [Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"),
+            Goldens.PathOf("images/synth_240x320.png")];
         Assert.That(Result([.. pictures[..2]]), Is.EqualTo(Result([.. pictures[..2], "--pick", "1,1,0"])));
-        Assert.That(Result([.. pictures, "--pick", "1,2,0"]), Is.EqualTo(Result([pictures[0], pictures[1], pictures[2], pictures[2], "--pick", "1,3,0"])));
+        Assert.That(Result([.. pictures, "--pick", "1,2,0"]),
+            Is.EqualTo(Result([pictures[0], pictures[1], pictures[2], pictures[2], "--pick", "1,3,0"])));
         Assert.That(Result([.. pictures, "--pick", "1,2,0"]), Is.Not.EqualTo(Result([.. pictures, "--pick", "1,0,0"])));
         Assert.That(Result([.. pictures, "--average"]), Is.Not.EqualTo(Result([.. pictures[..2], "--average"])));
 
         float[] Result(string[] options)
         {
-            Rawdiffusion.Run(["recombine", "--image", .. options, "--steps", "2", "--threads", "1", "--raw", "--out", work.Out]).Succeeded();
+            Rawdiffusion.Run(["recombine", "--image", .. options, "--steps", "2", "--threads", "1", "--raw", "--out",
+                work.Out]).Succeeded();
             using TensorFile result = SafeTensors.Open(Path.Combine(work.Out, "result.safetensors"));
             return result["reconstruction"].ToSingles();
         }
@@ -85,8 +92,10 @@ public sealed class RecombineTests : IDisposable
         string picture = Goldens.PathOf("images/synth_20x24.png"), a = Goldens.PathOf("A.pt");
         Rawdiffusion.Run("recombine", "--image", picture, "--out", work.Out).Failed(2, "at least two images", "found 1");
         Rawdiffusion.Run("recombine", "--image", picture, picture, picture, "--out", work.Out).Failed(2, "3 images need --pick");
-        Rawdiffusion.Run("recombine", "--checkpoint2", a, "--image", picture, picture, picture, "--out", work.Out).Failed(2, "expected two images with --checkpoint2");
-        Rawdiffusion.Run("recombine", "--checkpoint", a, "--checkpoint2", Goldens.PathOf("B.pt"), "--num-heads", "2", "--image", picture, picture, "--out", work.Out)
+        Rawdiffusion.Run("recombine", "--checkpoint2", a, "--image", picture, picture, picture, "--out", work.Out)
+            .Failed(2, "expected two images with --checkpoint2");
+        Rawdiffusion.Run("recombine", "--checkpoint", a, "--checkpoint2", Goldens.PathOf("B.pt"), "--num-heads", "2", "--image", picture,
+            picture, "--out", work.Out)
             .Failed(1, "32 x 32 pixels and 3 factors", "24 x 24 and 5");
         Assert.That(Directory.Exists(work.Out), Is.False);
     }

@@ -49,7 +49,8 @@ public sealed class StandardStreamsTests : IDisposable
     {
         Shell($"{Command} decompose --image - --steps 1 --threads 1 --out {work.Out} < {DefaultFiles.Image()}").Succeeded();
         Assert.That(work.Results, Is.EqualTo(new[] { "stdin.png" }));
-        Shell($"cat {DefaultFiles.Model()} | {Command} decompose --checkpoint - --steps 1 --threads 1 --out {work.PathOf("second")}").Succeeded();
+        Shell($"cat {DefaultFiles.Model()} | {Command} decompose --checkpoint - --steps 1 --threads 1 --out "
+            + $"{work.PathOf("second")}").Succeeded();
         Shell($"{Command} decompose --steps 1 --threads 1 --out {work.PathOf("third")}").Succeeded();
         Assert.That(File.ReadAllBytes(work.PathOf("second/sample.png")), Is.EqualTo(File.ReadAllBytes(work.PathOf("third/sample.png"))));
         Assert.That(File.ReadAllBytes(work.PathOf("out/stdin.png")), Is.EqualTo(File.ReadAllBytes(work.PathOf("third/sample.png"))));
@@ -81,7 +82,8 @@ public sealed class StandardStreamsTests : IDisposable
     public void A_limit_of_memory_is_named_with_what_was_asked_for()
     {
         // The runtime's own heap takes addresses in advance.
-        Outcome outcome = Shell($"ulimit -v 4000000; DOTNET_GCHeapHardLimit=0x20000000 {Command} bench --preset clevr --batch 200 --repeat 1 --threads 1");
+        Outcome outcome = Shell($"ulimit -v 4000000; DOTNET_GCHeapHardLimit=0x20000000 {Command} bench --preset clevr --batch 200 --repeat "
+            + "1 --threads 1");
         outcome.Failed(1, " GiB for the values of a step", "'ulimit -v' gives this process 3.8 GiB");
         Assert.That(outcome.Error, Does.Not.Contain("--preset"));
     }
@@ -97,7 +99,8 @@ public sealed class StandardStreamsTests : IDisposable
     [Test]
     public void Quiet_and_verbose_say_less_and_more()
     {
-        string[] command = ["train", "--data", "tetris", "--count", "2", "--preset", "tetris", "--num-channels", "32", "--num-head-channels", "32", "--channel-mult", "1", "--batch", "1", "--steps", "1", "--log-every", "1", "--threads", "1"];
+        string[] command = ["train", "--data", "tetris", "--count", "2", "--preset", "tetris", "--num-channels", "32",
+            "--num-head-channels", "32", "--channel-mult", "1", "--batch", "1", "--steps", "1", "--log-every", "1", "--threads", "1"];
         Outcome quiet = Rawdiffusion.Run([.. command, "--out", work.PathOf("quiet"), "--quiet"]).Succeeded();
         Outcome normal = Rawdiffusion.Run([.. command, "--out", work.PathOf("normal")]).Succeeded();
         Outcome verbose = Rawdiffusion.Run([.. command, "--out", work.PathOf("verbose"), "--verbose"]).Succeeded();
@@ -107,7 +110,8 @@ public sealed class StandardStreamsTests : IDisposable
         Assert.That(verbose.Error, Does.Contain("step 1 of 1").And.Contains("computing on cpu"));
         Rawdiffusion.Run("decompose", "--image", "none", "--quiet").Failed(1, "none");
         Rawdiffusion.Run("decompose", "--quiet", "--verbose").Failed(2, "either --quiet or --verbose");
-        Assert.That(Rawdiffusion.Run("--verbose", "decompose", "--steps", "1", "--threads", "1", "--out", work.Out).Succeeded().Error, Does.Contain("shapes.safetensors: safetensors, 2.9 MiB, 300 tensors"));
+        Assert.That(Rawdiffusion.Run("--verbose", "decompose", "--steps", "1", "--threads", "1", "--out", work.Out).Succeeded().Error,
+            Does.Contain("shapes.safetensors: safetensors, 2.9 MiB, 300 tensors"));
     }
 
     [TestCase("HUP")]
@@ -122,19 +126,27 @@ public sealed class StandardStreamsTests : IDisposable
     [Test]
     public void A_run_that_shall_outlive_its_terminal_does()
     {
-        Outcome outcome = Shell($"nohup {Training} & pid=$!; {UntilItTrains}; kill -HUP $pid; sleep 2; kill -0 $pid && echo alive; kill -TERM $pid; wait $pid");
+        Outcome outcome = Shell($"nohup {Training} & pid=$!; {UntilItTrains}; kill -HUP $pid; sleep 2; kill -0 $pid && echo alive; kill "
+            + "-TERM $pid; wait $pid");
         Assert.That(outcome.ExitCode, Is.EqualTo(130), outcome.Error);
         Assert.That(outcome.Out, Does.EndWith("alive\n"));
     }
 
-    private string Training => $"{Command} train --data tetris --preset tetris --num-channels 32 --num-head-channels 32 --channel-mult 1 --batch 1 --steps 100000 --log-every 1 --threads 1 --out {work.Out}";
+    private string Training => $"{Command} train --data tetris --preset tetris --num-channels 32 --num-head-channels 32 --channel-mult 1 "
+        + $"--batch 1 --steps 100000 --log-every 1 --threads 1 --out {work.Out}";
 
     private string UntilItTrains => $"for i in $(seq 1200); do [ -s {work.Out}/log.jsonl ] && break; sleep 0.1; done";
 
     // In the folder of the built command.
     private static Outcome Shell(string script)
     {
-        var info = new ProcessStartInfo("bash", ["-c", script]) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true, WorkingDirectory = AppContext.BaseDirectory };
+        var info = new ProcessStartInfo("bash", ["-c", script])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            WorkingDirectory = AppContext.BaseDirectory
+        };
         using Process process = Process.Start(info)!;
         process.StandardInput.Close();
         Task<string> error = process.StandardError.ReadToEndAsync();

@@ -10,7 +10,8 @@ namespace RawDiffusion.Cli.Tests;
 [Parallelizable(ParallelScope.All), FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public sealed partial class TrainTests : IDisposable
 {
-    private const string Tiny = "--data tetris --image-size 16 --num-channels 16 --channel-mult 1,1 --num-res-blocks 1 --emb-dim 8 --enc-channels 4 --num-components 2 --attention-resolutions 8 --num-head-channels 16 --batch 2 --sample-every 0";
+    private const string Tiny = "--data tetris --image-size 16 --num-channels 16 --channel-mult 1,1 --num-res-blocks 1 --emb-dim 8 "
+        + "--enc-channels 4 --num-components 2 --attention-resolutions 8 --num-head-channels 16 --batch 2 --sample-every 0";
 
     private readonly Workspace work = new();
 
@@ -19,7 +20,8 @@ public sealed partial class TrainTests : IDisposable
     [Test]
     public void A_model_is_trained_and_used()
     {
-        JsonElement json = Train("run", "--steps 6 --log-every 2 --sample-every 4 --predict eps --diffusion-steps 100 --json").Succeeded().Json;
+        JsonElement json = Train("run", "--steps 6 --log-every 2 --sample-every 4 --predict eps --diffusion-steps 100 --json")
+            .Succeeded().Json;
         Assert.That((json.GetProperty("step").GetInt32(), json.GetProperty("finished").GetBoolean()), Is.EqualTo((6, true)));
         Assert.That(json.GetProperty("loss").GetDouble(), Is.GreaterThan(0));
         string model = json.GetProperty("model").GetString()!;
@@ -33,7 +35,8 @@ public sealed partial class TrainTests : IDisposable
         string picture = Testing.Goldens.PathOf("images/synth_20x24.png");
         byte[] Decomposed(string options)
         {
-            Rawdiffusion.Run(["decompose", "--checkpoint", model, "--image", picture, "--threads", "1", "--steps", "5", "--out", work.Out, .. Words(options)]).Succeeded();
+            Rawdiffusion.Run(["decompose", "--checkpoint", model, "--image", picture, "--threads", "1", "--steps", "5", "--out", work.Out,
+                .. Words(options)]).Succeeded();
             return File.ReadAllBytes(Path.Combine(work.Out, "synth_20x24.png"));
         }
         byte[] plain = Decomposed("");
@@ -51,7 +54,8 @@ public sealed partial class TrainTests : IDisposable
         Outcome average = Rawdiffusion.Run("import", checkpoint, "--to", work.PathOf("average.pt")).Succeeded();
         Assert.That(average.Out, Does.Contain("EMA weights taken (step 3)").And.Contain("16 channels a head"));
         Rawdiffusion.Run("import", checkpoint, "--weights", "online", "--to", work.PathOf("online.pt")).Succeeded();
-        using TensorFile model = Checkpoint.Open(work.PathOf("model.pt")), same = Checkpoint.Open(work.PathOf("average.pt")), online = Checkpoint.Open(work.PathOf("online.pt"));
+        using TensorFile model = Checkpoint.Open(work.PathOf("model.pt")), same = Checkpoint.Open(
+            work.PathOf("average.pt")), online = Checkpoint.Open(work.PathOf("online.pt"));
         Assert.That(same.Names, Is.EqualTo(model.Names));
         foreach (string name in model.Names) Assert.That(same[name].ToBytes(), Is.EqualTo(model[name].ToBytes()), name);
         Assert.That(online.Names, Is.EqualTo(model.Names));
@@ -64,15 +68,18 @@ public sealed partial class TrainTests : IDisposable
         Train("first", "--steps 2").Succeeded();
         // The file has all but the data; the network is the checkpoint's; a flag comes on top.
         File.WriteAllText(work.PathOf("settings.json"), """{ "steps": 3, "batch": 2, "sample_every": 0, "threads": 1, "lr": 0.5 }""");
-        Rawdiffusion.Run("train", "--config", work.PathOf("settings.json"), "--init", work.PathOf("first/model.safetensors"), "--data", "tetris", "--lr", "0.001", "--out", work.PathOf("second")).Succeeded();
+        Rawdiffusion.Run("train", "--config", work.PathOf("settings.json"), "--init", work.PathOf("first/model.safetensors"), "--data",
+            "tetris", "--lr", "0.001", "--out", work.PathOf("second")).Succeeded();
         JsonElement config = JsonDocument.Parse(File.ReadAllBytes(work.PathOf("second/config.json"))).RootElement;
         Assert.That(config.GetProperty("num_channels").GetInt32(), Is.EqualTo(16));
         Assert.That(config.GetProperty("lr").GetDouble(), Is.EqualTo(0.001));
         Assert.That(config.GetProperty("steps").GetInt32(), Is.EqualTo(3));
         // A run can be made longer.
-        Outcome longer = Rawdiffusion.Run("train", "--resume", work.PathOf("second"), "--steps", "5", "--threads", "1", "--json").Succeeded();
+        Outcome longer = Rawdiffusion.Run(
+            "train", "--resume", work.PathOf("second"), "--steps", "5", "--threads", "1", "--json").Succeeded();
         Assert.That(longer.Json.GetProperty("step").GetInt32(), Is.EqualTo(5));
-        Rawdiffusion.Run("train", "--init", work.PathOf("first/model.safetensors"), "--num-channels", "32", "--data", "tetris", "--out", work.PathOf("third")).Failed(1, "mis-shaped");
+        Rawdiffusion.Run("train", "--init", work.PathOf("first/model.safetensors"), "--num-channels", "32", "--data", "tetris", "--out",
+            work.PathOf("third")).Failed(1, "mis-shaped");
     }
 
     [Test]
@@ -117,7 +124,8 @@ public sealed partial class TrainTests : IDisposable
         }
         Assert.That(process.ExitCode, Is.EqualTo(130), rest.Result);
         string last = rest.Result.TrimEnd().Split('\n')[^1];
-        Assert.That(last, Does.Match($"^interrupted at step [0-9]+ and saved: go on with rawdiffusion train --resume {work.PathOf("run")}$"));
+        Assert.That(last, Does.Match(
+            $"^interrupted at step [0-9]+ and saved: go on with rawdiffusion train --resume {work.PathOf("run")}$"));
         int step = int.Parse(last.Split(' ')[3]);
         Assert.That(File.Exists(work.PathOf($"run/checkpoints/step-{step}.safetensors")));
         Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--steps", $"{step + 2}", "--threads", "1").Succeeded();
@@ -136,15 +144,17 @@ public sealed partial class TrainTests : IDisposable
         if (Mount($"size={7 * checkpoint / 4 / 1024}k") != 0) Assert.Ignore("needs the right to mount a small file system");
         try
         {
-            Train("run", "--steps 4 --save-every 2").Failed(1, "cannot write", "step-2.safetensors", "No space left", "saved at step 0", "--resume");
-            Assert.That(Directory.GetFiles(work.PathOf("run/checkpoints")).Select(Path.GetFileName).Order(StringComparer.Ordinal), Is.EqualTo(new[] { "step-0.safetensors", "step-0.safetensors.sha256" }));
+            Train("run", "--steps 4 --save-every 2")
+                .Failed(1, "cannot write", "step-2.safetensors", "No space left", "saved at step 0", "--resume");
+            Assert.That(Directory.GetFiles(work.PathOf("run/checkpoints")).Select(Path.GetFileName).Order(StringComparer.Ordinal),
+                Is.EqualTo(new[] { "step-0.safetensors", "step-0.safetensors.sha256" }));
             Assert.That(Mount($"remount,size={8 * checkpoint / 1024}k"), Is.Zero);
             Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--threads", "1").Succeeded();
             Assert.That(Model("run"), Is.EqualTo(Model("whole")));
         }
         finally
         {
-            using Process unmount = Process.Start("umount", [work.PathOf("run")]);
+            using var unmount = Process.Start("umount", [work.PathOf("run")]);
             unmount.WaitForExit();
         }
     }
@@ -154,7 +164,8 @@ public sealed partial class TrainTests : IDisposable
     {
         string data = work.PathOf("data");
         Directory.CreateDirectory(data);
-        for (int i = 0; i < 3; i++) ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(20 + i, 18, 3, 8, new byte[3 * 18 * (20 + i)]));
+        for (int i = 0; i < 3; i++)
+            ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(20 + i, 18, 3, 8, new byte[3 * 18 * (20 + i)]));
         File.WriteAllText(Path.Combine(data, "bad.png"), "not a picture");
         Outcome outcome = Train("run", $"--steps 4 --data {data} --cache {work.PathOf("cache")} --json").Succeeded();
         Assert.That(outcome.Json.GetProperty("skipped_images").GetInt32(), Is.EqualTo(1));
@@ -176,22 +187,26 @@ public sealed partial class TrainTests : IDisposable
         Assert.That(resumed.Error, Does.Not.Contain("not those that the run began with"));
         Assert.That(File.ReadAllText(work.PathOf("run/config.json")), Does.Contain("moved"));
         File.Copy(Path.Combine(moved, "0.png"), Path.Combine(moved, "3.png"));
-        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--steps", "4", "--data", moved).Failed(1, "expected the run's images", "found others");
+        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--steps", "4", "--data", moved)
+            .Failed(1, "expected the run's images", "found others");
     }
 
     [Test]
     public void Pictures_and_folders_without_permission_are_skipped_by_every_verb()
     {
-        if (!OperatingSystem.IsLinux() || Environment.UserName != "root" || !File.Exists("/usr/bin/setpriv")) Assert.Ignore("needs root and setpriv, to become nobody");
+        if (!OperatingSystem.IsLinux() || Environment.UserName != "root" || !File.Exists("/usr/bin/setpriv"))
+            Assert.Ignore("needs root and setpriv, to become nobody");
         string data = Pictures();
         Directory.CreateDirectory(Path.Combine(data, "lost+found"));
-        foreach (string[] mode in (string[][])[["0", Path.Combine(data, "lost+found")], ["0", Path.Combine(data, "1.png")], ["777", work.Folder]])
+        foreach (string[] mode in (string[][])[["0", Path.Combine(data, "lost+found")], ["0", Path.Combine(data, "1.png")],
+            ["777", work.Folder]])
         {
-            using Process change = Process.Start("chmod", mode);
+            using var change = Process.Start("chmod", mode);
             change.WaitForExit();
         }
         (int code, string said) = AsNobody("dataset", "pack", data, "--to", work.PathOf("x.pack"));
-        Assert.That((code, said.Contains("lost+found") && said.Contains("1 without permission") && said.Contains("1.png is skipped")), Is.EqualTo((0, true)), said);
+        Assert.That((code, said.Contains("lost+found") && said.Contains("1 without permission") && said.Contains("1.png is skipped")),
+            Is.EqualTo((0, true)), said);
         (code, said) = AsNobody("dataset", "show", data, "--out", work.Out);
         Assert.That((code, said.Contains("lost+found") && said.Contains("1.png is skipped")), Is.EqualTo((0, true)), said);
         (code, said) = AsNobody("dataset", "pack", data, "--strict", "--to", work.PathOf("y.pack"));
@@ -201,8 +216,10 @@ public sealed partial class TrainTests : IDisposable
 
         (int, string) AsNobody(params string[] arguments)
         {
-            string[] user = ["--reuid=65534", "--regid=65534", "--clear-groups", "env", $"HOME={work.Folder}", "dotnet", Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll")];
-            using Process process = Process.Start(new ProcessStartInfo("setpriv", [.. user, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
+            string[] user = ["--reuid=65534", "--regid=65534", "--clear-groups", "env", $"HOME={work.Folder}", "dotnet",
+                Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll")];
+            using Process process = Process.Start(
+                new ProcessStartInfo("setpriv", [.. user, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true })!;
             _ = process.StandardOutput.ReadToEndAsync();
             string error = process.StandardError.ReadToEnd();
             process.WaitForExit();
@@ -227,7 +244,8 @@ public sealed partial class TrainTests : IDisposable
         // Another cache, or none, is no other run.
         Rawdiffusion.Run("train", "--resume", work.PathOf("made"), "--steps", "5", "--cache", "off").Succeeded();
         Rawdiffusion.Run("train", "--resume", work.PathOf("off"), "--steps", "5", "--cache", cache).Succeeded();
-        Assert.That(File.ReadAllBytes(work.PathOf("made/checkpoints/step-5.safetensors")), Is.EqualTo(File.ReadAllBytes(work.PathOf("off/checkpoints/step-5.safetensors"))));
+        Assert.That(File.ReadAllBytes(work.PathOf("made/checkpoints/step-5.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(work.PathOf("off/checkpoints/step-5.safetensors"))));
     }
 
     [Test]
@@ -240,12 +258,13 @@ public sealed partial class TrainTests : IDisposable
         try
         {
             Outcome outcome = Train("trained", $"--steps 4 --data {data} --cache {cache}").Succeeded();
-            Assert.That(outcome.Error.Split('\n').Count(l => l.Contains("No space left") && l.Contains("decoded again")), Is.EqualTo(1), outcome.Error);
+            Assert.That(outcome.Error.Split('\n').Count(l => l.Contains("No space left") && l.Contains("decoded again")), Is.EqualTo(1),
+                outcome.Error);
             Assert.That(Directory.GetFiles(cache), Is.Empty);
         }
         finally
         {
-            using Process unmount = Process.Start("umount", [cache]);
+            using var unmount = Process.Start("umount", [cache]);
             unmount.WaitForExit();
         }
     }
@@ -256,7 +275,11 @@ public sealed partial class TrainTests : IDisposable
         string data = work.PathOf("pictures");
         Directory.CreateDirectory(data);
         for (int i = 0; i < 3; i++)
-            ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(60 + i, 58, 3, 8, [.. Enumerable.Range(0, 3 * 58 * (60 + i)).Select(b => (byte)(b * (i + 3)))]));
+        {
+            ImageFile.WritePng(Path.Combine(data, $"{i}.png"),
+                new Image(60 + i, 58, 3, 8, [.. Enumerable.Range(0, 3 * 58 * (60 + i)).Select(b => (byte)(b * (i + 3)))]));
+        }
+
         return data;
     }
 
@@ -288,12 +311,14 @@ public sealed partial class TrainTests : IDisposable
         Train("run", "--steps 2").Succeeded();
         Train("run", "--steps 2").Failed(1, "found files in it", "--resume");
         Rawdiffusion.Run("train", "--resume", work.PathOf("nowhere")).Failed(1, "no config.json");
-        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--lr", "1").Failed(2, "--lr is decided when a run begins", "--steps, --save-every");
+        Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--lr", "1")
+            .Failed(2, "--lr is decided when a run begins", "--steps, --save-every");
         Rawdiffusion.Run("train", "--resume", work.PathOf("run"), "--preset", "clevr").Failed(2, "--preset is decided");
         Train("odd", "--emb-dim 7").Failed(1, "must be even");
         Train("none", "--data /nowhere/at/all").Failed(1, "/nowhere/at/all");
         Assert.That(Directory.Exists(work.PathOf("odd")) || Directory.Exists(work.PathOf("none")), Is.False);
-        Rawdiffusion.Run("train", "--data", "tetris", "--config", work.PathOf("none.json"), "--out", work.PathOf("a")).Failed(1, "expected settings", "no such file");
+        Rawdiffusion.Run("train", "--data", "tetris", "--config", work.PathOf("none.json"), "--out", work.PathOf("a"))
+            .Failed(1, "expected settings", "no such file");
     }
 
     // Ends processes by SIGKILL at random moments, as many as asked for; runs that come to their end are compared and begun anew.
@@ -336,7 +361,8 @@ public sealed partial class TrainTests : IDisposable
 
     private Process Continue(string run, string options, int threads)
     {
-        if (File.Exists(work.PathOf($"{run}/config.json"))) return Rawdiffusion.Start("train", "--resume", work.PathOf(run), "--threads", $"{threads}");
+        if (File.Exists(work.PathOf($"{run}/config.json")))
+            return Rawdiffusion.Start("train", "--resume", work.PathOf(run), "--threads", $"{threads}");
         if (Directory.Exists(work.PathOf(run))) Directory.Delete(work.PathOf(run), recursive: true);
         return Start(run, options);
     }
@@ -357,7 +383,8 @@ public sealed partial class TrainTests : IDisposable
     private string[] Log(string run) => [.. File.ReadLines(work.PathOf($"{run}/log.jsonl")).Select(line =>
     {
         using var json = JsonDocument.Parse(line);
-        return string.Join(' ', ((string[])["step", "loss", "gradient_norm", "rate"]).Select(n => json.RootElement.GetProperty(n).GetRawText()));
+        return string.Join(' ', ((string[])["step", "loss", "gradient_norm", "rate"])
+            .Select(n => json.RootElement.GetProperty(n).GetRawText()));
     })];
 
     private byte[] Model(string run) => File.ReadAllBytes(work.PathOf($"{run}/model.safetensors"));
@@ -377,7 +404,7 @@ public sealed partial class TrainTests : IDisposable
 
     private int Mount(string options)
     {
-        using Process mount = Process.Start("mount", ["-t", "tmpfs", "-o", options, "tmpfs", work.PathOf("run")]);
+        using var mount = Process.Start("mount", ["-t", "tmpfs", "-o", options, "tmpfs", work.PathOf("run")]);
         mount.WaitForExit();
         return mount.ExitCode;
     }

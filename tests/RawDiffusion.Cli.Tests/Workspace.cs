@@ -14,7 +14,8 @@ internal sealed class Workspace : IDisposable
     public string Out => PathOf("out");
 
     /// <summary>Every file that is in <see cref="Out"/>, hidden ones too, by name.</summary>
-    public string[] Results => Directory.Exists(Out) ? [.. Directory.GetFiles(Out).Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal)] : [];
+    public string[] Results => Directory.Exists(Out)
+        ? [.. Directory.GetFiles(Out).Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal)] : [];
 
     public string PathOf(string name) => Path.Combine(Folder, name);
 
@@ -45,7 +46,8 @@ internal sealed class Workspace : IDisposable
         IReadOnlyList<int> shape = file["ddim.noise"].Shape;
         float[][] images = [.. file["ddim.noise"].ToSingles().Chunk(shape[2] * shape[3] * shape[4])];
         (int trajectories, int batch) = (shape[0], shape[1]);
-        float[] byImage = [.. Enumerable.Range(0, batch).SelectMany(b => Enumerable.Range(0, trajectories).SelectMany(t => images[t * batch + b]))];
+        float[] byImage = [.. Enumerable.Range(0, batch)
+            .SelectMany(b => Enumerable.Range(0, trajectories).SelectMany(t => images[t * batch + b]))];
         return WriteTensor("noise.safetensors", "noise", [batch * trajectories, .. shape.Skip(2)], byImage);
     }
 

@@ -22,8 +22,10 @@ public sealed class CpuExecutableTests
     {
         using var device = new CpuDevice(1);
         using IExecutable executable = device.Compile(Network.Make());
-        Assert.That(Assert.Throws<GraphException>(() => executable.Write("no", new float[1]))!.Message, Does.Contain("'no'").And.Contain("step"));
-        Assert.That(Assert.Throws<GraphException>(() => executable.Write("z", new float[23]))!.Message, Does.Contain("z [6, 4]").And.Contain("23"));
+        Assert.That(Assert.Throws<GraphException>(() => executable.Write("no", new float[1]))!.Message,
+            Does.Contain("'no'").And.Contain("step"));
+        Assert.That(Assert.Throws<GraphException>(() => executable.Write("z", new float[23]))!.Message,
+            Does.Contain("z [6, 4]").And.Contain("23"));
         Assert.That(Assert.Throws<GraphException>(() => executable.Write("z", new int[24]))!.Message, Does.Contain("I32"));
         Assert.That(Assert.Throws<GraphException>(() => executable.Write("step", new float[1]))!.Message, Does.Contain("F32"));
         Assert.That(Assert.Throws<GraphException>(() => executable.Read("no", new float[1]))!.Message, Does.Contain("'no'"));
@@ -43,7 +45,8 @@ public sealed class CpuExecutableTests
         Assert.That(found, Is.EqualTo(expected));
         Assert.That(times, Is.Not.Empty);
         Assert.That(times.Select(t => t.Seconds), Has.All.GreaterThanOrEqualTo(0));
-        Assert.That(times.Where(t => t.Kernel.StartsWith("conv2d", StringComparison.Ordinal)).Select(t => t.Cost.Flops), Has.All.GreaterThan(0));
+        Assert.That(times.Where(t => t.Kernel.StartsWith("conv2d", StringComparison.Ordinal)).Select(t => t.Cost.Flops),
+            Has.All.GreaterThan(0));
     }
 
     [Test]
@@ -76,13 +79,15 @@ public sealed class CpuExecutableTests
     public void Memory_counts_the_arena_and_the_constants()
     {
         using var device = new CpuDevice(1);
-        using IExecutable shared = device.Compile(Network.Make()), own = device.Compile(Network.Make(), new CompileOptions { ReuseMemory = false });
+        using IExecutable shared = device.Compile(Network.Make()), own = device.Compile(
+            Network.Make(), new CompileOptions { ReuseMemory = false });
         Assert.That(shared.MemoryBytes, Is.GreaterThan(0).And.LessThan(own.MemoryBytes));
     }
 
     [TestCase(-1)]
     [TestCase(1025)]
-    public void An_absurd_number_of_threads_is_refused(int threads) => Assert.Throws<ArgumentOutOfRangeException>(() => new CpuDevice(threads));
+    public void An_absurd_number_of_threads_is_refused(int threads) =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => new CpuDevice(threads));
 
     [Test]
     public void The_description_names_width_and_threads()

@@ -3,17 +3,22 @@ namespace RawDiffusion.Cpu.Tests;
 public sealed class MicroKernelTests
 {
     [Test]
-    public void Every_tile_is_a_matrix_product([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) => Simds.Run(path, new Tiles());
+    public void Every_tile_is_a_matrix_product([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) =>
+        Simds.Run(path, new Tiles());
 
     [Test]
     public void Tiles_cover_what_is_left([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) => Simds.Run(path, new Covers());
 
     [Test]
-    public void A_packed_matrix_is_the_matrix_in_panels([Values(8, 16, 32)] int width, [Values(0, 1, 3, 4, 7, 33)] int k, [Values(0, 1, 5, 8, 16, 31, 70)] int columns)
+    public void A_packed_matrix_is_the_matrix_in_panels(
+        [Values(8, 16, 32)] int width, [Values(0, 1, 3, 4, 7, 33)] int k, [Values(0, 1, 5, 8, 16, 31, 70)] int columns)
     {
         // Row-major, column-major, and a matrix within a wider one.
-        foreach ((int row, int column) in (ReadOnlySpan<(int, int)>)[(columns, 1), (1, k), (columns + 3, 1), (1, k + 5), (2 * columns + 1, 2)])
+        foreach ((int row, int column) in (
+            ReadOnlySpan<(int, int)>)[(columns, 1), (1, k), (columns + 3, 1), (1, k + 5), (2 * columns + 1, 2)])
+        {
             RequirePacked(width, k, columns, row, column);
+        }
     }
 
     private static unsafe void RequirePacked(int width, int k, int columns, int rowStride, int columnStride)
@@ -33,7 +38,8 @@ public sealed class MicroKernelTests
                     int c = panel * width + j;
                     float expected = c < columns ? source[i * rowStride + c * columnStride] : 0;
                     float found = packed[(panel * k + i) * width + j];
-                    if (found != expected) Assert.Fail($"strides {rowStride}, {columnStride}: panel {panel}, row {i}, column {j} is {found}, not {expected}");
+                    if (found != expected)
+                        Assert.Fail($"strides {rowStride}, {columnStride}: panel {panel}, row {i}, column {j} is {found}, not {expected}");
                 }
             }
         }
@@ -71,7 +77,8 @@ public sealed class MicroKernelTests
                 foreach ((int segments, int k) in (ReadOnlySpan<(int, int)>)[(1, 1), (1, 33), (3, 9), (2, 1), (1, 0)])
                 {
                     int rowStride = k + 2, segmentStride = rows * rowStride + 5, ldc = columns + 3;
-                    float[] a = Numbers(segments * segmentStride + 1), b = Numbers(segments * k * columns + 1), before = Numbers(rows * ldc + 1);
+                    float[] a = Numbers(segments * segmentStride + 1), b = Numbers(segments * k * columns + 1), before = Numbers(
+                        rows * ldc + 1);
                     foreach (bool accumulate in (bool[])[false, true])
                     {
                         float[] c = [.. before];
@@ -84,7 +91,11 @@ public sealed class MicroKernelTests
                             {
                                 double sum = accumulate ? before[r * ldc + j] : 0;
                                 for (int s = 0; s < segments; s++)
-                                    for (int i = 0; i < k; i++) sum += a[s * segmentStride + r * rowStride + i] * b[(s * k + i) * columns + j];
+                                {
+                                    for (int i = 0; i < k; i++)
+                                        sum += a[s * segmentStride + r * rowStride + i] * b[(s * k + i) * columns + j];
+                                }
+
                                 expected[r * ldc + j] = (float)sum;
                             }
                         }

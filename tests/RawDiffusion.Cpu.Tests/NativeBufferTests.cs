@@ -58,7 +58,8 @@ public sealed class NativeBufferTests
         var g = new Graph();
         Value x = g.Conv2d(g.Input("x", [2, 3, 3, 4]), g.Constant("w", [4, 1, 1, 4], new float[16]), null);
         // What only a fusion for other devices makes.
-        g.Output("y", g.Apply(new Conv2d(1, 0), [x, g.Constant("v", [4, 1, 1, 4], new float[16]), null, null, null, null, null, x, null, g.Constant("skip", [4, 1, 1, 4], new float[16])]));
+        g.Output("y", g.Apply(new Conv2d(1, 0), [x, g.Constant("v", [4, 1, 1, 4], new float[16]), null, null, null, null, null, x, null,
+            g.Constant("skip", [4, 1, 1, 4], new float[16])]));
         using (var device = new CpuDevice(1)) Assert.Throws<GraphException>(() => device.Compile(g));
         Assert.That(NativeBuffer.Leaks, Is.Empty);
     }

@@ -9,8 +9,9 @@ internal static class Network
     public static Graph Make()
     {
         var g = new Graph();
-        FactorGroups groups = FactorGroups.Mean(2, 3);
-        Value x = g.State("x", [2, 16, 16, 3], initial: d => d.Fill(0.5f)), step = g.State("step", [1], DType.I32), last = g.State("last", [2, 16, 16, 3]), before = g.State("before", [2, 16, 16, 3]);
+        var groups = FactorGroups.Mean(2, 3);
+        Value x = g.State("x", [2, 16, 16, 3], initial: d => d.Fill(0.5f)), step = g.State("step", [1], DType.I32), last = g.State(
+            "last", [2, 16, 16, 3]), before = g.State("before", [2, 16, 16, 3]);
         Value z = g.Input("z", [6, 4]);
         Value e = g.Linear(g.Silu(g.Linear(z, Weight(g, 16, 4), null)), Weight(g, 16, 16), null);
         Value h = g.RepeatFactors(g.Conv2d(x, Weight(g, 16, 3, 3, 3), null, 1, 1), groups);
@@ -25,11 +26,13 @@ internal static class Network
         g.Assign(last, before);
         g.Assign(before, last);
         g.Output("mean", h);
-        g.Output("time", g.Add(g.Reshape(g.TimestepEmbedding(g.Reshape(g.TableRow(table, step), [5]), 4), [20]), g.Constant("c", [20], new float[20])));
+        g.Output("time", g.Add(g.Reshape(g.TimestepEmbedding(g.Reshape(g.TableRow(table, step), [5]), 4), [20]),
+            g.Constant("c", [20], new float[20])));
         return g;
     }
 
-    private static Value Norm(Graph g, Value x) => g.GroupNorm(x, g.Constant("gamma", [x.Shape[3]], d => d.Fill(1)), g.Constant("beta", [x.Shape[3]], d => d.Fill(0.1f)), 16, Activation.Silu);
+    private static Value Norm(Graph g, Value x) => g.GroupNorm(
+        x, g.Constant("gamma", [x.Shape[3]], d => d.Fill(1)), g.Constant("beta", [x.Shape[3]], d => d.Fill(0.1f)), 16, Activation.Silu);
 
     private static Value Weight(Graph g, params ReadOnlySpan<int> shape) => g.Constant("w", Shape.Create(shape), d =>
     {

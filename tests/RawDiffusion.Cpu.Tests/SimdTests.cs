@@ -3,20 +3,23 @@ namespace RawDiffusion.Cpu.Tests;
 public sealed class SimdTests
 {
     [Test]
-    public void Exp_is_good_to_one_and_a_half_units_in_the_last_place([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) => Simds.Run(path, new ExpAccuracy());
+    public void Exp_is_good_to_one_and_a_half_units_in_the_last_place([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) =>
+        Simds.Run(path, new ExpAccuracy());
 
     [Test]
-    public void Exp_beyond_the_range_stays_in_order([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) => Simds.Run(path, new ExpLimits());
+    public void Exp_beyond_the_range_stays_in_order([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) =>
+        Simds.Run(path, new ExpLimits());
 
     [Test]
-    public void Vector_operations_are_those_of_numbers([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) => Simds.Run(path, new Operations());
+    public void Vector_operations_are_those_of_numbers([ValueSource(typeof(Simds), nameof(Simds.Paths))] SimdPath path) =>
+        Simds.Run(path, new Operations());
 
     private static unsafe float[] Map<S, V>(Func<V, V> f, float[] x)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
         float* buffer = stackalloc float[S.Lanes];
-        var y = new float[x.Length];
+        float[] y = new float[x.Length];
         for (int i = 0; i < x.Length; i += S.Lanes)
         {
             int count = Math.Min(S.Lanes, x.Length - i);
@@ -60,7 +63,8 @@ public sealed class SimdTests
             where S : struct, ISimd<V>
             where V : unmanaged
         {
-            float[] found = Map<S, V>(SimdMath<S, V>.Exp, [float.NaN, float.NegativeInfinity, -1e30f, -100, 88.5f, 1e30f, float.PositiveInfinity, -float.NaN]);
+            float[] found = Map<S, V>(
+                SimdMath<S, V>.Exp, [float.NaN, float.NegativeInfinity, -1e30f, -100, 88.5f, 1e30f, float.PositiveInfinity, -float.NaN]);
             Assert.That((found[0], found[7]), Is.EqualTo((float.NaN, float.NaN)));
             Assert.That(found[1..4], Has.All.InRange(0f, 2e-38f));
             Assert.That(found[4..7], Has.All.GreaterThan(1.6e38f));
@@ -70,7 +74,8 @@ public sealed class SimdTests
             Assert.That(silu[1..4], Has.All.InRange(-1e-30f, 0f));
             Assert.That(silu[4..], Is.EqualTo(new[] { 200, 1e30f, float.PositiveInfinity }));
 
-            float[] relu = Map<S, V>(SimdMath<S, V>.Relu, [float.NaN, -float.NaN, float.NegativeInfinity, -1, 0, 2, float.PositiveInfinity]);
+            float[] relu = Map<S, V>(
+                SimdMath<S, V>.Relu, [float.NaN, -float.NaN, float.NegativeInfinity, -1, 0, 2, float.PositiveInfinity]);
             Assert.That((relu[0], relu[1]), Is.EqualTo((float.NaN, float.NaN)));
             Assert.That(relu[2..], Is.EqualTo(new[] { 0, 0, 0, 2, float.PositiveInfinity }));
         }
@@ -95,7 +100,8 @@ public sealed class SimdTests
                 Assert.That(Map<S, V>(a => S.Max(a, b), x), Is.EqualTo(x.Zip(y, Math.Max)));
                 Assert.That(Map<S, V>(a => S.Min(a, b), x), Is.EqualTo(x.Zip(y, Math.Min)));
                 Assert.That(Map<S, V>(S.Round, x), Is.EqualTo(x.Select(v => MathF.Round(v))));
-                Assert.That(Map<S, V>(a => S.Scale(S.Splat(1.5f), S.Round(a)), x), Is.EqualTo(x.Select(v => 1.5f * MathF.Pow(2, MathF.Round(v)))));
+                Assert.That(Map<S, V>(a => S.Scale(S.Splat(1.5f), S.Round(a)), x),
+                    Is.EqualTo(x.Select(v => 1.5f * MathF.Pow(2, MathF.Round(v)))));
                 Assert.That(S.Sum(b), Is.EqualTo(y.Sum()));
                 // The largest in each lane once.
                 for (int i = 0; i < S.Lanes; i++)

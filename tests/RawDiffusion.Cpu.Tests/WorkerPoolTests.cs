@@ -44,12 +44,14 @@ public sealed class WorkerPoolTests
 
     [Test]
     [CancelAfter(20000)]
-    public void An_exception_of_a_task_reaches_the_caller_and_the_pool_goes_on([Values(1, 2, 4)] int threads, [Values(0, 50, 99)] int failing)
+    public void An_exception_of_a_task_reaches_the_caller_and_the_pool_goes_on(
+        [Values(1, 2, 4)] int threads, [Values(0, 50, 99)] int failing)
     {
         using var pool = new WorkerPool(threads);
         for (int i = 0; i < 20; i++)
         {
-            var error = Assert.Throws<InvalidOperationException>(() => pool.Run(new Counting(2, 100) { Failing = failing }));
+            InvalidOperationException? error = Assert.Throws<InvalidOperationException>(
+                () => pool.Run(new Counting(2, 100) { Failing = failing }));
             Assert.That(error!.Message, Is.EqualTo($"task {failing}"));
             var next = new Counting(1, 10);
             pool.Run(next);
@@ -76,7 +78,7 @@ public sealed class WorkerPoolTests
     public void Callers_on_several_threads_take_turns()
     {
         using var pool = new WorkerPool(2);
-        var launches = Enumerable.Range(0, 4).Select(_ => new Counting(2, 9)).ToArray();
+        Counting[] launches = Enumerable.Range(0, 4).Select(_ => new Counting(2, 9)).ToArray();
         Thread[] callers = [.. launches.Select(l => new Thread(() =>
         {
             for (int i = 0; i < 30; i++) pool.Run(l);

@@ -1,3 +1,5 @@
+using RawDiffusion.Cuda.Emulator.Counters;
+
 namespace RawDiffusion.Cuda.Emulator.Tests;
 
 public class BankConflictTests
@@ -31,7 +33,7 @@ public class BankConflictTests
     [TestCase("Four", 36, 4, 4)]
     public void Wavefronts_are_those_of_32_banks(string type, int stride, int wavefronts, int ideal)
     {
-        var traffic = Load(type, stride);
+        Traffic traffic = Load(type, stride);
 
         Assert.That((traffic.Transactions, traffic.Ideal), Is.EqualTo(((long)wavefronts, (long)ideal)));
     }

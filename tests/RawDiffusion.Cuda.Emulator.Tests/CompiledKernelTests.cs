@@ -30,19 +30,26 @@ public class CompiledKernelTests
     {
         using var gpu = EmulatedGpu.Compile("""
             typedef unsigned int u32;
-            __device__ u32 shared_address(const void* p) { u32 r; asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(r) : "l"(p)); return r; }
+            __device__ u32 shared_address(const void* p) {
+                u32 r;
+                asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(r) : "l"(p));
+                return r;
+            }
             // A [16,16] row-major, B [16,8] row-major, bf16; C [16,8] float.
             extern "C" __global__ void product(const uint4* a, const uint4* b, float* c) {
                 __shared__ __align__(16) unsigned short sa[16 * 16];
                 __shared__ __align__(16) unsigned short sb[16 * 8];
                 int t = threadIdx.x;
                 asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(shared_address(sa + t * 8)), "l"(a + t));
-                if (t < 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(shared_address(sb + t * 8)), "l"(b + t), "r"(16));
+                if (t < 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                    :: "r"(shared_address(sb + t * 8)), "l"(b + t), "r"(16));
                 asm volatile("cp.async.commit_group;\n cp.async.wait_group 0;\n" ::: "memory");
                 __syncthreads();
                 u32 a0, a1, a2, a3, b0, b1;
-                asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(a0), "=r"(a1), "=r"(a2), "=r"(a3) : "r"(shared_address(sa + (t & 15) * 16 + (t >> 4) * 8)));
-                asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];" : "=r"(b0), "=r"(b1) : "r"(shared_address(sb + (t & 15) * 8)));
+                asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                    : "=r"(a0), "=r"(a1), "=r"(a2), "=r"(a3) : "r"(shared_address(sa + (t & 15) * 16 + (t >> 4) * 8)));
+                asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+                    : "=r"(b0), "=r"(b1) : "r"(shared_address(sb + (t & 15) * 8)));
                 float d[4] = {0, 0, 0, 0};
                 asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));

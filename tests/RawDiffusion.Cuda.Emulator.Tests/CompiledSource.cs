@@ -7,9 +7,10 @@ using RawDiffusion.Cuda.Compilation;
 namespace RawDiffusion.Cuda.Emulator.Tests;
 
 /// <summary>
-/// The PTX of the kernels that these tests bring along. It lies beside them in Compiled/, so that they run without NVRTC. Where there is the
-/// NVRTC that made the files, each is compared with what the source gives now; a file that is missing or old is written anew and the test fails
-/// once.
+/// The PTX of the kernels that these tests bring along. It lies beside them in Compiled/, so that they run without NVRTC. Where there is
+/// the
+/// NVRTC that made the files, each is compared with what the source gives now; a file that is missing or old is written anew and the test
+/// fails once.
 /// </summary>
 internal static class CompiledSource
 {
@@ -25,7 +26,8 @@ internal static class CompiledSource
         string? stored = File.Exists(path) ? File.ReadAllText(path).ReplaceLineEndings("\n") : null;
         if (Nvrtc.Find() is not { } nvrtc)
         {
-            return stored ?? throw new FileNotFoundException($"The kernel has changed: run the test once with NVRTC {FilesAreOf}, which writes {path}.");
+            return stored ?? throw new FileNotFoundException(
+                $"The kernel has changed: run the test once with NVRTC {FilesAreOf}, which writes {path}.");
         }
 
         var sources = new KernelSources(new Dictionary<string, string> { ["test.cu"] = source });
@@ -34,7 +36,8 @@ internal static class CompiledSource
         if (nvrtc.Version == FilesAreOf && ptx != stored)
         {
             File.WriteAllText(path, ptx);
-            Assert.Fail($"{path} was {(stored is null ? "missing" : "old")} and is written now: commit it, and delete the file of the old source.");
+            Assert.Fail($"{path} was {(stored is null ? "missing" : "old")} and is written now: commit it, and delete the file of the "
+                + "old source.");
         }
 
         return ptx;

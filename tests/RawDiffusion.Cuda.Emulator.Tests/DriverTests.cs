@@ -1,6 +1,7 @@
 using System.Text;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Counters;
 
 namespace RawDiffusion.Cuda.Emulator.Tests;
 
@@ -32,23 +33,26 @@ public class DriverTests
     [TearDown]
     public void TearDown() => driver.Dispose();
 
-    private void Launch(LaunchGeometry geometry, params object[] arguments) => driver.Launch(function, geometry, EmulatedGpu.Pack(arguments), 0);
+    private void Launch(LaunchGeometry geometry, params object[] arguments) =>
+        driver.Launch(function, geometry, EmulatedGpu.Pack(arguments), 0);
 
     [Test]
     public void A_launch_that_a_driver_refuses_is_refused_with_the_reason()
     {
         ulong x = driver.Allocate(256);
-        foreach (var (geometry, reason) in new (LaunchGeometry, string)[]
+        foreach ((LaunchGeometry geometry, string reason) in new (LaunchGeometry, string)[]
         {
-            (new(1, 2048), "1024 threads"), (new(1, 128), "__launch_bounds__"), (new(0, 32), "at least 1"), (new(new Dim3(1, 70000), 32), "65535"),
+            (new(1, 2048), "1024 threads"), (new(1, 128), "__launch_bounds__"), (new(0, 32), "at least 1"), (
+                new(new Dim3(1, 70000), 32), "65535"),
             (new(1, 32, 50 << 10), "AllowDynamicSharedMemory"),
         })
         {
-            var error = Assert.Throws<CudaException>(() => Launch(geometry, x, 1))!;
+            CudaException error = Assert.Throws<CudaException>(() => Launch(geometry, x, 1))!;
             Assert.That(error.Message, Does.Contain(reason).And.Contain("cuLaunchKernel(add_one)"));
         }
 
-        Assert.That(Assert.Throws<CudaException>(() => Launch(new(1, 32), x))!.Message, Does.Contain("8 bytes of arguments, the kernel's parameters take 12"));
+        Assert.That(Assert.Throws<CudaException>(() => Launch(new(1, 32), x))!.Message,
+            Does.Contain("8 bytes of arguments, the kernel's parameters take 12"));
     }
 
     [Test]
@@ -71,7 +75,7 @@ public class DriverTests
         driver.Free(x);
 
         Assert.That(Assert.Throws<CudaException>(() => driver.Free(x))!.Message, Does.Contain("freed before"));
-        var error = Assert.Throws<EmulatorException>(() => Launch(new(1, 32), x, 4))!;
+        EmulatorException error = Assert.Throws<EmulatorException>(() => Launch(new(1, 32), x, 4))!;
         Assert.That(error.Findings[0].Kind, Is.EqualTo(FindingKind.OutOfBounds));
         Assert.That(error.Message, Does.Contain("that was freed"));
     }
@@ -84,7 +88,8 @@ public class DriverTests
         driver.CopyOnDevice(to, from, 256, 0);
 
         Assert.That(() => Launch(new(1, 32), to, 16), Throws.Nothing);
-        Assert.That(Assert.Throws<EmulatorException>(() => Launch(new(1, 32), to, 17))!.Findings[0].Kind, Is.EqualTo(FindingKind.Undefined));
+        Assert.That(Assert.Throws<EmulatorException>(() => Launch(new(1, 32), to, 17))!.Findings[0].Kind,
+            Is.EqualTo(FindingKind.Undefined));
     }
 
     [Test]
@@ -94,7 +99,8 @@ public class DriverTests
         nint other = driver.GetFunction(module, "add_one");
         driver.UnloadModule(module);
 
-        Assert.That(() => driver.Launch(other, new(1, 32), EmulatedGpu.Pack(0ul, 0), 0), Throws.TypeOf<CudaException>().With.Message.Contains("INVALID_HANDLE"));
+        Assert.That(() => driver.Launch(other, new(1, 32), EmulatedGpu.Pack(0ul, 0), 0),
+            Throws.TypeOf<CudaException>().With.Message.Contains("INVALID_HANDLE"));
         Assert.That(() => driver.UnloadModule(module), Throws.TypeOf<CudaException>());
         Assert.That(() => driver.GetFunction(module, "add_one"), Throws.TypeOf<CudaException>());
     }
@@ -119,7 +125,8 @@ public class DriverTests
         }
         else
         {
-            Assert.That(Assert.Throws<EmulatorException>(() => driver.LaunchGraph(executable, 0))!.Findings[0].Kind, Is.EqualTo(FindingKind.GraphRace));
+            Assert.That(Assert.Throws<EmulatorException>(() => driver.LaunchGraph(executable, 0))!.Findings[0].Kind,
+                Is.EqualTo(FindingKind.GraphRace));
         }
     }
 
@@ -130,7 +137,8 @@ public class DriverTests
         nint graph = driver.CreateGraph(), other = driver.CreateGraph();
         nint node = driver.AddCopyNode(graph, [], x, x + 128, 128);
 
-        Assert.That(() => driver.AddCopyNode(other, [node], x, x + 128, 128), Throws.TypeOf<CudaException>().With.Message.Contains("not a node of the graph"));
+        Assert.That(() => driver.AddCopyNode(other, [node], x, x + 128, 128),
+            Throws.TypeOf<CudaException>().With.Message.Contains("not a node of the graph"));
     }
 
     [Test]
@@ -154,7 +162,7 @@ public class DriverTests
         ulong x = driver.Allocate(256);
         driver.Fill(x, 0, 256, 0);
         Launch(new(1, 32), x, 32);
-        var counters = driver.LastLaunch!;
+        KernelCounters counters = driver.LastLaunch!;
 
         Assert.That(counters.GlobalLoads, Is.EqualTo(new Counters.Traffic(1, 4, 4, 128)));
         Assert.That(counters.GlobalStores, Is.EqualTo(new Counters.Traffic(1, 4, 4, 128)));

@@ -69,10 +69,7 @@ internal sealed unsafe class EmulatedGpu : IDisposable
                 byte[] v => v,
                 _ => throw new ArgumentException($"{argument.GetType()} is not packed"),
             };
-            while (bytes.Count % Math.Min(value.Length, 8) != 0)
-            {
-                bytes.Add(0);
-            }
+            while (bytes.Count % Math.Min(value.Length, 8) != 0) bytes.Add(0);
 
             bytes.AddRange(value);
         }
@@ -91,8 +88,18 @@ internal sealed unsafe class EmulatedGpu : IDisposable
         where TResult : unmanaged
     {
         int count = a.Length;
-        string load = Unsafe.SizeOf<T>() switch { 8 => "ld.global.b64 %l{0}, [%address];", 4 => "ld.global.b32 %{0}, [%address];", _ => "ld.global.b16 %h{0}, [%address];" };
-        string store = Unsafe.SizeOf<TResult>() switch { 8 => "st.global.b64 [%address], %ld;", 4 => "st.global.b32 [%address], %d;", _ => "st.global.b16 [%address], %hd;" };
+        string load = Unsafe.SizeOf<T>() switch
+        {
+            8 => "ld.global.b64 %l{0}, [%address];",
+            4 => "ld.global.b32 %{0}, [%address];",
+            _ => "ld.global.b16 %h{0}, [%address];"
+        };
+        string store = Unsafe.SizeOf<TResult>() switch
+        {
+            8 => "st.global.b64 [%address], %ld;",
+            4 => "st.global.b32 [%address], %d;",
+            _ => "st.global.b16 [%address], %hd;"
+        };
         var text = new StringBuilder(Ptx.Header + """
             .visible .entry k(.param .u64 pa, .param .u64 pb, .param .u64 pc, .param .u64 pd)
             {
@@ -102,12 +109,16 @@ internal sealed unsafe class EmulatedGpu : IDisposable
             """);
         foreach (char name in "abc")
         {
-            text.AppendLine(System.Globalization.CultureInfo.InvariantCulture, $"ld.param.u64 %address, [p{name}]; mul.wide.u32 %offset, %t, {Unsafe.SizeOf<T>()}; add.s64 %address, %address, %offset; {string.Format(System.Globalization.CultureInfo.InvariantCulture, load, name)}");
+            text.AppendLine(System.Globalization.CultureInfo.InvariantCulture,
+                $"ld.param.u64 %address, [p{name}]; mul.wide.u32 %offset, %t, {Unsafe.SizeOf<T>()}; add.s64 %address, %address, %offset; "
+                + $"{string.Format(System.Globalization.CultureInfo.InvariantCulture, load, name)}");
         }
 
         text.AppendLine("mov.u32 %d, 0; mov.u64 %ld, 0; mov.u16 %hd, 0; setp.ne.u32 %p, %d, 0; setp.ne.u32 %q, %d, 0;");
         text.AppendLine(body);
-        text.AppendLine(System.Globalization.CultureInfo.InvariantCulture, $"ld.param.u64 %address, [pd]; mul.wide.u32 %offset, %t, {Unsafe.SizeOf<TResult>()}; add.s64 %address, %address, %offset; {store} ret; }}");
+        text.AppendLine(System.Globalization.CultureInfo.InvariantCulture,
+            $"ld.param.u64 %address, [pd]; mul.wide.u32 %offset, %t, "
+            + $"{Unsafe.SizeOf<TResult>()}; add.s64 %address, %address, %offset; {store} ret; }}");
         using var gpu = new EmulatedGpu(text.ToString(), new());
         ulong result = gpu.Allocate<TResult>(count);
         gpu.Launch("k", new(1, count), gpu.Upload(a), gpu.Upload(b ?? a), gpu.Upload(c ?? a), result);

@@ -71,7 +71,8 @@ internal sealed class GoldenModel : IDisposable
     {
         float[] expected = Read(name);
         int[] shape = [found.Length];
-        Comparer.RequireClose($"{Config} {name} image {index} (NHWC)", shape, expected.AsSpan(index * found.Length, found.Length), shape, found, Goldens.ToleranceOf(Config, name));
+        Comparer.RequireClose($"{Config} {name} image {index} (NHWC)", shape, expected.AsSpan(index * found.Length, found.Length), shape,
+            found, Goldens.ToleranceOf(Config, name));
     }
 
     public void Dispose()
@@ -86,11 +87,14 @@ internal static class Layout
     /// <summary>[.., C, H, W] to [.., H, W, C].</summary>
     public static float[] ToNhwc(float[] x, int c, int h, int w)
     {
-        var y = new float[x.Length];
+        float[] y = new float[x.Length];
         int size = c * h * w;
         for (int n = 0; n < x.Length / Math.Max(1, size); n++)
+        {
             for (int i = 0; i < c; i++)
                 for (int p = 0; p < h * w; p++) y[n * size + p * c + i] = x[n * size + i * h * w + p];
+        }
+
         return y;
     }
 }

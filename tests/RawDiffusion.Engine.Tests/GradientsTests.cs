@@ -28,7 +28,8 @@ public sealed class GradientsTests
             Value x = n.Parameter([2, 3, 3, 2]), e = n.Graph.Silu(n.Parameter([2, 2]));
             return n.Graph.GroupNorm(n.Graph.AddEmbedding(x, e), n.Parameter([2], 1), n.Parameter([2]), 1);
         },
-        ["strided convolution of an odd image"] = n => n.Graph.Conv2d(n.Parameter([1, 5, 7, 3]), n.Weight([2, 3, 3, 3]), n.Parameter([2]), stride: 2, padding: 1),
+        ["strided convolution of an odd image"] = n =>
+        n.Graph.Conv2d(n.Parameter([1, 5, 7, 3]), n.Weight([2, 3, 3, 3]), n.Parameter([2]), stride: 2, padding: 1),
         ["resampling and skips"] = n =>
         {
             Value x = n.Parameter([2, 5, 4, 3]);
@@ -151,13 +152,15 @@ public sealed class GradientsTests
                     expected[i] = (above - Evaluate()[loss][0]) / (2 * H);
                     data[i] = kept;
                 }
-                Close($"{name}: gradient by {values[p]} and finite differences", expected, found.Values, Tolerances.Of("FiniteDifference", Precision.Float32));
+                Close($"{name}: gradient by {values[p]} and finite differences", expected, found.Values,
+                    Tolerances.Of("FiniteDifference", Precision.Float32));
             }
             foreach ((Value value, Value gradient) in values.Zip(gradients)) Graph.Output($"d {value.Name}", gradient);
             foreach (TestDevice device in TestDevices.OneOfEach) CheckDevice(name, device, values, gradients, exact);
         }
 
-        private void CheckDevice(string name, TestDevice device, Value[] values, IReadOnlyList<Value> gradients, Dictionary<Value, Array64> exact)
+        private void CheckDevice(
+            string name, TestDevice device, Value[] values, IReadOnlyList<Value> gradients, Dictionary<Value, Array64> exact)
         {
             using IExecutable executable = device.Device.Compile(Graph);
             foreach ((Value value, Array64 data) in parameters) executable.Write(value.Name, data.ToSingles());
@@ -165,14 +168,16 @@ public sealed class GradientsTests
             executable.Run();
             foreach ((Value value, Value gradient) in values.Zip(gradients))
             {
-                var found = new float[gradient.Shape.Count];
+                float[] found = new float[gradient.Shape.Count];
                 executable.Read($"d {value.Name}", found);
-                Close($"{name}: gradient by {value} on {device}", exact[gradient], OperatorContract.Widen(found), Tolerances.Of("Gradients", device.Precision));
+                Close($"{name}: gradient by {value} on {device}", exact[gradient], OperatorContract.Widen(found),
+                    Tolerances.Of("Gradients", device.Precision));
             }
         }
 
         private static void Close(string what, Array64 expected, double[] found, Tolerance tolerance) =>
-            Comparer.RequireClose(what, OperatorContract.Dimensions(expected.Shape), expected.Values, OperatorContract.Dimensions(expected.Shape), found, tolerance);
+            Comparer.RequireClose(what, OperatorContract.Dimensions(expected.Shape), expected.Values,
+            OperatorContract.Dimensions(expected.Shape), found, tolerance);
 
         // All values of the graph, by the definitions.
         private Dictionary<Value, Array64> Evaluate()
@@ -182,7 +187,7 @@ public sealed class GradientsTests
             {
                 if (value.Kind == ValueKind.Constant)
                 {
-                    var data = new float[value.Shape.Count];
+                    float[] data = new float[value.Shape.Count];
                     value.Constant!(data);
                     values[value] = new Array64(value.Shape, OperatorContract.Widen(data));
                 }

@@ -4,7 +4,8 @@ public sealed class HostMemoryTests
 {
     [Test]
     public unsafe void An_error_says_how_much_was_asked_for_and_what_for() =>
-        Assert.That(Assert.Throws<HostMemoryException>(() => HostMemory.AllocateZeroed(1L << 60, "a test"))!.Message, Is.EqualTo("there is no memory of 1073741824.0 GiB for a test"));
+        Assert.That(Assert.Throws<HostMemoryException>(() => HostMemory.AllocateZeroed(1L << 60, "a test"))!.Message,
+        Is.EqualTo("there is no memory of 1073741824.0 GiB for a test"));
 
     [TestCase("0::/a/b", "a/b/memory.max", "3000\n", 3000)]
     [TestCase("0::/a/b", "a/memory.max", "3000\n", 3000)] // of a group above

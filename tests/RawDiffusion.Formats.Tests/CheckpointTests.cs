@@ -32,7 +32,7 @@ public sealed class CheckpointTests
     [TestCase("quirks_legacy.pt")]
     public void Plain_values_have_the_values_that_Python_has(string name)
     {
-        using PyTorchArchive archive = PyTorchArchive.Open(Files.Golden(name));
+        using var archive = PyTorchArchive.Open(Files.Golden(name));
         var root = (OrderedDictionary<object, object?>)archive.Root!;
         Assert.That(root.Keys, Is.EqualTo(new[] { "state_dict", "epoch", "lr", "note", "tags", "args", "big", "neg" }));
         Assert.That(root["epoch"], Is.EqualTo(7L));
@@ -71,7 +71,8 @@ public sealed class CheckpointTests
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (string name in online.Names.Where(n => !n.EndsWith("num_batches_tracked")).Order(StringComparer.Ordinal))
             hash.AppendData(online[name].ToBytes());
-        Assert.That(Convert.ToHexStringLower(hash.GetHashAndReset()), Is.EqualTo("1556d71bb5761c24ce0e01f2d0c63af526b59a104b94b83b326d5ca243d22aef"));
+        Assert.That(Convert.ToHexStringLower(hash.GetHashAndReset()),
+            Is.EqualTo("1556d71bb5761c24ce0e01f2d0c63af526b59a104b94b83b326d5ca243d22aef"));
     }
 
     [Test]
@@ -91,11 +92,14 @@ public sealed class CheckpointTests
     public void State_dicts_have_the_entries_of_the_manifest_in_order(string config)
     {
         using TensorFile file = Checkpoint.Open(Files.Golden(config + ".pt"));
-        using JsonDocument manifest = JsonDocument.Parse(File.ReadAllBytes(Files.Golden("manifest.json")));
+        using var manifest = JsonDocument.Parse(File.ReadAllBytes(Files.Golden("manifest.json")));
         JsonElement[] entries = [.. manifest.RootElement.GetProperty(config).EnumerateArray()];
         Assert.That(file.Names, Is.EqualTo(entries.Select(e => e.GetProperty("name").GetString())));
         foreach (JsonElement entry in entries)
-            Assert.That(file[entry.GetProperty("name").GetString()!].Shape, Is.EqualTo(entry.GetProperty("shape").EnumerateArray().Select(d => d.GetInt32())));
+        {
+            Assert.That(file[entry.GetProperty("name").GetString()!].Shape,
+                Is.EqualTo(entry.GetProperty("shape").EnumerateArray().Select(d => d.GetInt32())));
+        }
     }
 
     [TestCase("A_f16.pt", TensorType.Float16)]
@@ -109,7 +113,8 @@ public sealed class CheckpointTests
         {
             bool counter = tensor.EndsWith("num_batches_tracked");
             Assert.That(rounded[tensor].Type, Is.EqualTo(counter ? TensorType.Int64 : type), tensor);
-            float[] expected = [.. exact[tensor].ToSingles().Select(v => counter ? v : type == TensorType.Float16 ? (float)(Half)v : Round16(v))];
+            float[] expected = [.. exact[tensor].ToSingles()
+                .Select(v => counter ? v : type == TensorType.Float16 ? (float)(Half)v : Round16(v))];
             Assert.That(rounded[tensor].ToSingles(), Is.EqualTo(expected), tensor);
         }
 
@@ -140,10 +145,12 @@ public sealed class CheckpointTests
             Assert.That(ema.Notes, Has.Some.Contains("EMA weights taken").And.Contains("(step 3); --weights online picks the others."));
             Assert.That(ema.Notes, Has.Some.EqualTo("Prefix 'module.module.' of a wrapper removed."));
         }
-        using (TensorFile online = Checkpoint.Open(path, WeightSelection.Online)) Assert.That(online["w"].ToSingles(), Is.EqualTo(new[] { 2f }));
+        using (TensorFile online = Checkpoint.Open(path, WeightSelection.Online))
+            Assert.That(online["w"].ToSingles(), Is.EqualTo(new[] { 2f }));
 
         Write(path, ("ema_model.w", 1));
-        using (TensorFile ema = Checkpoint.Open(path)) Assert.That(ema.Notes, Is.EqualTo(new[] { "EMA weights taken; the file has no others." }));
+        using (TensorFile ema = Checkpoint.Open(path))
+            Assert.That(ema.Notes, Is.EqualTo(new[] { "EMA weights taken; the file has no others." }));
         Assert.That(
             Assert.Throws<FileFormatException>(() => Checkpoint.Open(path, WeightSelection.Online))!.Message,
             Does.Contain("only EMA weights in 'ema_model.'").And.Contain("'w'"));
@@ -153,7 +160,8 @@ public sealed class CheckpointTests
 
         static void Write(string path, params (string Name, float Value)[] tensors)
         {
-            var named = tensors.Select(t => KeyValuePair.Create(t.Name, Tensor.FromSingles([1], [t.Value])));
+            IEnumerable<KeyValuePair<string, Tensor>> named = tensors.Select(
+                t => KeyValuePair.Create(t.Name, Tensor.FromSingles([1], [t.Value])));
             if (path.EndsWith(".pt")) PyTorchCheckpoint.Write(path, named);
             else SafeTensors.Write(path, named);
         }
@@ -166,9 +174,11 @@ public sealed class CheckpointTests
     [TestCase("model_state_dict", "EMACallback")]
     public void Averages_beside_the_weights_are_found(string weights, string averages)
     {
-        string path = Files.Write("both.pt", Zip(Pickle(Dict((weights, Dict(("_orig_mod.module.w", Floats("0")))), (averages, Dict(("module.w", Floats("1")))),
+        string path = Files.Write(
+            "both.pt", Zip(Pickle(Dict((weights, Dict(("_orig_mod.module.w", Floats("0")))), (averages, Dict(("module.w", Floats("1")))),
             ("rng", Floats("0")), ("optimizer", Dict(("state", Dict(("m", Floats("0")))))))), Storage("0", 1), Storage("1", 2)));
-        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)), Is.EqualTo((2f, 2f, 1f)));
+        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)),
+            Is.EqualTo((2f, 2f, 1f)));
         using TensorFile file = Checkpoint.Open(path);
         Assert.That(file.Notes[0], Is.EqualTo($"EMA weights taken from '{averages}'; --weights online picks the others."));
         Assert.That(file.PassedOver, Has.Some.Contains($"'{weights}' (weights").And.Some.Contains("'optimizer' (a dict of 1)"));
@@ -187,9 +197,11 @@ public sealed class CheckpointTests
     [Test]
     public void An_averaged_model_and_averages_without_dots_are_found()
     {
-        string averaged = Files.Write("averaged.pt", Zip(Pickle(Dict(("n_averaged", Floats("0")), ("module.w", Floats("1")))), Storage("0", 3), Storage("1", 2)));
+        string averaged = Files.Write(
+            "averaged.pt", Zip(Pickle(Dict(("n_averaged", Floats("0")), ("module.w", Floats("1")))), Storage("0", 3), Storage("1", 2)));
         Assert.That(First(averaged, WeightSelection.Ema), Is.EqualTo(2));
-        string lit = Files.Write("lit.pt", Zip(Pickle(Dict(("state_dict", Dict(("model.net.a.w", Floats("0")), ("model_ema.decay", Floats("2")), ("model_ema.netaw", Floats("1")))))),
+        string lit = Files.Write("lit.pt", Zip(Pickle(
+            Dict(("state_dict", Dict(("model.net.a.w", Floats("0")), ("model_ema.decay", Floats("2")), ("model_ema.netaw", Floats("1")))))),
             Storage("0", 1), Storage("1", 2), Storage("2", 3)));
         using TensorFile file = Checkpoint.Open(lit);
         Assert.That(file.Names, Is.EqualTo(new[] { "net.a.w" }));
@@ -209,7 +221,8 @@ public sealed class CheckpointTests
             Assert.Throws<FileFormatException>(() => Checkpoint.Open(path, WeightSelection.Ema))!.Message,
             Does.Contain("'ema/shadow_params' are a list without names").And.Contain("ema.copy_to(model.parameters())"));
         string alone = Files.Write("alone.pt", Zip(Pickle(Dict(("shadow_params", list))), Storage("1", 2)));
-        Assert.That(() => Checkpoint.Open(alone), Throws.TypeOf<FileFormatException>().With.Message.Contains("'shadow_params' (a list of 1)"));
+        Assert.That(() => Checkpoint.Open(alone), Throws.TypeOf<FileFormatException>().With.Message.Contains(
+            "'shadow_params' (a list of 1)"));
     }
 
     [Test]
@@ -230,12 +243,14 @@ public sealed class CheckpointTests
             Storage("0", 1), Storage("1", 2), ("any root/data/2", BitConverter.GetBytes(70f))));
         using TensorFile file = Checkpoint.Open(path), online = Checkpoint.Open(path, WeightSelection.Online);
         Assert.That(file.Names, Is.EqualTo(new[] { "a.w", "b.w" }));
-        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)), Is.EqualTo((2f, 2f, 1f)));
+        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)),
+            Is.EqualTo((2f, 2f, 1f)));
         Assert.That(file.Notes[0], Is.EqualTo("EMA weights taken from 'ema/ema_model.' (step 70); --weights online picks the others."));
         Assert.That(online.Notes[0], Is.EqualTo("Online weights taken from 'model'; --weights ema picks the others."));
         Assert.That(file.PassedOver, Has.Some.EqualTo("'ema/ema_model.betas' (a tensor)"));
         string alone = Files.Temporary("alone.safetensors");
-        SafeTensors.Write(alone, new[] { "ema_model.a.w", "online_model.a.w", "adam.first.a.w", "adam.second.a.w" }.Select((n, i) => KeyValuePair.Create(n, Tensor.FromSingles([2], [i, i]))));
+        SafeTensors.Write(alone, new[] { "ema_model.a.w", "online_model.a.w", "adam.first.a.w", "adam.second.a.w" }.Select(
+            (n, i) => KeyValuePair.Create(n, Tensor.FromSingles([2], [i, i]))));
         using TensorFile ours = Checkpoint.Open(alone, WeightSelection.Online);
         Assert.That((ours.Names.Single(), ours["a.w"].ToSingles()[0]), Is.EqualTo(("a.w", 1f)));
         Assert.That(ours.PassedOver, Is.EqualTo(new[] { "'adam.' (2 tensors)", "'ema_model.' (EMA weights, 1 tensors)" }));
@@ -250,31 +265,37 @@ public sealed class CheckpointTests
                 ("current_model_state", Dict(("model.w", Floats("0")))),
                 ("averaging_state", Dict(("n_averaged", PickleBuilder.Tensor("0", 2, 0, [], [])))))),
             Storage("0", 1), Storage("1", 2)));
-        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)), Is.EqualTo((2f, 2f, 1f)));
+        Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)),
+            Is.EqualTo((2f, 2f, 1f)));
     }
 
     [Test]
     public void Several_sets_of_weights_are_an_error_that_lists_them()
     {
-        string path = Files.Write("several.pt", Zip(Pickle(Dict(("ema_fast", Dict(("w", Floats("0")))), ("ema_slow", Dict(("w", Floats("1")))))), Storage("0", 1), Storage("1", 2)));
-        Assert.That(() => Checkpoint.Open(path), Throws.TypeOf<FileFormatException>().With.Message.Contains("'ema_fast' with 1 tensors, 'ema_slow'"));
+        string path = Files.Write("several.pt", Zip(Pickle(
+            Dict(("ema_fast", Dict(("w", Floats("0")))), ("ema_slow", Dict(("w", Floats("1")))))), Storage("0", 1), Storage("1", 2)));
+        Assert.That(() => Checkpoint.Open(path), Throws.TypeOf<FileFormatException>().With.Message.Contains(
+            "'ema_fast' with 1 tensors, 'ema_slow'"));
     }
 
     [Test]
     public void Objects_and_tensors_of_other_types_beside_the_weights_are_passed_over()
     {
         string path = Files.Write("objects.pt", Zip(Pickle(Dict(
-            ("state_dict", Dict(("w", Floats("0")), ("bn.running_var", Floats("0")), ("c", PickleBuilder.Tensor("1", 1, 0, [1], [1], "ComplexFloatStorage")))),
+            ("state_dict", Dict(("w", Floats("0")), ("bn.running_var", Floats("0")),
+                ("c", PickleBuilder.Tensor("1", 1, 0, [1], [1], "ComplexFloatStorage")))),
             ("args", "cargparse\nNamespace\n)\u0081" + Dict(("lr", "N")) + "b"),
             ("counts", "ccollections\nCounter\n" + PickleBuilder.Tuple("}") + "R"),
             ("run", "cos\nsystem\n" + PickleBuilder.Tuple(PickleBuilder.Text("false")) + "R"),
-            ("lr", "cnumpy.core.multiarray\nscalar\n" + PickleBuilder.Tuple("cnumpy\ndtype\n" + PickleBuilder.Tuple(PickleBuilder.Text("f8")) + "R" + PickleBuilder.Tuple("N") + "b", "N") + "R"))),
+            ("lr", "cnumpy.core.multiarray\nscalar\n" + PickleBuilder.Tuple(
+            "cnumpy\ndtype\n" + PickleBuilder.Tuple(PickleBuilder.Text("f8")) + "R" + PickleBuilder.Tuple("N") + "b", "N") + "R"))),
             Storage("0", 1), ("any root/data/1", new byte[8])));
         using TensorFile file = Checkpoint.Open(path);
         Assert.That(file.Names, Is.EqualTo(new[] { "w", "bn.running_var", "bn.num_batches_tracked" }));
         Assert.That(file.PassedOver, Is.EquivalentTo(new[]
         {
-            "'state_dict/c' (a tensor of torch.ComplexFloatStorage)", "'args' (argparse.Namespace)", "'counts' (collections.Counter)", "'run' (os.system)", "'lr' (numpy.core.multiarray.scalar)",
+            "'state_dict/c' (a tensor of torch.ComplexFloatStorage)", "'args' (argparse.Namespace)", "'counts' (collections.Counter)",
+                "'run' (os.system)", "'lr' (numpy.core.multiarray.scalar)",
         }));
     }
 
@@ -282,7 +303,8 @@ public sealed class CheckpointTests
     public void Metadata_of_a_PyTorch_file_is_given_back()
     {
         string path = Files.Temporary("meta.pt");
-        PyTorchCheckpoint.Write(path, [KeyValuePair.Create("w", Tensor.FromSingles([1], [1]))], new Dictionary<string, string> { ["a"] = "é" });
+        PyTorchCheckpoint.Write(path, [KeyValuePair.Create("w", Tensor.FromSingles([1], [1]))],
+            new Dictionary<string, string> { ["a"] = "é" });
         using TensorFile file = Checkpoint.Open(path);
         Assert.That(file.Metadata, Is.EqualTo(new Dictionary<string, string> { ["a"] = "é" }));
     }
@@ -327,14 +349,16 @@ public sealed class CheckpointTests
 
         static byte[] Header(int length)
         {
-            string header = "{" + string.Join(",", Enumerable.Range(0, length / 50).Select(i => $"\"{i}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}")) + "}";
+            string header = "{" + string.Join(",", Enumerable.Range(0, length / 50)
+                .Select(i => $"\"{i}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}")) + "}";
             return [.. BitConverter.GetBytes((long)header.Length), .. System.Text.Encoding.ASCII.GetBytes(header)];
         }
     }
 
     private static string Floats(string key) => PickleBuilder.Tensor(key, 2, 0, [2], [1]);
 
-    private static (string, byte[]) Storage(string key, float value) => ($"any root/data/{key}", [.. BitConverter.GetBytes(value), .. BitConverter.GetBytes(value)]);
+    private static (string, byte[]) Storage(string key, float value) =>
+        ($"any root/data/{key}", [.. BitConverter.GetBytes(value), .. BitConverter.GetBytes(value)]);
 
     private static float First(string path, WeightSelection selection)
     {

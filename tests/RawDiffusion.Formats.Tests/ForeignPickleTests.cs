@@ -72,7 +72,8 @@ public sealed class ForeignPickleTests
         Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 3, [4], [-1]))), Does.Contain("negative"));
         Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [-4], [1]))), Does.Contain("natural numbers"));
         Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1, 1]))), Does.Contain("1 dimensions and 2 strides"));
-        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [.. Enumerable.Repeat(1L, 17)], [.. Enumerable.Repeat(1L, 17)]))), Does.Contain("17 dimensions"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [.. Enumerable.Repeat(1L, 17)], [.. Enumerable.Repeat(1L, 17)]))),
+            Does.Contain("17 dimensions"));
     }
 
     [Test]
@@ -82,7 +83,8 @@ public sealed class ForeignPickleTests
         Assert.That(ErrorOf(ZipOf(Tensor("0", 5, 0, [4], [1]))), Does.Contain("5 x Float32").And.Contain("16 bytes"));
         Assert.That(ErrorOf(ZipOf(Tensor("0", 1L << 40, 0, [4], [1]))), Does.Contain("truncated"));
         Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1], "LongStorage"))), Does.Contain("4 x Int64"));
-        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1]) + Text("v") + Tensor("0", 4, 0, [4], [1], "IntStorage"))), Does.Contain("two types"));
+        Assert.That(ErrorOf(ZipOf(Tensor("0", 4, 0, [4], [1]) + Text("v") + Tensor("0", 4, 0, [4], [1], "IntStorage"))),
+            Does.Contain("two types"));
     }
 
     [Test]
@@ -136,7 +138,8 @@ public sealed class ForeignPickleTests
         // Both halves of each number are equal, which .NET's own hash of 64-bit values makes 0.
         string Number(uint i) => integers
             ? Integer((long)i << 32 | i)
-            : "G" + Encoding.Latin1.GetString([(byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i, (byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i]);
+            : "G" + Encoding.Latin1.GetString(
+            [(byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i, (byte)(i >> 24), (byte)(i >> 16), (byte)(i >> 8), (byte)i]);
         string items = string.Concat(Enumerable.Range(1, 100_000).Select(i => Number((uint)i) + "N"));
         long start = Stopwatch.GetTimestamp();
         Assert.That(ErrorOf(Zip(Pickle("}(" + items + "u"))), Does.Contain("99994 more"));
@@ -165,7 +168,8 @@ public sealed class ForeignPickleTests
     [TestCase("N", "found None")]
     [TestCase("]", "found a list of 0")]
     [TestCase("}", "no tensor")]
-    public void Malformed_pickles_are_refused(string opcodes, string says) => Assert.That(ErrorOf(Zip(Pickle(opcodes))), Does.Contain(says));
+    public void Malformed_pickles_are_refused(string opcodes, string says) =>
+        Assert.That(ErrorOf(Zip(Pickle(opcodes))), Does.Contain(says));
 
     [Test]
     public void Newer_opcodes_and_every_plain_value_are_read()
@@ -185,7 +189,7 @@ public sealed class ForeignPickleTests
             .. Bytes("ctorch\nSize\n(K\u0002t\u0085R"),
             (byte)'t', (byte)'.',
         ];
-        using PyTorchArchive archive = PyTorchArchive.Open(Files.Write("plain.pt", Zip(pickle)));
+        using var archive = PyTorchArchive.Open(Files.Write("plain.pt", Zip(pickle)));
         Assert.That((object?[])archive.Root!, Is.EqualTo(new object?[]
         {
             "a", new byte[] { 1, 2 }, new byte[] { 9 }, new byte[] { 7 }, "b", "a", new HashSet<object> { 1L }, new HashSet<object> { 2L },
@@ -201,7 +205,8 @@ public sealed class ForeignPickleTests
         byte[] good = Pickle(Dict(("w", Tensor("0", 4, 0, [4], [1]))));
         (string, byte[]) storage = ("any root/data/0", FourFloats);
         byte[] deflated = Zip(CompressionLevel.Optimal, good, storage, ("any root/data/1", new byte[1000]));
-        using (TensorFile file = Checkpoint.Open(Files.Write("deflated.pt", deflated))) Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+        using (TensorFile file = Checkpoint.Open(Files.Write("deflated.pt", deflated)))
+            Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
         for (int i = 40; i < deflated.Length; i += 3)
         {
             byte[] damaged = [.. deflated];
@@ -237,7 +242,8 @@ public sealed class ForeignPickleTests
         byte[] huge = [.. good[..(record + 46 + name)], .. field, .. good[(record + 46 + name)..]];
         huge.AsSpan(record + 20, 8).Fill(0xff);
         huge[record + 30] = (byte)field.Length;
-        BinaryPrimitives.WriteInt32LittleEndian(huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
+        BinaryPrimitives.WriteInt32LittleEndian(
+            huge.AsSpan(end + field.Length + 12), BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 12)) + field.Length);
         Assert.That(ErrorOf(huge), Does.Contain("claims 1099511627776 bytes"));
     }
 
@@ -249,7 +255,8 @@ public sealed class ForeignPickleTests
         int name = BinaryPrimitives.ReadUInt16LittleEndian(good.AsSpan(record + 28));
         int directory = BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(end + 16));
         // An unrelated field, then length, stored length and place of the entry, which are all ones in their old places.
-        byte[] field = [9, 9, 1, 0, 7, 1, 0, 24, 0, .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes((long)BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(record + 42)))];
+        byte[] field = [9, 9, 1, 0, 7, 1, 0, 24, 0, .. BitConverter.GetBytes(16L), .. BitConverter.GetBytes(16L),
+            .. BitConverter.GetBytes((long)BinaryPrimitives.ReadInt32LittleEndian(good.AsSpan(record + 42)))];
         good.AsSpan(record + 20, 8).Fill(0xff);
         good.AsSpan(record + 42, 4).Fill(0xff);
         good[record + 30] = (byte)field.Length;
@@ -263,7 +270,8 @@ public sealed class ForeignPickleTests
         byte[] last = [.. "PK\u0005\u0006"u8, .. new byte[4], .. Enumerable.Repeat((byte)0xff, 12), 3, 0, .. "end"u8];
         byte[] wide = [.. front, .. end64, .. locator, .. last];
 
-        using (TensorFile file = Checkpoint.Open(Files.Write("wide.pt", wide))) Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
+        using (TensorFile file = Checkpoint.Open(Files.Write("wide.pt", wide)))
+            Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
         for (int length = front.Length; length < wide.Length; length++) ErrorOf(wide[..length]);
     }
 

@@ -46,7 +46,8 @@ public sealed class FuzzTests
     {
         var random = new Random(7);
         int[] samples = [.. Enumerable.Range(0, 9 * 7 * 4).Select(_ => random.Next(1 << depth))];
-        byte[] seed = PngEncoder.Encode(9, 7, depth, colourType, interlaced, samples, PngEncoder.Chunk("PLTE"u8, new byte[48]), PngEncoder.Chunk("tRNS"u8, [1, 2]));
+        byte[] seed = PngEncoder.Encode(9, 7, depth, colourType, interlaced, samples, PngEncoder.Chunk("PLTE"u8, new byte[48]),
+            PngEncoder.Chunk("tRNS"u8, [1, 2]));
         // With checksums made right again the damage gets past them.
         Fuzz("x.png", seed, path => ImageFile.Read(path), PngEncoder.FixChecksums);
     }
@@ -92,7 +93,8 @@ public sealed class FuzzTests
     [TestCase(TarEntryFormat.Gnu)]
     public void Tar(TarEntryFormat format)
     {
-        byte[] seed = TarFileTests.Archive(format, (new string('n', 200), "P5 2 2 255\n1234"u8.ToArray()), ("b.pgm", "P5 1 1 255\n1"u8.ToArray()));
+        byte[] seed = TarFileTests.Archive(
+            format, (new string('n', 200), "P5 2 2 255\n1234"u8.ToArray()), ("b.pgm", "P5 1 1 255\n1"u8.ToArray()));
         Fuzz("x.tar", seed, path =>
         {
             using var file = TarFile.Open(path);
@@ -102,7 +104,8 @@ public sealed class FuzzTests
 
     private static void FuzzPicture(string name, int mutations)
     {
-        Fuzz(name, File.ReadAllBytes(Files.Golden($"pictures/{name}")), path => ImageFile.Read(path), name.EndsWith(".png") ? PngEncoder.FixChecksums : null,
+        Fuzz(name, File.ReadAllBytes(Files.Golden($"pictures/{name}")), path => ImageFile.Read(path), name.EndsWith(".png")
+            ? PngEncoder.FixChecksums : null,
             mutations, MaxPictureBytes);
         // The library's buffers are not the garbage collector's.
         using var process = Process.GetCurrentProcess();
@@ -113,7 +116,8 @@ public sealed class FuzzTests
     [Test]
     public void GzippedTar()
     {
-        byte[] seed = TarFileTests.Gzip(TarFileTests.Archive(TarEntryFormat.Pax, ("a.pgm", "P5 2 2 255\n1234"u8.ToArray()), ("b.pgm", "P5 1 1 255\n1"u8.ToArray())));
+        byte[] seed = TarFileTests.Gzip(
+            TarFileTests.Archive(TarEntryFormat.Pax, ("a.pgm", "P5 2 2 255\n1234"u8.ToArray()), ("b.pgm", "P5 1 1 255\n1"u8.ToArray())));
         Fuzz("x.tgz", seed, path =>
         {
             using var file = TarFile.Open(path);

@@ -23,7 +23,8 @@ internal static class PickleBuilder
 
     public static string Tuple(params string[] items) => "(" + string.Concat(items) + "t";
 
-    public static string Dict(params (string Key, string Value)[] items) => "}(" + string.Concat(items.Select(i => Text(i.Key) + i.Value)) + "u";
+    public static string Dict(params (string Key, string Value)[] items) =>
+        "}(" + string.Concat(items.Select(i => Text(i.Key) + i.Value)) + "u";
 
     public static string Tensor(string key, long storage, long offset, long[] shape, long[] strides, string type = "FloatStorage") =>
         "ctorch._utils\n_rebuild_tensor_v2\n" + Tuple(
@@ -35,7 +36,8 @@ internal static class PickleBuilder
             "ccollections\nOrderedDict\n)R") + "R";
 
     /// <summary>A zip file as torch.save makes it, with a pickle and storages.</summary>
-    public static byte[] Zip(byte[] pickle, params (string Name, byte[] Content)[] entries) => Zip(CompressionLevel.NoCompression, pickle, entries);
+    public static byte[] Zip(byte[] pickle, params (string Name, byte[] Content)[] entries) =>
+        Zip(CompressionLevel.NoCompression, pickle, entries);
 
     public static byte[] Zip(CompressionLevel level, byte[] pickle, params (string Name, byte[] Content)[] entries)
     {

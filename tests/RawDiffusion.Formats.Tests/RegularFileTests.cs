@@ -15,7 +15,8 @@ public sealed class RegularFileTests : IDisposable
 
     // Opening a pipe waits for a writer: a reader that opens one never comes back, and the test fails by its time.
     [Test]
-    public void What_is_no_regular_file_is_refused_at_once([Values("pipe", "socket", "device", "folder")] string kind, [Values] bool throughLink)
+    public void What_is_no_regular_file_is_refused_at_once(
+        [Values("pipe", "socket", "device", "folder")] string kind, [Values] bool throughLink)
     {
         string path = Make(kind);
         if (throughLink)
@@ -25,10 +26,12 @@ public sealed class RegularFileTests : IDisposable
             File.CreateSymbolicLink(link, path);
             path = link;
         }
-        foreach (Action read in (Action[])[() => ImageFile.Read(path), () => Checkpoint.Open(path), () => SafeTensors.Open(path), () => PyTorchCheckpoint.Open(path),
-            () => PyTorchArchive.Open(path), () => TarFile.Open(path), () => RegularFile.ReadAllBytes(path, 100), () => RegularFile.OpenStream(path)])
+        foreach (Action read in (Action[])[() => ImageFile.Read(path), () => Checkpoint.Open(path), () => SafeTensors.Open(path),
+            () => PyTorchCheckpoint.Open(path),
+            () => PyTorchArchive.Open(path), () => TarFile.Open(path), () => RegularFile.ReadAllBytes(path, 100),
+            () => RegularFile.OpenStream(path)])
         {
-            var done = Task.Run(() => Assert.Throws<IOException>(() => read()));
+            Task<IOException?> done = Task.Run(() => Assert.Throws<IOException>(() => read()));
             Assert.That(done.Wait(TimeSpan.FromSeconds(5)), "it does not wait");
             Assert.That(done.Result!.Message, Does.StartWith($"expected a regular file, found the {kind} {path}"));
         }
@@ -37,7 +40,8 @@ public sealed class RegularFileTests : IDisposable
     [Test]
     public void A_file_has_one_identity_under_all_its_names()
     {
-        string file = Files.Write("file", [1]), other = Files.Write("other", [1]), link = Files.Temporary("link"), folder = Files.Temporary("folder");
+        string file = Files.Write("file", [1]), other = Files.Write("other", [1]), link = Files.Temporary(
+            "link"), folder = Files.Temporary("folder");
         foreach (string old in (string[])[link, folder]) File.Delete(old);
         File.CreateSymbolicLink(link, file);
         Directory.CreateSymbolicLink(folder, Path.GetDirectoryName(file)!);
@@ -57,7 +61,8 @@ public sealed class RegularFileTests : IDisposable
         string file = Files.Write("file", [1]);
         Assert.That(FileStatus.Of(Files.Temporary("nothing")), Is.Null);
         Assert.That(FileStatus.Of(Path.Combine(file, "below")), Is.Null);
-        Assert.That(Assert.Throws<IOException>(() => FileStatus.Of(Files.Temporary(new string('a', 256))))!.Message, Does.Contain("File name too long"));
+        Assert.That(Assert.Throws<IOException>(() => FileStatus.Of(Files.Temporary(new string('a', 256))))!.Message,
+            Does.Contain("File name too long"));
     }
 
     [Test]
@@ -65,7 +70,8 @@ public sealed class RegularFileTests : IDisposable
     {
         string path = Files.Write("long", new byte[101]);
         Assert.That(RegularFile.ReadAllBytes(path, 101), Has.Length.EqualTo(101));
-        Assert.That(Assert.Throws<FileFormatException>(() => RegularFile.ReadAllBytes(path, 100))!.Message, Does.Contain("at most 100 bytes, found 101"));
+        Assert.That(Assert.Throws<FileFormatException>(() => RegularFile.ReadAllBytes(path, 100))!.Message,
+            Does.Contain("at most 100 bytes, found 101"));
     }
 
     private string Make(string kind)

@@ -76,12 +76,14 @@ public sealed class SafeTensorsTests
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", "1", 4, 0)}}}", 4)), Does.Contain("4 to 0"));
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F8_E4M3", "4", 4, 0)}}}", 4)), Does.Contain("4 to 0"));
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F8_E4M3", "4", 0, 4)}}}", 5)), Does.Contain("take 4 bytes, but 5"));
-        Assert.That(ErrorOf(FileOf($"{{{Entry(new string('n', 1001), "F32", "1", 0, 4)}}}", 4)), Does.Contain("1001 characters; at most 1000"));
+        Assert.That(ErrorOf(FileOf($"{{{Entry(new string('n', 1001), "F32", "1", 0, 4)}}}", 4)),
+            Does.Contain("1001 characters; at most 1000"));
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", "4294967296, 4294967296", 0, 4)}}}", 4)), Does.Contain("at most 2 GiB"));
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", "65536, 65536, 65536, 65536", 0, 0)}}}", 0)), Does.Contain("at most 2 GiB"));
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", "-1", 0, 4)}}}", 4)), Does.Contain("natural number"));
         Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", "1.5", 0, 4)}}}", 4)), Does.Contain("natural number"));
-        Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", string.Join(",", Enumerable.Repeat(1, 17)), 0, 4)}}}", 4)), Does.Contain("17 dimensions"));
+        Assert.That(ErrorOf(FileOf($"{{{Entry("a", "F32", string.Join(",", Enumerable.Repeat(1, 17)), 0, 4)}}}", 4)),
+            Does.Contain("17 dimensions"));
     }
 
     [TestCase("[]", "not a JSON object")]
@@ -97,7 +99,8 @@ public sealed class SafeTensorsTests
     [TestCase("{} {}", "not the JSON")]
     [TestCase("", "not the JSON")]
     [TestCase("{\"\\ud800\":{}}", "not the JSON")]
-    public void Headers_that_are_not_as_expected_are_refused(string header, string says) => Assert.That(ErrorOf(FileOf(header, 0)), Does.Contain(says));
+    public void Headers_that_are_not_as_expected_are_refused(string header, string says) =>
+        Assert.That(ErrorOf(FileOf(header, 0)), Does.Contain(says));
 
     [Test]
     public void Header_lengths_are_checked_before_anything_is_read()

@@ -16,7 +16,8 @@ public sealed class TarFileTests
     [TestCase(TarEntryFormat.Gnu)]
     public void Entries_have_their_names_and_contents(TarEntryFormat format)
     {
-        string middle = format is TarEntryFormat.Pax or TarEntryFormat.Gnu ? LongName : format == TarEntryFormat.Ustar ? $"{new string('p', 120)}/q.png" : "q.png";
+        string middle = format is TarEntryFormat.Pax or TarEntryFormat.Gnu ? LongName : format == TarEntryFormat.Ustar
+            ? $"{new string('p', 120)}/q.png" : "q.png";
         byte[][] contents = [new byte[1], [], [.. Enumerable.Range(0, 1025).Select(i => (byte)i)]];
         string[] names = ["first.png", middle, "dir/last.png"];
         byte[] archive = Archive(format, [.. names.Zip(contents)]);
@@ -52,7 +53,8 @@ public sealed class TarFileTests
         Image expected = ImageFile.Read(Files.Golden("images/synth_20x24.png"));
         Assert.That(tar.ReadImage(tar.Entries[1]).Samples, Is.EqualTo(expected.Samples));
         Assert.That(Assert.Throws<FileFormatException>(() => tar.ReadImage(tar.Entries[0]))!.Message, Does.StartWith("cut.png"));
-        Assert.That(Assert.Throws<FileFormatException>(() => tar.ReadImage(tar.Entries[0] with { Length = archive.Length }))!.Message, Does.Contain("past the end"));
+        Assert.That(Assert.Throws<FileFormatException>(() => tar.ReadImage(tar.Entries[0] with { Length = archive.Length }))!.Message,
+            Does.Contain("past the end"));
     }
 
     [Test]
@@ -88,11 +90,13 @@ public sealed class TarFileTests
         Refused([0x42, 0x5a, 0x68, .. new byte[600]], "unpack other compressions");
         byte[] archive = Archive(TarEntryFormat.Ustar, [("a.png", [1])]);
         Refused(With(archive, 124, "77777777777\0"u8), "says that it has 8589934591 bytes");
-        Refused(With(archive, 124, [0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), "says that it has 9223372036854775807 bytes");
+        Refused(With(archive, 124, [0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            "says that it has 9223372036854775807 bytes");
         Refused(With(archive, 124, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), "octal");
         Refused(With(archive, 124, "0000000009x\0"u8), "octal");
         Refused([.. archive[..1024], .. "x"u8, .. new byte[600]], "after 1 entries");
-        foreach (string record in new[] { "5 a=b", "999 path=x\n", "-6 p=x\n", "7 path\n", "x", "0 =\n", "13 size=1e99\n", "20 size=-1        \n" })
+        foreach (string record in new[] { "5 a=b", "999 path=x\n", "-6 p=x\n", "7 path\n", "x", "0 =\n", "13 size=1e99\n",
+            "20 size=-1        \n" })
         {
             byte[] pax = Archive(TarEntryFormat.Ustar, [("a.png", Encoding.UTF8.GetBytes(record)), ("b.png", [])]);
             Refused(With(pax, 156, "x"u8), "extended header");
@@ -114,7 +118,8 @@ public sealed class TarFileTests
     [TestCase(1 << 17)]
     public void Joined_files_are_read_to_the_end(int zeros)
     {
-        byte[] first = Archive(TarEntryFormat.Pax, [("a.png", [1, 2])]), second = Archive(TarEntryFormat.Gnu, [(LongName, [3]), ("c.png", [])]);
+        byte[] first = Archive(TarEntryFormat.Pax, [("a.png", [1, 2])]), second = Archive(
+            TarEntryFormat.Gnu, [(LongName, [3]), ("c.png", [])]);
         byte[] joined = [.. first, .. new byte[zeros], .. second, .. second];
         using (var tar = TarFile.Open(Files.Write("x.tar", joined)))
         {
@@ -138,14 +143,16 @@ public sealed class TarFileTests
     [Test]
     public void Gzip_is_unpacked_out_of_sight()
     {
-        byte[] archive = Archive(TarEntryFormat.Pax, [(LongName, [.. Enumerable.Range(0, 100_000).Select(i => (byte)(i * i >> 3))]), ("b.png", [1])]);
+        byte[] archive = Archive(
+            TarEntryFormat.Pax, [(LongName, [.. Enumerable.Range(0, 100_000).Select(i => (byte)(i * i >> 3))]), ("b.png", [1])]);
         string folder = Files.Temporary("unpacked");
         // In one member, and in three.
         foreach (byte[] packed in (byte[][])[Gzip(archive), [.. Gzip(archive[..70_000]), .. Gzip([]), .. Gzip(archive[70_000..])]])
         {
             using var tar = TarFile.Open(Files.Write("x.tgz", packed), folder);
             Assert.That(tar.Entries.Select(e => e.Name), Is.EqualTo(new[] { LongName, "b.png" }));
-            Assert.That(tar.ReadStart(tar.Entries[0], 1 << 20), Is.EqualTo(archive.AsSpan((int)tar.Entries[0].Position, 100_000).ToArray()));
+            Assert.That(tar.ReadStart(tar.Entries[0], 1 << 20),
+                Is.EqualTo(archive.AsSpan((int)tar.Entries[0].Position, 100_000).ToArray()));
             if (!OperatingSystem.IsWindows()) Assert.That(Directory.GetFiles(folder), Is.Empty);
         }
         Assert.That(Directory.GetFiles(folder), Is.Empty);
@@ -236,6 +243,7 @@ public sealed class TarFileTests
     private static void Refused(byte[] content, string part)
     {
         string path = Files.Write("x.tar", content);
-        Assert.That(Assert.Throws<FileFormatException>(() => TarFile.Open(path).Dispose())!.Message, Does.StartWith("x.tar: ").And.Contain(part));
+        Assert.That(Assert.Throws<FileFormatException>(() => TarFile.Open(path).Dispose())!.Message,
+            Does.StartWith("x.tar: ").And.Contain(part));
     }
 }

@@ -77,7 +77,7 @@ public sealed class WriterTests
         {
             Assert.That(entry.CompressedLength, Is.EqualTo(entry.Length));
             using Stream stream = entry.Open();
-            var content = new byte[entry.Length];
+            byte[] content = new byte[entry.Length];
             stream.ReadExactly(content);
             Assert.That(Checksum(content), Is.EqualTo(entry.Crc32));
             if (entry.FullName.StartsWith("archive/data/")) Assert.That(file.AsSpan().IndexOf(content) % 64, Is.Zero);
@@ -100,7 +100,8 @@ public sealed class WriterTests
     {
         string path = Files.Temporary("x.pt");
         File.Copy(Files.Golden("quirks.pt"), path, overwrite: true);
-        using (TensorFile source = Checkpoint.Open(path)) SafeTensors.Write(path, source.Names.Select(n => KeyValuePair.Create(n, source[n])));
+        using (TensorFile source = Checkpoint.Open(path))
+            SafeTensors.Write(path, source.Names.Select(n => KeyValuePair.Create(n, source[n])));
         using TensorFile found = Checkpoint.Open(path);
         using TensorFile expected = Checkpoint.Open(Files.Golden("quirks.pt"));
         CheckpointTests.RequireEqual(found, expected);
@@ -122,7 +123,8 @@ public sealed class WriterTests
     {
         string path = Files.Temporary("kept" + extension);
         File.WriteAllText(path, "old");
-        KeyValuePair<string, Tensor>[] tensors = [new("w", Tensor.FromSingles([1], [1])), new("broken", new Tensor(TensorType.UInt8, [1], _ => throw new IOException("unplugged")))];
+        KeyValuePair<string, Tensor>[] tensors = [new("w", Tensor.FromSingles([1], [1])),
+            new("broken", new Tensor(TensorType.UInt8, [1], _ => throw new IOException("unplugged")))];
         Assert.That(Assert.Throws<IOException>(() => Write(tensors))!.Message, Is.EqualTo("unplugged"));
         Assert.Throws<ArgumentException>(() => Write([tensors[0], tensors[0]]));
         Assert.That(File.ReadAllText(path), Is.EqualTo("old"));
@@ -141,7 +143,7 @@ public sealed class WriterTests
     {
         string path = Files.Temporary("empty.pt");
         PyTorchCheckpoint.Write(path, []);
-        using PyTorchArchive archive = PyTorchArchive.Open(path);
+        using var archive = PyTorchArchive.Open(path);
         Assert.That(archive.Root, Is.InstanceOf<OrderedDictionary<object, object?>>().And.Empty);
     }
 

@@ -19,7 +19,8 @@ internal static class MpiJob
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo("mpirun", "--version") { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            using Process process = Process.Start(
+                new ProcessStartInfo("mpirun", "--version") { RedirectStandardOutput = true, RedirectStandardError = true })!;
             string text = process.StandardOutput.ReadToEnd();
             process.WaitForExit();
             return text;
@@ -46,7 +47,8 @@ internal static class MpiJob
     {
         var info = new ProcessStartInfo("mpirun") { RedirectStandardOutput = true, RedirectStandardError = true };
         // Tests run as root in containers, and on fewer cores than there are processes; MPICH's mpirun asks for nothing.
-        string[] common = Version.Value!.Contains("Open MPI") || Version.Value.Contains("Open RTE") ? ["--allow-run-as-root", "--oversubscribe"] : [];
+        string[] common = Version.Value!.Contains("Open MPI") || Version.Value.Contains("Open RTE")
+            ? ["--allow-run-as-root", "--oversubscribe"] : [];
         foreach (string arg in common.Concat(args)) info.ArgumentList.Add(arg);
         return Process.Start(info)!;
     }

@@ -9,7 +9,8 @@ public sealed class MpiLaunchTests
     [TestCase("OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2", "Open MPI's mpirun 1 2")]
     [TestCase("PMI_RANK=0 PMI_SIZE=3", "MPICH's mpirun 0 3")]
     [TestCase("SLURM_PROCID=3 SLURM_STEP_NUM_TASKS=4", "srun 3 4")]
-    [TestCase("SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 PMI_RANK=0 PMI_SIZE=2 OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2", "Open MPI's mpirun 1 2")]
+    [TestCase("SLURM_PROCID=1 SLURM_STEP_NUM_TASKS=2 PMI_RANK=0 PMI_SIZE=2 OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2",
+        "Open MPI's mpirun 1 2")]
     // A job of one process, and a batch script of Slurm, which srun did not start.
     [TestCase("OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=1", null)]
     [TestCase("SLURM_PROCID=0 SLURM_NTASKS=4", null)]
@@ -18,7 +19,7 @@ public sealed class MpiLaunchTests
     [TestCase("PMI_RANK=x PMI_SIZE=2", null)]
     public void Launchers_are_known_by_their_variables(string variables, string? expected)
     {
-        MpiLaunch? found = MpiLaunch.Of(name => Environment(variables).GetValueOrDefault(name));
+        var found = MpiLaunch.Of(name => Environment(variables).GetValueOrDefault(name));
         Assert.That(found is null ? null : $"{found.Launcher} {found.Rank} {found.Size}", Is.EqualTo(expected));
     }
 
@@ -52,7 +53,8 @@ public sealed class MpiLaunchTests
         {
             var library = new SystemLibrary("MPI", "install it again", ["libmpi-that-nobody-has.so.1", path]);
             Assert.That(library.IsFound, Is.False);
-            Assert.That(library.Missing, Does.StartWith("MPI is there and cannot be used: ").And.EndsWith("; install it again").And.Not.Contain("nobody"));
+            Assert.That(library.Missing, Does.StartWith("MPI is there and cannot be used: ").And.EndsWith(
+                "; install it again").And.Not.Contain("nobody"));
             if (OperatingSystem.IsLinux()) Assert.That(library.Missing, Does.Contain($"{path}: file too short"));
         }
         finally
@@ -74,7 +76,8 @@ public sealed class MpiLaunchTests
     {
         if (!MpiLibrary.Current.IsFound) Assert.Ignore(MpiLibrary.Current.Missing);
         var info = new ProcessStartInfo("dotnet") { RedirectStandardError = true, RedirectStandardOutput = true };
-        foreach (string arg in (string[])[Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll"), "doctor", "--device", "cpu"]) info.ArgumentList.Add(arg);
+        foreach (string arg in (string[])[Path.Combine(AppContext.BaseDirectory, "rawdiffusion.dll"), "doctor", "--device", "cpu"])
+            info.ArgumentList.Add(arg);
         (info.Environment["SLURM_PROCID"], info.Environment["SLURM_STEP_NUM_TASKS"]) = ("0", "2");
         JobOutcome outcome = MpiJob.Finish(Process.Start(info)!);
         Assert.That(outcome.ExitCode, Is.EqualTo(1));

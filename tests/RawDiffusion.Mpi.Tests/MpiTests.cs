@@ -32,11 +32,13 @@ public sealed class MpiTests : MpiFixture
     public void Two_processes_train_as_one()
     {
         MpiJob.Run(MpiJob.Processes(2, Worker, "train", Folder, "2", "3")).Succeeded();
-        ShortRun one = ShortRun.Of(null, 4, 3);
+        var one = ShortRun.Of(null, 4, 3);
         float[] state = Read("state0");
         Assert.That(Read("state1").AsSpan().SequenceEqual(state), "both have the same bits");
-        Comparer.RequireClose("losses", [.. one.Losses.Select(x => (double)x)], [.. Read("losses0").Select(x => (double)x)], Tolerance.Relative(2e-5));
-        Comparer.RequireClose("state", [.. one.State.Select(x => (double)x)], [.. state.Select(x => (double)x)], new Tolerance(1e-4, 1e-4, 0));
+        Comparer.RequireClose("losses", [.. one.Losses.Select(x => (double)x)], [.. Read("losses0").Select(x => (double)x)],
+            Tolerance.Relative(2e-5));
+        Comparer.RequireClose("state", [.. one.State.Select(x => (double)x)], [.. state.Select(x => (double)x)],
+            new Tolerance(1e-4, 1e-4, 0));
     }
 
     [Test]
@@ -46,7 +48,7 @@ public sealed class MpiTests : MpiFixture
         Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
         WaitFor(() => File.Exists(Path.Combine(Folder, "stepped1")) || outcome.IsCompleted);
         Assert.That(outcome.IsCompleted, Is.False, () => outcome.Result.Error);
-        using (Process victim = Process.GetProcessById(int.Parse(File.ReadAllText(Path.Combine(Folder, "pid1"))))) victim.Kill();
+        using (var victim = Process.GetProcessById(int.Parse(File.ReadAllText(Path.Combine(Folder, "pid1"))))) victim.Kill();
         WaitFor(() => outcome.IsCompleted);
         Assert.That(outcome.Result.ExitCode, Is.Not.Zero);
         Assert.That(outcome.Result.Error, Does.Contain("rank 1").IgnoreCase.And.Contains("Killed").IgnoreCase);
@@ -67,7 +69,8 @@ public sealed class MpiTests : MpiFixture
             Assert.That(lines, Has.None.Contains("warns"), "nobody is silent yet");
             string pid = File.ReadAllText(Path.Combine(Folder, $"pid{stopped}"));
             Signal("-STOP", pid);
-            WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {other} warns: process {stopped} of 2 has given no sign of life for 3 s")));
+            WaitFor(() => job.HasExited
+                || lines.Any(l => l.Contains($"process {other} warns: process {stopped} of 2 has given no sign of life for 3 s")));
             Signal("-CONT", pid);
             WaitFor(() => job.HasExited || lines.Any(l => l.Contains($"process {stopped} of 2 gives signs of life again")));
             Assert.That(job.HasExited, Is.False, string.Join('\n', lines));
@@ -90,7 +93,8 @@ public sealed class MpiTests : MpiFixture
     public void Images_are_decomposed_by_all_processes_and_told_by_the_first()
     {
         // More processes than images of one part, and parts of different sizes.
-        string[] common = ["decompose", "--image", Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"), Goldens.PathOf("images/synth_20x24.png"),
+        string[] common = ["decompose", "--image", Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"),
+            Goldens.PathOf("images/synth_20x24.png"),
             "--steps", "2", "--threads", "1", "--raw", "--json", "--out"];
         string alone = Path.Combine(Folder, "alone"), together = Path.Combine(Folder, "together");
         JobOutcome one = MpiJob.Run(MpiJob.Processes(1, Command, [.. common, alone])).Succeeded();
@@ -98,7 +102,8 @@ public sealed class MpiTests : MpiFixture
         string[] names = [.. Directory.GetFiles(alone).Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
         Assert.That(names, Has.Length.EqualTo(4));
         Assert.That(Directory.GetFiles(together).Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal), Is.EqualTo(names));
-        foreach (string name in names) Assert.That(File.ReadAllBytes(Path.Combine(together, name)), Is.EqualTo(File.ReadAllBytes(Path.Combine(alone, name))), name);
+        foreach (string name in names)
+            Assert.That(File.ReadAllBytes(Path.Combine(together, name)), Is.EqualTo(File.ReadAllBytes(Path.Combine(alone, name))), name);
         Assert.That(two.Out.Split("\"files\""), Has.Length.EqualTo(2), "one report");
         Assert.That(two.Out.Replace(together, alone).Split("\"files\"")[1], Is.EqualTo(one.Out.Split("\"files\"")[1]));
     }
@@ -108,7 +113,8 @@ public sealed class MpiTests : MpiFixture
     {
         // mpirun gives processes a terminal of their own.
         Environment.SetEnvironmentVariable("TERM", "xterm");
-        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--json", "--out", Folder)).Succeeded();
+        JobOutcome outcome = MpiJob.Run(
+            MpiJob.Processes(2, Command, "decompose", "--steps", "1", "--threads", "1", "--json", "--out", Folder)).Succeeded();
         Assert.That(outcome.Out, Does.StartWith("{").And.EndsWith("}\n"));
     }
 
@@ -124,7 +130,8 @@ public sealed class MpiTests : MpiFixture
     [TestCase("bench --preset none", 2, "none")]
     public void An_error_of_all_is_told_once(string arguments, int exitCode, string part)
     {
-        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, [.. arguments.Split(' '), .. arguments.StartsWith("decompose", StringComparison.Ordinal) ? ["--out", Folder] : Array.Empty<string>()]));
+        JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, [.. arguments.Split(' '),
+            .. arguments.StartsWith("decompose", StringComparison.Ordinal) ? ["--out", Folder] : Array.Empty<string>()]));
         Assert.That(outcome.ExitCode, Is.EqualTo(exitCode), outcome.Error);
         Assert.That(outcome.Error.Split("error: "), Has.Length.EqualTo(2), outcome.Error);
         Assert.That(outcome.Error, Does.Contain(part));
@@ -145,7 +152,8 @@ public sealed class MpiTests : MpiFixture
     public void Doctor_names_the_library_and_the_processes()
     {
         JobOutcome outcome = MpiJob.Run(MpiJob.Processes(2, Command, "doctor", "--device", "cpu")).Succeeded();
-        Assert.That(outcome.Out.Split('\n').Where(l => l.StartsWith("MPI", StringComparison.Ordinal)), Is.EqualTo(new[] { $"{"MPI",-18}{MpiLibrary.Current.Kind}, {MpiLibrary.Current.FoundAt}; process 0 of 2" }));
+        Assert.That(outcome.Out.Split('\n').Where(l => l.StartsWith("MPI", StringComparison.Ordinal)),
+            Is.EqualTo(new[] { $"{"MPI",-18}{MpiLibrary.Current.Kind}, {MpiLibrary.Current.FoundAt}; process 0 of 2" }));
     }
 
     private float[] Read(string name) => MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Path.Combine(Folder, name))).ToArray();

@@ -8,13 +8,16 @@ namespace RawDiffusion.Mpi.Tests;
 public sealed class MpiTrainTests : MpiFixture
 {
     // Of epsilon, see ShortRun.
-    private static readonly string[] Settings = [.. ("--data tetris --count 50 --num-channels 32 --channel-mult 1,2 --num-res-blocks 1 --emb-dim 32 --enc-channels 8 --num-components 3 "
-        + "--num-head-channels 16 --epsilon 1e-3 --lr 0.01 --p-uncond 0.3 --threads 1 --sample-every 0 --save-every 1 --log-every 1").Split(' ')];
+    private static readonly string[] Settings = [.. (
+        "--data tetris --count 50 --num-channels 32 --channel-mult 1,2 --num-res-blocks 1 --emb-dim 32 --enc-channels 8 --num-components 3 "
+        + "--num-head-channels 16 --epsilon 1e-3 --lr 0.01 --p-uncond 0.3 --threads 1 --sample-every 0 --save-every 1 "
+        + "--log-every 1").Split(' ')];
 
     // So small that the emulator takes a second for a step.
     private static readonly string[] Small =
     [
-        .. "--image-size 8 --num-channels 16 --channel-mult 1 --emb-dim 16 --num-components 2 --num-heads 1 --attention-resolutions 8".Split(' '),
+        .. ("--image-size 8 --num-channels 16 --channel-mult 1 --emb-dim 16 --num-components 2 --num-heads 1 "
+            + "--attention-resolutions 8").Split(' '),
         "--data", Path.GetDirectoryName(Goldens.PathOf("images/synth_20x24.png"))!,
     ];
 
@@ -35,11 +38,12 @@ public sealed class MpiTrainTests : MpiFixture
     [TestCase("emulated")]
     public void A_killed_process_leaves_a_run_that_goes_on_bit_for_bit(string device)
     {
-        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn(device), "--batch", "1", "--steps", "100000", "--out", Path.Combine(Folder, "cut")]));
+        using Process job = MpiJob.Start(MpiJob.Processes(
+            2, Command, ["train", .. SettingsOn(device), "--batch", "1", "--steps", "100000", "--out", Path.Combine(Folder, "cut")]));
         Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
         WaitFor(() => Newest("cut") >= 1 || outcome.IsCompleted);
         Assert.That(outcome.IsCompleted, Is.False, () => outcome.Result.Error);
-        using (Process victim = Process.GetProcessById(PidOf(rank: 1))) victim.Kill();
+        using (var victim = Process.GetProcessById(PidOf(rank: 1))) victim.Kill();
         WaitFor(() => outcome.IsCompleted);
         Assert.That(outcome.Result.ExitCode, Is.Not.Zero);
         Assert.That(outcome.Result.Error, Does.Contain("Killed").IgnoreCase);
@@ -54,7 +58,8 @@ public sealed class MpiTrainTests : MpiFixture
     [TestCase(1)]
     public void A_signal_to_one_process_ends_the_run_saved(int rank)
     {
-        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn("cpu").Select(s => s == "--save-every" ? "--keep" : s), "--batch", "1", "--steps", "100000", "--out", Path.Combine(Folder, "ended")]));
+        using Process job = MpiJob.Start(MpiJob.Processes(2, Command, ["train", .. SettingsOn("cpu").Select(
+            s => s == "--save-every" ? "--keep" : s), "--batch", "1", "--steps", "100000", "--out", Path.Combine(Folder, "ended")]));
         Task<JobOutcome> outcome = Task.Run(() => MpiJob.Finish(job));
         string log = Path.Combine(Folder, "ended", "log.jsonl");
         WaitFor(() => outcome.IsCompleted || (File.Exists(log) && new FileInfo(log).Length > 0));
@@ -69,9 +74,11 @@ public sealed class MpiTrainTests : MpiFixture
     [Test]
     public void Emulated_devices_decompose_in_two_processes_as_in_one()
     {
-        MpiJob.Run(MpiJob.Processes(1, Command, ["train", .. SmallSettings, "--device", "cpu", "--batch", "1", "--steps", "1", "--out", Path.Combine(Folder, "small")])).Succeeded();
+        MpiJob.Run(MpiJob.Processes(1, Command, ["train", .. SmallSettings, "--device", "cpu", "--batch", "1", "--steps", "1", "--out",
+            Path.Combine(Folder, "small")])).Succeeded();
         // More images than processes, and a part of two.
-        string[] args = ["decompose", "--checkpoint", Model("small"), "--num-heads", "1", "--image", Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"),
+        string[] args = ["decompose", "--checkpoint", Model("small"), "--num-heads", "1", "--image",
+            Goldens.PathOf("images/synth_20x24.png"), Goldens.PathOf("images/synth_97x61.png"),
             Goldens.PathOf("images/synth_20x24.png"), "--steps", "1", "--threads", "1", "--device", "emulated", "--raw", "--out"];
         string alone = Path.Combine(Folder, "alone"), together = Path.Combine(Folder, "together");
         MpiJob.Run(MpiJob.Processes(1, Command, [.. args, alone])).Succeeded();
@@ -86,7 +93,8 @@ public sealed class MpiTrainTests : MpiFixture
     private static IEnumerable<string> SettingsOn(string device) => [.. device == "cpu" ? Settings : SmallSettings, "--device", device];
 
     private static IEnumerable<string> SmallSettings =>
-        [.. Settings.Chunk(2).Where(pair => !Small.Contains(pair[0]) && pair[0] is not ("--count" or "--num-head-channels")).SelectMany(pair => pair), .. Small];
+        [.. Settings.Chunk(2).Where(pair => !Small.Contains(pair[0]) && pair[0] is not ("--count" or "--num-head-channels"))
+        .SelectMany(pair => pair), .. Small];
 
     private string Model(string run) => Path.Combine(Folder, run, "model.safetensors");
 
@@ -94,7 +102,8 @@ public sealed class MpiTrainTests : MpiFixture
     {
         string checkpoints = Path.Combine(Folder, run, "checkpoints");
         if (!Directory.Exists(checkpoints)) return -1;
-        return Directory.GetFiles(checkpoints, "*.safetensors").Select(f => int.Parse(Path.GetFileNameWithoutExtension(f).Split('-')[^1])).DefaultIfEmpty(-1).Max();
+        return Directory.GetFiles(checkpoints, "*.safetensors").Select(f => int.Parse(Path.GetFileNameWithoutExtension(f).Split('-')[^1]))
+            .DefaultIfEmpty(-1).Max();
     }
 
     // The process of this test's job, by what its launcher told it.
@@ -106,7 +115,8 @@ public sealed class MpiTrainTests : MpiFixture
             {
                 if (!File.ReadAllText(Path.Combine(process, "cmdline")).Contains(Folder)) continue;
                 string[] environment = File.ReadAllText(Path.Combine(process, "environ")).Split('\0');
-                if (environment.Contains($"OMPI_COMM_WORLD_RANK={rank}") || environment.Contains($"PMI_RANK={rank}")) return int.Parse(Path.GetFileName(process));
+                if (environment.Contains($"OMPI_COMM_WORLD_RANK={rank}") || environment.Contains($"PMI_RANK={rank}"))
+                    return int.Parse(Path.GetFileName(process));
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {

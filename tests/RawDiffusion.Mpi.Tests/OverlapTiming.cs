@@ -21,7 +21,7 @@ internal static class OverlapTiming
         using var late = new CpuDevice(1, ranks: new LateRanks(ranks));
         using Trainer beside = TrainerOn(device), after = TrainerOn(late);
         float[] images = Program.Numbers(ranks.Rank, batch * config.ImageSize * config.ImageSize * config.ImageChannels);
-        var seconds = new double[2, steps];
+        double[,] seconds = new double[2, steps];
         for (int i = -1; i < steps; i++)
         {
             for (int k = 0; k < 2; k++)
@@ -35,7 +35,8 @@ internal static class OverlapTiming
         for (int k = 0; k < 2; k++)
         {
             double[] sorted = [.. Enumerable.Range(0, steps).Select(i => seconds[k, i]).Order()];
-            Console.WriteLine($"{(k == 0 ? "beside the backward pass" : "after it")}: median {sorted[steps / 2]:0.0000} s, least {sorted[0]:0.0000} s a step");
+            Console.WriteLine($"{(k == 0 ? "beside the backward pass" : "after it")}: median {sorted[steps / 2]:0.0000} s, least "
+                + $"{sorted[0]:0.0000} s a step");
         }
 
         Trainer TrainerOn(IDevice on)

@@ -8,7 +8,8 @@ internal static class Program
 {
     private static int Main(string[] args)
     {
-        using MpiCommunicator ranks = MpiCommunicator.Join(MpiLaunch.Current ?? throw new InvalidOperationException("mpirun starts this"), silence: TimeSpan.FromSeconds(3));
+        using var ranks = MpiCommunicator.Join(
+            MpiLaunch.Current ?? throw new InvalidOperationException("mpirun starts this"), silence: TimeSpan.FromSeconds(3));
         ranks.Warn = message => Console.Error.WriteLine($"process {ranks.Rank} warns: {message}");
         string folder = args[1];
         File.WriteAllText(Path.Combine(folder, $"pid{ranks.Rank}"), Environment.ProcessId.ToString());
@@ -19,7 +20,8 @@ internal static class Program
                 Collectives(ranks, numbers[0], folder);
                 break;
             case "train":
-                ShortRun run = ShortRun.Of(ranks, numbers[0], numbers[1], stepDone: () => File.WriteAllText(Path.Combine(folder, $"stepped{ranks.Rank}"), ""));
+                var run = ShortRun.Of(
+                    ranks, numbers[0], numbers[1], stepDone: () => File.WriteAllText(Path.Combine(folder, $"stepped{ranks.Rank}"), ""));
                 Write(folder, $"state{ranks.Rank}", run.State);
                 Write(folder, $"losses{ranks.Rank}", run.Losses);
                 break;
@@ -35,7 +37,8 @@ internal static class Program
     // Sums in flight beside each other, a gathering between their start and their end, and a broadcast from the last rank.
     private static unsafe void Collectives(MpiCommunicator ranks, int count, string folder)
     {
-        float[] a = Numbers(ranks.Rank, count), b = Numbers(10 + ranks.Rank, count), own = Numbers(20 + ranks.Rank, 3), all = new float[3 * ranks.Size];
+        float[] a = Numbers(ranks.Rank, count), b = Numbers(10 + ranks.Rank, count), own = Numbers(
+            20 + ranks.Rank, 3), all = new float[3 * ranks.Size];
         fixed (float* pa = a, pb = b, from = own, to = all)
         {
             ranks.StartAllReduce((nint)pa, count);
@@ -51,10 +54,11 @@ internal static class Program
 
     public static float[] Numbers(int seed, int count)
     {
-        var numbers = new float[count];
+        float[] numbers = new float[count];
         Philox.Normal(numbers, 0, 0, (uint)seed, 1);
         return numbers;
     }
 
-    private static void Write(string folder, string name, float[] values) => File.WriteAllBytes(Path.Combine(folder, name), MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
+    private static void Write(string folder, string name, float[] values) =>
+        File.WriteAllBytes(Path.Combine(folder, name), MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
 }

@@ -13,13 +13,20 @@ namespace RawDiffusion.Mpi.Tests;
 internal sealed record ShortRun(float[] Losses, float[] Norms, TensorFile Saved, long Step)
 {
     /// <summary>All that the run has learned: parameters and what belongs to them, running statistics.</summary>
-    public float[] State => [.. Saved.Names.Order(StringComparer.Ordinal).Where(n => Saved[n].Type == TensorType.Float32).SelectMany(n => Saved[n].ToSingles())];
+    public float[] State => [
+        .. Saved.Names.Order(StringComparer.Ordinal).Where(n => Saved[n].Type == TensorType.Float32).SelectMany(n => Saved[n].ToSingles())];
 
     /// <summary>
     /// Adam divides gradients by their size, and some are zero in theory: with PyTorch's epsilon their rounding errors would move
     /// parameters as far as others' gradients do.
     /// </summary>
-    public static TrainingOptions Options { get; } = new() { LearningRate = 1e-2, EmaRate = 0.5, Adam = new AdamOptions { Epsilon = 1e-3, MaxNorm = 1 }, Seed = 7 };
+    public static TrainingOptions Options { get; } = new()
+    {
+        LearningRate = 1e-2,
+        EmaRate = 0.5,
+        Adam = new AdamOptions { Epsilon = 1e-3, MaxNorm = 1 },
+        Seed = 7
+    };
 
     /// <summary>Trains.</summary>
     /// <param name="ranks">The processes; null for one.</param>
@@ -28,7 +35,8 @@ internal sealed record ShortRun(float[] Losses, float[] Norms, TensorFile Saved,
     /// <param name="options">What to compute, but for batch and processes.</param>
     /// <param name="from">Where to go on; the beginning where null.</param>
     /// <param name="stepDone">Called after each step.</param>
-    public static ShortRun Of(ICommunicator? ranks, int batch, int steps, TrainingOptions? options = null, ShortRun? from = null, Action? stepDone = null)
+    public static ShortRun Of(ICommunicator? ranks, int batch, int steps, TrainingOptions? options = null, ShortRun? from = null,
+        Action? stepDone = null)
     {
         using TensorFile file = Checkpoint.Open(Goldens.PathOf("A.pt"), WeightSelection.Auto);
         UNetConfig config = ArchitectureInference.Infer(file, new ArchitectureOverrides(NumHeadChannels: 16));
@@ -42,11 +50,13 @@ internal sealed record ShortRun(float[] Losses, float[] Norms, TensorFile Saved,
         for (int i = 0; i < steps; i++)
         {
             // An image is a function of step and place in the batch of all.
-            float[] images = [.. Enumerable.Range(options.Rank * batch, batch).SelectMany(place => Program.Numbers(1000 * (int)trainer.Step + place, length))];
+            float[] images = [.. Enumerable.Range(options.Rank * batch, batch)
+                .SelectMany(place => Program.Numbers(1000 * (int)trainer.Step + place, length))];
             results.Add(trainer.Run(images));
             stepDone?.Invoke();
         }
         return new ShortRun([.. results.Select(r => r.Loss)], [.. results.Select(r => r.GradientNorm)],
-            new TensorFile([.. trainer.State().Select(t => KeyValuePair.Create(t.Key, t.Value.Type == TensorType.Float32 ? Tensor.FromSingles(t.Value.Shape, t.Value.ToSingles()) : t.Value))]), trainer.Step);
+            new TensorFile([.. trainer.State().Select(t => KeyValuePair.Create(
+            t.Key, t.Value.Type == TensorType.Float32 ? Tensor.FromSingles(t.Value.Shape, t.Value.ToSingles()) : t.Value))]), trainer.Step);
     }
 }

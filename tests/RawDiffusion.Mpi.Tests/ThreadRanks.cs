@@ -25,7 +25,8 @@ internal sealed unsafe class ThreadRanks : ICommunicator
     public static T[] Run<T>(int size, Func<ICommunicator, T> work)
     {
         using var meeting = new Meeting(size);
-        Task<T>[] tasks = [.. Enumerable.Range(0, size).Select(rank => Task.Factory.StartNew(() => work(new ThreadRanks(meeting, rank)), TaskCreationOptions.LongRunning))];
+        Task<T>[] tasks = [.. Enumerable.Range(0, size)
+            .Select(rank => Task.Factory.StartNew(() => work(new ThreadRanks(meeting, rank)), TaskCreationOptions.LongRunning))];
         Task.WaitAll(tasks);
         return [.. tasks.Select(t => t.Result)];
     }

@@ -15,7 +15,8 @@ public sealed class TrainingRanksTests
     {
         yield return new TestCaseData(2, ShortRun.Options).SetArgDisplayNames("two");
         yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
-        yield return new TestCaseData(2, ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
+        yield return new TestCaseData(2,
+            ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
             .SetArgDisplayNames("two, everything else");
         yield return new TestCaseData(2, ShortRun.Options with { Dropout = 0.2 }).SetArgDisplayNames("two, dropout");
     }
@@ -24,7 +25,7 @@ public sealed class TrainingRanksTests
     public void Many_processes_train_as_one(int size, TrainingOptions options)
     {
         ShortRun[] many = ThreadRanks.Run(size, ranks => ShortRun.Of(ranks, 2, 3, options));
-        ShortRun one = ShortRun.Of(null, 2 * size, 3, options);
+        var one = ShortRun.Of(null, 2 * size, 3, options);
         RequireAlike(one, many[0]);
         foreach (ShortRun other in many.Skip(1))
         {
@@ -62,9 +63,9 @@ public sealed class TrainingRanksTests
     [Test]
     public void A_run_goes_on_with_another_number_of_processes()
     {
-        ShortRun whole = ShortRun.Of(null, 4, 3);
+        var whole = ShortRun.Of(null, 4, 3);
         ShortRun first = ThreadRanks.Run(2, ranks => ShortRun.Of(ranks, 2, 1))[0];
-        ShortRun rest = ShortRun.Of(null, 4, 2, from: first);
+        var rest = ShortRun.Of(null, 4, 2, from: first);
         RequireAlike(whole, rest with { Losses = [.. first.Losses, .. rest.Losses], Norms = [.. first.Norms, .. rest.Norms] });
     }
 
@@ -73,7 +74,8 @@ public sealed class TrainingRanksTests
     public void Parts_of_batches_are_accumulated_before_they_are_summed()
     {
         Graph graph = GraphOf(ShortRun.Options with { BatchSize = 4, Accumulate = 2, World = 2 });
-        int[] sums = [.. graph.Nodes.Where(n => n.Operator is AllReduce).Select(n => (int)n.Output.Shape.Count).Where(count => count > 4096)];
+        int[] sums = [.. graph.Nodes.Where(n => n.Operator is AllReduce).Select(n => (int)n.Output.Shape.Count)
+            .Where(count => count > 4096)];
         Assert.That(sums.Sum(), Is.EqualTo(new TrainableWeights(ConfigOf()).Layout.Count));
     }
 
@@ -82,10 +84,12 @@ public sealed class TrainingRanksTests
     {
         IReadOnlyList<Node> nodes = GraphOf(ShortRun.Options with { BatchSize = 2, World = 2 }).Nodes;
         int[] starts = [.. Places(n => n.Operator is AllReduce && n.Name.StartsWith("gradient.", StringComparison.Ordinal))];
-        int[] weights = [.. Places(n => n.Operator is Conv2dGradWeight)], waits = [.. Places(n => n.Operator is AllReduceWait && n.Name.StartsWith("gradient.", StringComparison.Ordinal))];
+        int[] weights = [.. Places(n => n.Operator is Conv2dGradWeight)], waits = [
+            .. Places(n => n.Operator is AllReduceWait && n.Name.StartsWith("gradient.", StringComparison.Ordinal))];
         Assert.That(starts, Has.Length.InRange(4, 8));
         Assert.That(waits, Has.Length.EqualTo(starts.Length));
-        Assert.That(weights.Count(w => w > starts[0]), Is.GreaterThan(weights.Length / 3), "convolutions whose gradients come after the first sum's start");
+        Assert.That(weights.Count(w => w > starts[0]), Is.GreaterThan(weights.Length / 3),
+            "convolutions whose gradients come after the first sum's start");
         Assert.That(waits.Min(), Is.GreaterThan(weights.Max()), "nothing waits before the last gradient is there");
 
         IEnumerable<int> Places(Predicate<Node> wanted) => Enumerable.Range(0, nodes.Count).Where(i => wanted(nodes[i]));
@@ -95,7 +99,8 @@ public sealed class TrainingRanksTests
     public void A_graph_for_several_processes_needs_as_many()
     {
         using var device = new Cpu.CpuDevice(1);
-        GraphException? error = Assert.Throws<GraphException>(() => device.Compile(GraphOf(ShortRun.Options with { BatchSize = 2, World = 2 })));
+        GraphException? error = Assert.Throws<GraphException>(
+            () => device.Compile(GraphOf(ShortRun.Options with { BatchSize = 2, World = 2 })));
         Assert.That(error!.Message, Does.Contain("2 processes").And.Contain("knows of 1"));
     }
 
@@ -112,7 +117,7 @@ public sealed class TrainingRanksTests
             using IExecutable executable = device.Compile(g, new CompileOptions { Guard = true });
             executable.Write("x", (float[])[1, 2, 3 + ranks.Rank]);
             executable.Run();
-            var sum = new float[3];
+            float[] sum = new float[3];
             executable.Read("sum", sum);
             return sum;
         });
@@ -144,9 +149,12 @@ public sealed class TrainingRanksTests
 
     internal static void RequireAlike(ShortRun expected, ShortRun found)
     {
-        Comparer.RequireClose("losses", [.. expected.Losses.Select(x => (double)x)], [.. found.Losses.Select(x => (double)x)], Tolerance.Relative(2e-5));
-        Comparer.RequireClose("norms", [.. expected.Norms.Select(x => (double)x)], [.. found.Norms.Select(x => (double)x)], Tolerance.Relative(1e-3));
-        Comparer.RequireClose("state", [.. expected.State.Select(x => (double)x)], [.. found.State.Select(x => (double)x)], new Tolerance(1e-4, 1e-4, 0));
+        Comparer.RequireClose("losses", [.. expected.Losses.Select(x => (double)x)], [.. found.Losses.Select(x => (double)x)],
+            Tolerance.Relative(2e-5));
+        Comparer.RequireClose("norms", [.. expected.Norms.Select(x => (double)x)], [.. found.Norms.Select(x => (double)x)],
+            Tolerance.Relative(1e-3));
+        Comparer.RequireClose("state", [.. expected.State.Select(x => (double)x)], [.. found.State.Select(x => (double)x)],
+            new Tolerance(1e-4, 1e-4, 0));
     }
 
     private static UNetConfig ConfigOf()

@@ -23,7 +23,8 @@ public static class Comparer
         RequireClose(what, expected.Shape, expected.ToDoubles(), foundShape, Widened(found), tolerance);
 
     /// <summary>Requires that float32 values are the expected ones, up to a tolerance.</summary>
-    /// <inheritdoc cref="RequireClose(string, IReadOnlyList{int}, ReadOnlySpan{double}, IReadOnlyList{int}, ReadOnlySpan{double}, Tolerance)"/>
+    /// <inheritdoc
+    /// cref="RequireClose(string, IReadOnlyList{int}, ReadOnlySpan{double}, IReadOnlyList{int}, ReadOnlySpan{double}, Tolerance)"/>
     public static void RequireClose(
         string what,
         IReadOnlyList<int> expectedShape,
@@ -109,7 +110,7 @@ public static class Comparer
 
     private static double[] Widened(ReadOnlySpan<float> values)
     {
-        var widened = new double[values.Length];
+        double[] widened = new double[values.Length];
         for (int i = 0; i < widened.Length; i++) widened[i] = values[i];
         return widened;
     }
@@ -118,7 +119,7 @@ public static class Comparer
 
     private static string Index(IReadOnlyList<int> shape, int flat)
     {
-        var index = new int[shape.Count];
+        int[] index = new int[shape.Count];
         for (int axis = shape.Count - 1; axis >= 0; axis--) (flat, index[axis]) = Math.DivRem(flat, shape[axis]);
         return Text(index);
     }

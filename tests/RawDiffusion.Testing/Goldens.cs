@@ -74,7 +74,7 @@ public static class Goldens
 
     private static JsonElement ReadJson(string file)
     {
-        using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(PathOf(file)));
+        using var document = JsonDocument.Parse(File.ReadAllBytes(PathOf(file)));
         return document.RootElement.Clone();
     }
 }

@@ -15,7 +15,8 @@ internal static class ModelKernels
 {
     // Tiles of convolutions do not depend on the number of images and steps, those of attention and linear layers do.
     private static readonly (SamplerKind Kind, float Guidance, int Images, int Steps)[] Runs =
-        [(SamplerKind.Ddim, 1, 1, 1), (SamplerKind.Ddim, 1, 2, 2), (SamplerKind.Ddim, 1, 4, 4), (SamplerKind.Ddim, 1, 16, 1000), (SamplerKind.Ddpm, 10, 1, 50)];
+        [(SamplerKind.Ddim, 1, 1, 1), (SamplerKind.Ddim, 1, 2, 2), (SamplerKind.Ddim, 1, 4, 4), (SamplerKind.Ddim, 1, 16, 1000),
+        (SamplerKind.Ddpm, 10, 1, 50)];
 
     private static readonly HashSet<string> Seen = [];
 
@@ -71,14 +72,14 @@ internal static class ModelKernels
         foreach ((SamplerKind kind, float guidance, int images, int steps) in Runs)
         {
             GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, steps));
-            StepTable table = StepTable.Sampling(process, kind, Prediction.XStart);
-            var latents = new float[images * config.NumComponents * config.LatentDim];
+            var table = StepTable.Sampling(process, kind, Prediction.XStart);
+            float[] latents = new float[images * config.NumComponents * config.LatentDim];
             var decomposer = new Decomposer(device, model, table, options, guidance);
             Trajectory[] trajectories = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))];
             new Sampler(device, [model], trajectories, table, options).Dispose();
             // As recombine: factors of two models.
             ReadOnlyMemory<float> latent = new float[config.LatentDim];
-            Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, config.NumComponents).Select(i => (latent, i % 2))]);
+            var composition = Trajectory.Composition([.. Enumerable.Range(0, config.NumComponents).Select(i => (latent, i % 2))]);
             new Sampler(device, [model, model], [composition.Guided(guidance)], table, options).Dispose();
         }
         int imageLength = config.ImageChannels * config.ImageSize * config.ImageSize;

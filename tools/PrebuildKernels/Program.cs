@@ -14,7 +14,8 @@ const string list = "kernels/prebuilt.txt", file = "kernels/prebuilt.zip";
 
 try
 {
-    if (!File.Exists("kernels/common.cuh")) throw new IOException("expected the folder kernels in the working folder; run this in the root of the repository");
+    if (!File.Exists("kernels/common.cuh"))
+        throw new IOException("expected the folder kernels in the working folder; run this in the root of the repository");
     return args is ["--check"] ? Check() : Make(args);
 }
 catch (Exception exception) when (exception is KernelCompileException or IOException or FormatException or InvalidDataException)
@@ -31,7 +32,8 @@ static int Make(string[] checkpoints)
     var wanted = new KernelList();
     var target = KernelTarget.Parse("compute_80");
     Console.WriteLine($"{CheckKernels.Add(wanted, target)} kernels of check's cases");
-    foreach (string name in ModelKernels.Shipped().Concat(checkpoints)) Console.WriteLine($"{ModelKernels.Add(wanted, name, target)} more for {name}");
+    foreach (string name in ModelKernels.Shipped().Concat(checkpoints))
+        Console.WriteLine($"{ModelKernels.Add(wanted, name, target)} more for {name}");
     foreach (string suite in TestKernels.Suites) Console.WriteLine($"{TestKernels.Add(wanted, suite, target)} more for {suite}");
 
     var clock = Stopwatch.StartNew();
@@ -45,8 +47,10 @@ static int Make(string[] checkpoints)
         });
     }
     File.Move(temporary, file, overwrite: true);
-    File.WriteAllLines(list, ["# Variants in prebuilt.zip: targets, file, kernel, macros. Made by tools/PrebuildKernels.", .. wanted.Lines]);
-    Console.WriteLine($"{total} kernels compiled by NVRTC {nvrtc.Version} in {clock.Elapsed.TotalSeconds:0} s, {new FileInfo(file).Length} bytes");
+    File.WriteAllLines(list, ["# Variants in prebuilt.zip: targets, file, kernel, macros. Made by tools/PrebuildKernels.",
+        .. wanted.Lines]);
+    Console.WriteLine($"{total} kernels compiled by NVRTC {nvrtc.Version} in {clock.Elapsed.TotalSeconds:0} s, "
+        + $"{new FileInfo(file).Length} bytes");
     return 0;
 }
 
@@ -58,7 +62,8 @@ static int Check()
     foreach ((KernelVariant variant, string target) in missing) Console.WriteLine($"stale or missing: {variant} for {target}");
     int surplus = prebuilt.Count - (wanted.Entries.Count() - missing.Length);
     if (surplus > 0) Console.WriteLine($"{surplus} kernels of other sources, or not on the list");
-    if (missing.Length == 0 && surplus == 0) Console.WriteLine($"all {prebuilt.Count} kernels are up to date (NVRTC {prebuilt.CompilerVersion})");
+    if (missing.Length == 0 && surplus == 0)
+        Console.WriteLine($"all {prebuilt.Count} kernels are up to date (NVRTC {prebuilt.CompilerVersion})");
     return missing.Length == 0 && surplus == 0 ? 0 : 1;
 }
 

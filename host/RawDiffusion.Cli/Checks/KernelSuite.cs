@@ -31,17 +31,26 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
     /// <param name="threads">Cases at once on the emulator.</param>
     /// <param name="caseDone">Told of each.</param>
     /// <param name="cancellation">Ends between cases.</param>
-    public void Run(IReadOnlyList<KernelCase> cases, IReadOnlyList<LargeCase> large, int threads, Action caseDone, CancellationToken cancellation)
+    public void Run(IReadOnlyList<KernelCase> cases, IReadOnlyList<LargeCase> large, int threads, Action caseDone,
+        CancellationToken cancellation)
     {
         var options = new ParallelOptions { MaxDegreeOfParallelism = emulated ? threads : 1, CancellationToken = cancellation };
-        Parallel.ForEach([.. cases, .. large], options, () => precisions.Select(Open).ToArray(), (object any, ParallelLoopState _, (CudaDevice, EmulatedDriver?)[] devices) =>
+        Parallel.ForEach([.. cases, .. large], options, () => precisions.Select(Open).ToArray(),
+            (object any, ParallelLoopState _, (CudaDevice, EmulatedDriver?)[] devices) =>
         {
             PreparedCase? prepared = any is KernelCase kernelCase ? new PreparedCase(kernelCase) : null;
             foreach ((CudaDevice device, EmulatedDriver? emulator) in devices)
             {
-                if (prepared is not null) Run(device, emulator, any, prepared.Case.Operator is Engine.Operators.Activate, () => KernelCheck.Run(device, prepared));
+                if (prepared is not null)
+                {
+                    Run(device, emulator, any, prepared.Case.Operator is Engine.Operators.Activate,
+                        () => KernelCheck.Run(device, prepared));
+                }
                 // Indices are the same whatever is stored: one precision shows them.
-                else if (any is LargeCase part && device.Precision == precisions[0]) Run(device, emulator, any, part.Operator(1) is Engine.Operators.Activate, () => RunPart(device, emulator!, part));
+                else if (any is LargeCase part && device.Precision == precisions[0])
+                {
+                    Run(device, emulator, any, part.Operator(1) is Engine.Operators.Activate, () => RunPart(device, emulator!, part));
+                }
             }
             caseDone();
             return devices;
@@ -67,7 +76,8 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
 
     private (CudaDevice Device, EmulatedDriver? Emulator) Open(Precision precision)
     {
-        EmulatedDriver? emulator = emulated ? new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true, ScatterBlocks = true }) : null;
+        EmulatedDriver? emulator = emulated
+            ? new EmulatedDriver(new EmulatorOptions { Threads = 1, Collect = true, ScatterBlocks = true }) : null;
         var device = new CudaDevice(emulator ?? (ICudaDriver)NvidiaDriver.Open(), compiler, precision, specialize);
         lock (gate) Description = emulator is null ? device.Description : "the emulator";
         return (device, emulator);
@@ -103,8 +113,16 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
                     report.Add(result, subject, geometry, emulator?.Launches[i]);
                 }
                 if (!result.IsClose)
-                    Findings.Add($"{any} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is {result.Tolerance:g3}");
-                if (result.Drift > 0) Findings.Add($"{any} in {device.Precision}: all in all {result.Drift:g3} too small or too large: cut off where it should be rounded?");
+                {
+                    Findings.Add($"{any} in {device.Precision}: differs by {result.Error:g3} of the largest element, allowed is "
+                        + $"{result.Tolerance:g3}");
+                }
+
+                if (result.Drift > 0)
+                {
+                    Findings.Add($"{any} in {device.Precision}: all in all {result.Drift:g3} too small or too large: cut off where it "
+                        + "should be rounded?");
+                }
                 if (!result.Repeats) Findings.Add($"{any} in {device.Precision}: a second run gave other bits");
             }
         }

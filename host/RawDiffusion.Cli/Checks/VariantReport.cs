@@ -42,10 +42,12 @@ internal sealed class VariantReport(KernelVariant variant)
     public List<VariantResources> Resources { get; } = [];
 
     /// <summary>Whether its products belong on tensor cores.</summary>
-    public bool WantsTensorCores => variant.Kernel is "conv2d_forward" or "conv2d_grad_weight" || variant.Kernel.StartsWith("attention_", StringComparison.Ordinal)
+    public bool WantsTensorCores => variant.Kernel is "conv2d_forward" or "conv2d_grad_weight"
+        || variant.Kernel.StartsWith("attention_", StringComparison.Ordinal)
         ? variant.Defines.Any(d => d.Name is "COMPUTE_T" or "OPERAND_T" && d.Value is "bf16" or "f16" or "tf32") : false;
 
-    private bool IsMain => variant.Kernel.StartsWith("conv2d_", StringComparison.Ordinal) || variant.Kernel.StartsWith("attention_", StringComparison.Ordinal);
+    private bool IsMain => variant.Kernel.StartsWith("conv2d_", StringComparison.Ordinal)
+        || variant.Kernel.StartsWith("attention_", StringComparison.Ordinal);
 
     private long sectors;
     private long ideal;
@@ -61,19 +63,26 @@ internal sealed class VariantReport(KernelVariant variant)
         sectors += counters.GlobalLoads.Transactions + counters.GlobalStores.Transactions;
         ideal += counters.GlobalLoads.Ideal + counters.GlobalStores.Ideal;
         foreach (LineTraffic line in counters.Lines)
-            if (line.Shared && line.Traffic.Ideal > 0) Conflicts = Math.Max(Conflicts, (double)line.Traffic.Transactions / line.Traffic.Ideal);
+        {
+            if (line.Shared && line.Traffic.Ideal > 0)
+                Conflicts = Math.Max(Conflicts, (double)line.Traffic.Transactions / line.Traffic.Ideal);
+        }
     }
 
     /// <summary>What is wrong with it, in words.</summary>
     public IEnumerable<string> Faults()
     {
         if (!(Error <= 1)) yield return $"the result is {Error:0.0} times as far from the reference as allowed";
-        if (IsMain && Conflicts > MaxConflicts) yield return $"an access to shared memory takes {Conflicts:0.0} times the wavefronts it needs: bank conflicts";
+        if (IsMain && Conflicts > MaxConflicts)
+            yield return $"an access to shared memory takes {Conflicts:0.0} times the wavefronts it needs: bank conflicts";
         foreach (VariantResources r in Resources)
         {
-            if (r.Kernel.UsesLocalMemory) yield return $"sm_{r.ComputeCapability}: {r.Kernel.FrameBytes} bytes of registers are spilled to memory";
-            if (r.Occupancy.Blocks == 0) yield return $"sm_{r.ComputeCapability}: a block does not fit a multiprocessor ({r.Occupancy.Limit})";
-            if (WantsTensorCores && r.Kernel.Count("HMMA") == 0) yield return $"sm_{r.ComputeCapability}: no tensor-core instruction (HMMA)";
+            if (r.Kernel.UsesLocalMemory)
+                yield return $"sm_{r.ComputeCapability}: {r.Kernel.FrameBytes} bytes of registers are spilled to memory";
+            if (r.Occupancy.Blocks == 0)
+                yield return $"sm_{r.ComputeCapability}: a block does not fit a multiprocessor ({r.Occupancy.Limit})";
+            if (WantsTensorCores && r.Kernel.Count("HMMA") == 0)
+                yield return $"sm_{r.ComputeCapability}: no tensor-core instruction (HMMA)";
         }
     }
 }

@@ -19,14 +19,16 @@ internal sealed record CheckpointContent(
     public static CheckpointContent Of(TensorFile file, ArchitectureOverrides overrides, CancellationToken cancellation)
     {
         (UNetConfig config, bool headsKnown) = Infer(file, overrides);
-        (string, int)[] types = [.. file.Names.GroupBy(n => file[n].Type).OrderByDescending(g => g.Count()).Select(g => (g.Key.ToString().ToLowerInvariant(), g.Count()))];
+        (string, int)[] types = [.. file.Names.GroupBy(n => file[n].Type).OrderByDescending(g => g.Count())
+            .Select(g => (g.Key.ToString().ToLowerInvariant(), g.Count()))];
         return new CheckpointContent(config, headsKnown, types, [.. NonFiniteTensors(file, cancellation)]);
     }
 
     /// <summary>What a converted file carries, so that it needs no options to be opened again.</summary>
     public Dictionary<string, string> Metadata(IReadOnlyDictionary<string, string> original)
     {
-        Dictionary<string, string> metadata = ModelMetadata.Of(HeadsKnown ? Config : Config with { NumHeads = null, NumHeadChannels = null });
+        Dictionary<string, string> metadata = ModelMetadata.Of(
+            HeadsKnown ? Config : Config with { NumHeads = null, NumHeadChannels = null });
         foreach ((string key, string value) in original) metadata.TryAdd(key, value);
         return metadata;
     }

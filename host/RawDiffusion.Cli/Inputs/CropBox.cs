@@ -26,7 +26,11 @@ internal sealed record CropBox(int X, int Y, int Width, int Height)
     {
         (int width, int height) = (Width == 0 ? image.Width - X : Width, Height == 0 ? image.Height - Y : Height);
         if (width <= 0 || height <= 0 || width > image.Width - X || height > image.Height - Y)
-            throw new CommandException($"{path}: --crop {X},{Y},{Width},{Height} does not fit the picture of {image.Width} x {image.Height} pixels");
+        {
+            throw new CommandException(
+                $"{path}: --crop {X},{Y},{Width},{Height} does not fit the picture of {image.Width} x {image.Height} pixels");
+        }
+
         return image.Crop(X, Y, width, height);
     }
 }

@@ -27,7 +27,7 @@ internal sealed class InitialNoise
     /// <summary>Draws it.</summary>
     public static InitialNoise Draw(UNetConfig config, uint seed)
     {
-        var values = new float[config.ImageSize * config.ImageSize * config.ImageChannels];
+        float[] values = new float[config.ImageSize * config.ImageSize * config.ImageChannels];
         Philox.Normal(values, 0, 0, seed, Sampler.InitialStream);
         return new InitialNoise(values, values.Length, imageStride: 0, trajectoryStride: 0);
     }
@@ -43,15 +43,18 @@ internal sealed class InitialNoise
         InputFile.Require(path, "initial noise");
         (IReadOnlyList<int> shape, float[] values) = TensorInput.Read(path, "noise");
         int[] counts = [.. new[] { 1, images, images * trajectories }.Distinct()];
-        if (shape.Count != 4 || !counts.Contains(shape[0]) || !shape.Skip(1).SequenceEqual([config.ImageChannels, config.ImageSize, config.ImageSize]))
+        if (shape.Count != 4 || !counts.Contains(shape[0])
+            || !shape.Skip(1).SequenceEqual([config.ImageChannels, config.ImageSize, config.ImageSize]))
         {
             throw new CommandException(
-                $"{path}: expected a tensor 'noise' of shape [N, {config.ImageChannels}, {config.ImageSize}, {config.ImageSize}] with N = {string.Join(" or ", counts)}, " +
+                $"{path}: expected a tensor 'noise' of shape [N, {config.ImageChannels}, {config.ImageSize}, {config.ImageSize}] with N = "
+                    + $"{string.Join(" or ", counts)}, " +
                 $"found [{string.Join(", ", shape)}]");
         }
         int pixels = config.ImageSize * config.ImageSize;
         (int imageStride, int trajectoryStride) = shape[0] == 1 ? (0, 0) : shape[0] == images ? (1, 0) : (trajectories, 1);
-        return new InitialNoise(Layout.ToNhwc(values, config.ImageChannels, pixels), pixels * config.ImageChannels, imageStride, trajectoryStride);
+        return new InitialNoise(Layout.ToNhwc(values, config.ImageChannels, pixels), pixels * config.ImageChannels, imageStride,
+            trajectoryStride);
     }
 
     /// <summary>The noise of one trajectory of one image.</summary>

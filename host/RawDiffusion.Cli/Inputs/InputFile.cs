@@ -11,7 +11,8 @@ internal static class InputFile
         if (path == RegularFile.StandardInput) return;
         string? kind = FileStatus.Of(path)?.Kind;
         if (kind == FileStatus.RegularFile) return;
-        throw new CommandException(kind is null ? $"expected {what} at {path}, found no such file" : $"expected {what}, found the {kind} {path}");
+        throw new CommandException(kind is null ? $"expected {what} at {path}, found no such file"
+            : $"expected {what}, found the {kind} {path}");
     }
 
     /// <summary>What results are named after that are made from a file.</summary>

@@ -24,14 +24,16 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
     /// <param name="cancellation">Stops between two files.</param>
     /// <exception cref="CommandException">A file is missing or does not fit the model.</exception>
     /// <exception cref="FileFormatException">A file is no image.</exception>
-    public static List<InputImage> Read(IReadOnlyList<string> paths, CropBox? crop, ImageOrientation orientation, UNetConfig config, CancellationToken cancellation)
+    public static List<InputImage> Read(IReadOnlyList<string> paths, CropBox? crop, ImageOrientation orientation, UNetConfig config,
+        CancellationToken cancellation)
     {
         List<InputImage> images = [];
         foreach (string path in paths)
         {
             cancellation.ThrowIfCancellationRequested();
             InputFile.Require(path, "an image");
-            if (System.IO.Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase)) images.AddRange(FromTensor(path, config));
+            if (System.IO.Path.GetExtension(path).Equals(".safetensors", StringComparison.OrdinalIgnoreCase))
+                images.AddRange(FromTensor(path, config));
             else images.Add(FromPicture(path, crop, orientation, config));
         }
         return images;
@@ -40,10 +42,18 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
     private static InputImage FromPicture(string path, CropBox? crop, ImageOrientation orientation, UNetConfig config)
     {
         if (config.ImageChannels != 3)
-            throw new CommandException($"{path}: the model's images have {config.ImageChannels} channels, a picture has 3; give a safetensors file with a tensor 'image'");
+        {
+            throw new CommandException($"{path}: the model's images have {config.ImageChannels} channels, a picture has 3; give a "
+                + "safetensors file with a tensor 'image'");
+        }
+
         Image image = ImageFile.Read(path, orientation);
         if (Math.Min(image.Width, image.Height) < SmallestSide)
-            throw new CommandException($"{path}: expected an image of at least {SmallestSide} x {SmallestSide} pixels, found {image.Width} x {image.Height}");
+        {
+            throw new CommandException(
+                $"{path}: expected an image of at least {SmallestSide} x {SmallestSide} pixels, found {image.Width} x {image.Height}");
+        }
+
         if (crop is not null) image = crop.Of(image, path);
         return new InputImage(path, InputFile.Stem(path), ImageConvert.ToChw(image, config.ImageSize));
     }
@@ -55,11 +65,13 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
         if (shape.Count != 4 || shape[0] < 1 || !shape.Skip(1).SequenceEqual([config.ImageChannels, config.ImageSize, config.ImageSize]))
         {
             throw new CommandException(
-                $"{path}: expected a tensor 'image' of shape [B, {config.ImageChannels}, {config.ImageSize}, {config.ImageSize}], as the model has it, " +
+                $"{path}: expected a tensor 'image' of shape [B, {config.ImageChannels}, {config.ImageSize}, {config.ImageSize}], as the "
+                    + "model has it, " +
                 $"found [{string.Join(", ", shape)}]");
         }
         string stem = System.IO.Path.GetFileNameWithoutExtension(path);
-        return Enumerable.Range(0, shape[0]).Select(b => new InputImage(path, shape[0] == 1 ? stem : $"{stem}_{b}", values[(b * length)..((b + 1) * length)]));
+        return Enumerable.Range(0, shape[0])
+            .Select(b => new InputImage(path, shape[0] == 1 ? stem : $"{stem}_{b}", values[(b * length)..((b + 1) * length)]));
     }
 }
 
@@ -72,10 +84,17 @@ internal static class TensorInput
     {
         using TensorFile file = SafeTensors.Open(path);
         if (!file.TryGet(name, out Tensor? tensor))
-            throw new CommandException($"{path}: expected a tensor '{name}', found {(file.Names.Count == 0 ? "no tensors" : string.Join(", ", file.Names.Take(5)))}");
+        {
+            throw new CommandException($"{path}: expected a tensor '{name}', found "
+                + $"{(file.Names.Count == 0 ? "no tensors" : string.Join(", ", file.Names.Take(5)))}");
+        }
         // Bytes from 0 to 255 are what models never see: better refused than decomposed.
         if (tensor.Type is not (TensorType.Float16 or TensorType.BFloat16 or TensorType.Float32 or TensorType.Float64))
-            throw new CommandException($"{path}: expected floating-point numbers in '{name}', as the model sees them, found the type {tensor.Type}");
+        {
+            throw new CommandException(
+                $"{path}: expected floating-point numbers in '{name}', as the model sees them, found the type {tensor.Type}");
+        }
+
         float[] values = tensor.ToSingles();
         int bad = Array.FindIndex(values, v => !float.IsFinite(v));
         if (bad >= 0) throw new CommandException($"{path}: expected finite numbers in '{name}', found {values[bad]} at element {bad}");

@@ -12,7 +12,7 @@ internal static class Layout
     // [N, rows, columns] to [N, columns, rows].
     private static float[] Transpose(ReadOnlySpan<float> x, int rows, int columns)
     {
-        var y = new float[x.Length];
+        float[] y = new float[x.Length];
         int size = rows * columns;
         for (int n = 0; n < x.Length; n += size)
         {

@@ -9,7 +9,8 @@ namespace RawDiffusion.Cli.Inputs;
 internal static class Pick
 {
     /// <summary>Image index of each factor.</summary>
-    /// <param name="text">Numbers between commas; null for the usual choice for two images: the first half, rounded up, of the first.</param>
+    /// <param name="text">Numbers between commas; null for the usual choice for two images: the first half, rounded up, of the
+    /// first.</param>
     /// <param name="factors">K.</param>
     /// <param name="images">Number of images.</param>
     /// <exception cref="UsageException">Not one number for each factor, or a number without an image.</exception>
@@ -17,19 +18,32 @@ internal static class Pick
     {
         if (text is null)
         {
-            if (images > 2) throw new UsageException($"{images} images need --pick with {factors} numbers (1: first image, 0: second, 2: third, ...), or --average");
+            if (images > 2)
+            {
+                throw new UsageException(
+                    $"{images} images need --pick with {factors} numbers (1: first image, 0: second, 2: third, ...), or --average");
+            }
             return [.. Enumerable.Range(0, factors).Select(k => k < (factors + 1) / 2 ? 0 : 1)];
         }
         string[] parts = text.Split(',');
         if (parts.Length != factors)
-            throw new UsageException($"--pick takes {factors} numbers, one for each factor of the model, such as {string.Join(",", Enumerable.Range(0, factors).Select(k => 2 * k < factors ? 1 : 0))}, found '{text}'");
+        {
+            throw new UsageException($"--pick takes {factors} numbers, one for each factor of the model, such as "
+                + $"{string.Join(",", Enumerable.Range(0, factors).Select(k => 2 * k < factors ? 1 : 0))}, found '{text}'");
+        }
+
         return [.. parts.Select(part => Image(part, images))];
     }
 
     private static int Image(string part, int images)
     {
-        if (int.TryParse(part, NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out int number) && number < images)
+        if (int.TryParse(part, NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture,
+            out int number) && number < images)
+        {
             return number switch { 0 => 1, 1 => 0, _ => number };
-        throw new UsageException($"--pick takes numbers from 0 to {images - 1} for {images} images (1: first image, 0: second, 2: third, ...), found '{part}'");
+        }
+
+        throw new UsageException(
+            $"--pick takes numbers from 0 to {images - 1} for {images} images (1: first image, 0: second, 2: third, ...), found '{part}'");
     }
 }

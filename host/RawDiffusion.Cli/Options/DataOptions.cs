@@ -11,15 +11,20 @@ internal sealed class DataOptions(bool ofModel = false)
 {
     /// <summary>What a user may call a set; for help.</summary>
     public static readonly string Sources =
-        $"Folder of pictures, pattern ('pictures/*/*.png'), .tar, .tar.gz or .pack file, or procedural set ({string.Join("|", ProceduralSet.Names)})";
+        "Folder of pictures, pattern ('pictures/*/*.png'), .tar, .tar.gz or .pack file, or procedural set "
+        + $"({string.Join("|", ProceduralSet.Names)})";
 
-    private readonly Option<int?> size = OptionOf.Integer("--size", "Width and height that images are resized to [default: the set's own, else 64]", 1, ImageSet.MaxSize);
+    private readonly Option<int?> size = OptionOf.Integer(
+        "--size", "Width and height that images are resized to [default: the set's own, else 64]", 1, ImageSet.MaxSize);
     private readonly Option<int?> start = OptionOf.Integer("--start", "First image to use [default: 0]", 0);
     private readonly Option<int?> count = OptionOf.Integer("--count", "Number of images to use", 1);
-    private readonly Option<string?> baseFolder = OptionOf.Text("--base", "DIR", $"The authors' folder of data sets, for these names: {string.Join(", ", AuthorsLayouts.Names)}");
-    private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
+    private readonly Option<string?> baseFolder = OptionOf.Text(
+        "--base", "DIR", $"The authors' folder of data sets, for these names: {string.Join(", ", AuthorsLayouts.Names)}");
+    private readonly Option<string?> crop = OptionOf.Text(
+        "--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
     private readonly Option<string> orientation = OptionOf.Orientation();
-    private readonly Option<string> split = OptionOf.Choice("--split", "Part of a procedural set", ofModel ? "held-out" : "train", ofModel ? "train" : "held-out");
+    private readonly Option<string> split = OptionOf.Choice("--split", "Part of a procedural set", ofModel ? "held-out" : "train", ofModel
+        ? "train" : "held-out");
 
     public void AddTo(Command command)
     {

@@ -10,7 +10,8 @@ internal sealed class ImageOptions
 {
     private readonly Option<string[]> images = new("--image")
     {
-        Description = "Pictures (PNG, JPEG, WebP, BMP, TGA, PNM; - is standard input), or safetensors files with a tensor 'image' [B, C, S, S]",
+        Description = "Pictures (PNG, JPEG, WebP, BMP, TGA, PNM; - is standard input), or safetensors files with a tensor 'image' "
+            + "[B, C, S, S]",
         HelpName = "FILE",
         AllowMultipleArgumentsPerToken = true,
         Arity = ArgumentArity.OneOrMore,
@@ -18,8 +19,10 @@ internal sealed class ImageOptions
     };
 
     private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder for the results [default: out]");
-    private readonly Option<string?> noise = OptionOf.Text("--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
-    private readonly Option<string?> crop = OptionOf.Text("--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
+    private readonly Option<string?> noise = OptionOf.Text(
+        "--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
+    private readonly Option<string?> crop = OptionOf.Text(
+        "--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
     private readonly Option<string> orientation = OptionOf.Orientation();
     private readonly Option<bool> raw = OptionOf.Flag("--raw", "Also write result.safetensors, before clamping to displayable range");
     private readonly Option<bool> separate = OptionOf.Flag("--separate", "Also write each image of a row as a file of its own");

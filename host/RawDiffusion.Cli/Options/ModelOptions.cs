@@ -25,9 +25,12 @@ internal sealed class ModelOptions
         bool second = first is not null;
         string suffix = second ? "2" : "";
         weights = first?.weights ?? OptionOf.Choice("--weights", "Which weights of a file with EMA weights", "auto", "ema", "online");
-        imageSize = first?.imageSize ?? OptionOf.Integer("--image-size", "Pixels a side, where the checkpoint fits several [default: a multiple of 8]", 1);
-        numHeads = OptionOf.Integer("--num-heads" + suffix, second ? "Attention heads of the second model" : "Attention heads of every block", 1);
-        numHeadChannels = OptionOf.Integer("--num-head-channels" + suffix, $"Channels of an attention head {(second ? "of the second model [default: as the first]" : "[default: 64]")}", 1);
+        imageSize = first?.imageSize
+            ?? OptionOf.Integer("--image-size", "Pixels a side, where the checkpoint fits several [default: a multiple of 8]", 1);
+        numHeads = OptionOf.Integer("--num-heads" + suffix, second ? "Attention heads of the second model"
+            : "Attention heads of every block", 1);
+        numHeadChannels = OptionOf.Integer("--num-head-channels" + suffix,
+            $"Channels of an attention head {(second ? "of the second model [default: as the first]" : "[default: 64]")}", 1);
         Checkpoint = OptionOf.Text("--checkpoint" + suffix, "FILE", second
             ? "Model of the second image's factors [default: the same]"
             : "Model: .pt of PyTorch or .safetensors, - for standard input [default: weights/shapes.safetensors]");
@@ -55,7 +58,8 @@ internal sealed class ModelOptions
     };
 
     /// <summary>Opens the model that the options name, or the default model.</summary>
-    public LoadedModel Open(ParseResult result, Terminal terminal) => Open(result, result.GetValue(Checkpoint) ?? DefaultFiles.Model(), terminal);
+    public LoadedModel Open(ParseResult result, Terminal terminal) =>
+        Open(result, result.GetValue(Checkpoint) ?? DefaultFiles.Model(), terminal);
 
     /// <summary>Opens a model with these options.</summary>
     public LoadedModel Open(ParseResult result, string path, Terminal terminal)
@@ -63,18 +67,24 @@ internal sealed class ModelOptions
         TensorFile file = OpenFile(path, Weights(result));
         var model = new LoadedModel(path, ModelMetadata.IsTrained(file.Metadata), new DecompModel(file, Overrides(result, file)));
         UNetConfig c = model.Network.Config;
-        terminal.Detail($"{path}: {file.Format}, {HostMemory.Text(file.Length)}, {file.Names.Count} tensors; images of {c.ImageSize} x {c.ImageSize} x {c.ImageChannels}, {c.NumComponents} factors, {c.ParameterCount} parameters");
+        terminal.Detail($"{path}: {file.Format}, {HostMemory.Text(file.Length)}, {file.Names.Count} tensors; images of {c.ImageSize} x "
+            + $"{c.ImageSize} x {c.ImageChannels}, {c.NumComponents} factors, {c.ParameterCount} parameters");
         foreach (string note in model.Network.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
         foreach (string other in file.PassedOver) terminal.Detail($"{Path.GetFileName(path)}: passed over: {other}");
         if (!model.IsTrained)
-            terminal.Warn($"{Path.GetFileName(path)} is UNTRAINED: its weights are random numbers, so what comes out means nothing (--checkpoint names a trained model)");
+        {
+            terminal.Warn($"{Path.GetFileName(path)} is UNTRAINED: its weights are random numbers, so what comes out means nothing "
+                + "(--checkpoint names a trained model)");
+        }
+
         return model;
     }
 
     /// <summary>What the options, or else the file's metadata, say about what shapes cannot tell.</summary>
     public ArchitectureOverrides Overrides(ParseResult result, TensorFile file)
     {
-        (int? size, int? heads, int? headChannels) = (result.GetValue(imageSize), result.GetValue(numHeads), result.GetValue(numHeadChannels));
+        (int? size, int? heads, int? headChannels) = (
+            result.GetValue(imageSize), result.GetValue(numHeads), result.GetValue(numHeadChannels));
         if (heads is not null && headChannels is not null)
             throw new UsageException($"give either {numHeads.Name} or {numHeadChannels.Name}, not both");
         if (first is not null && heads is null && headChannels is null) return first.Overrides(result, file);
@@ -106,6 +116,7 @@ internal sealed record LoadedModel(string Path, bool IsTrained, DecompModel Netw
         IReadOnlyDictionary<string, string> bad = Network.Weights.NonFinite;
         if (bad.Count == 0) return;
         string more = bad.Count > 1 ? $" and {bad.Count - 1} more tensors hold such values" : "";
-        terminal.Warn($"{System.IO.Path.GetFileName(Path)}: weights must be finite numbers, but {bad.Values.First()}{more}; expect useless images");
+        terminal.Warn($"{System.IO.Path.GetFileName(Path)}: weights must be finite numbers, but {bad.Values.First()}{more}; expect "
+            + "useless images");
     }
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 
 namespace RawDiffusion.Cli.Options;
@@ -8,7 +9,8 @@ internal sealed class NetworkOptions
 {
     private readonly ModelOptions modelOptions = new();
 
-    private readonly Option<string?> preset = OptionOf.Text("--preset", "NAME", $"Published architecture, with random weights ({string.Join("|", Presets.Names)})");
+    private readonly Option<string?> preset = OptionOf.Text(
+        "--preset", "NAME", $"Published architecture, with random weights ({string.Join("|", Presets.Names)})");
     private readonly Option<int?> batch = OptionOf.Integer("--batch", "Images at once [default: 1]", 1, 4096);
     private readonly Option<int?> repeat = OptionOf.Integer("--repeat", "Measured steps [default: 20]", 1, 100_000);
 
@@ -33,7 +35,8 @@ internal sealed class NetworkOptions
         if (name is null == result.GetValue(modelOptions.Checkpoint) is null)
             throw new UsageException($"expected either --checkpoint FILE or --preset NAME ({string.Join(", ", Presets.Names)})");
         if (name is null) return modelOptions.Open(result, terminal);
-        var config = UsageException.Guard(() => Presets.Get(name));
-        return new LoadedModel(name, IsTrained: false, new DecompModel(RandomWeights.Of(config, seed), new(config.ImageSize, config.NumHeads, config.NumHeadChannels)));
+        UNetConfig config = UsageException.Guard(() => Presets.Get(name));
+        return new LoadedModel(name, IsTrained: false,
+            new DecompModel(RandomWeights.Of(config, seed), new(config.ImageSize, config.NumHeads, config.NumHeadChannels)));
     }
 }

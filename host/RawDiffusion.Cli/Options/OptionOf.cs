@@ -15,7 +15,11 @@ internal static class OptionOf
         HelpName = "N",
         CustomParser = result =>
         {
-            if (int.TryParse(Value(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max) return value;
+            if (int.TryParse(Value(result), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min
+                && value <= max)
+            {
+                return value;
+            }
             string range = (min, max) switch
             {
                 (int.MinValue, _) => "",
@@ -34,7 +38,11 @@ internal static class OptionOf
         HelpName = "X",
         CustomParser = result =>
         {
-            if (double.TryParse(Value(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && float.IsFinite((float)value)) return value;
+            if (double.TryParse(Value(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+                && float.IsFinite((float)value))
+            {
+                return value;
+            }
             result.AddError($"{name} takes a number, found '{Value(result)}'");
             return null;
         },
@@ -51,7 +59,8 @@ internal static class OptionOf
             DefaultValueFactory = _ => defaultValue,
             CustomParser = result =>
             {
-                if (!all.Contains(Value(result))) result.AddError($"{name} takes {string.Join(", ", all[..^1])} or {all[^1]}, found '{Value(result)}'");
+                if (!all.Contains(Value(result)))
+                    result.AddError($"{name} takes {string.Join(", ", all[..^1])} or {all[^1]}, found '{Value(result)}'");
                 return Value(result);
             },
         };

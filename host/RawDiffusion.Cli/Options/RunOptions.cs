@@ -8,12 +8,16 @@ using RawDiffusion.Formats;
 
 namespace RawDiffusion.Cli.Options;
 
-/// <summary>A flag for each setting of a run, and what they are added to: a file, a published architecture, a checkpoint's network.</summary>
+/// <summary>
+/// A flag for each setting of a run, and what they are added to: a file, a published architecture, a checkpoint's network.
+/// </summary>
 internal sealed class RunOptions
 {
     private readonly (RunSetting Setting, Option<string?> Option)[] flags = [.. RunSettings.All.Select(s => (s, FlagOf(s)))];
-    private readonly Option<string?> file = OptionOf.Text("--config", "FILE", "Settings in JSON, as in a run's config.json; flags come on top");
-    private readonly Option<string?> preset = OptionOf.Text("--preset", "NAME", $"Published architecture ({string.Join("|", Presets.Names)}); flags come on top");
+    private readonly Option<string?> file = OptionOf.Text(
+        "--config", "FILE", "Settings in JSON, as in a run's config.json; flags come on top");
+    private readonly Option<string?> preset = OptionOf.Text(
+        "--preset", "NAME", $"Published architecture ({string.Join("|", Presets.Names)}); flags come on top");
 
     public void AddTo(Command command)
     {
@@ -31,11 +35,16 @@ internal sealed class RunOptions
         if (path is not null) InputFile.Require(path, "settings");
         RunConfig config = path is null ? new RunConfig() : RunConfigFile.Read(path);
         if (name is not null) config = config.WithNetwork(UsageException.Guard(() => Presets.Get(name)));
-        if (Given(result, "num_heads") is not null && Given(result, "num_head_channels") is not null) throw new UsageException("give either --num-heads or --num-head-channels, not both");
+        if (Given(result, "num_heads") is not null && Given(result, "num_head_channels") is not null)
+            throw new UsageException("give either --num-heads or --num-head-channels, not both");
         if (Given(result, "init") is { } init) config = config.WithNetwork(NetworkOf(result, init));
         foreach ((RunSetting setting, _) in flags)
             if (Given(result, setting.Name) is { } text) config = setting.Set(config, text);
-        if (config.Data.Length == 0) throw new UsageException("expected images to train with: --data takes a folder, a pattern or the name of a set (see rawdiffusion train --help)");
+        if (config.Data.Length == 0)
+        {
+            throw new UsageException(
+                "expected images to train with: --data takes a folder, a pattern or the name of a set (see rawdiffusion train --help)");
+        }
         return Absolute(Checked(config));
     }
 
@@ -44,7 +53,8 @@ internal sealed class RunOptions
     public RunConfig Config(ParseResult result, RunFolder folder)
     {
         RunConfig config = RunConfigFile.Read(folder.Config);
-        if (result.GetResult(file) is not null || result.GetResult(preset) is not null) throw Fixed(result.GetResult(file) is not null ? file.Name : preset.Name);
+        if (result.GetResult(file) is not null || result.GetResult(preset) is not null)
+            throw Fixed(result.GetResult(file) is not null ? file.Name : preset.Name);
         foreach ((RunSetting setting, _) in flags)
         {
             if (Given(result, setting.Name) is not { } text) continue;
@@ -58,7 +68,8 @@ internal sealed class RunOptions
     public bool HasMoved(ParseResult result) => Given(result, "data") is not null || Given(result, "base") is not null;
 
     private static UsageException Fixed(string flag) =>
-        new($"{flag} is decided when a run begins: --resume goes with {string.Join(", ", RunIdentity.Open.Select(n => RunSettings.Named(n).Flag))} and --json");
+        new($"{flag} is decided when a run begins: --resume goes with "
+        + $"{string.Join(", ", RunIdentity.Open.Select(n => RunSettings.Named(n).Flag))} and --json");
 
     private static RunConfig Checked(RunConfig config)
     {
@@ -74,14 +85,16 @@ internal sealed class RunOptions
     {
         if (config.Cache is { } cache and not RunConfig.NoCache) config = config with { Cache = Path.GetFullPath(cache) };
         if (config.Init is { } init) config = config with { Init = Path.GetFullPath(init) };
-        if (config.Images.BaseFolder is { } folder) return config with { Images = config.Images with { BaseFolder = Path.GetFullPath(folder) } };
+        if (config.Images.BaseFolder is { } folder)
+            return config with { Images = config.Images with { BaseFolder = Path.GetFullPath(folder) } };
         return ProceduralSet.Names.Contains(config.Data) ? config : config with { Data = Path.GetFullPath(config.Data) };
     }
 
     private UNetConfig NetworkOf(ParseResult result, string path)
     {
         using TensorFile weights = ModelOptions.OpenFile(path, WeightSelection.Auto);
-        int? Integer(string name, string key) => Given(result, name) is { } text ? int.Parse(text) : ModelMetadata.Integer(weights.Metadata, key);
+        int? Integer(string name, string key) => Given(result, name) is { } text ? int.Parse(text)
+            : ModelMetadata.Integer(weights.Metadata, key);
         int? heads = Integer("num_heads", ModelMetadata.NumHeads);
         return ArchitectureInference.Infer(weights, new ArchitectureOverrides(Integer("image_size", ModelMetadata.ImageSize), heads,
             heads is null ? Integer("num_head_channels", ModelMetadata.NumHeadChannels) : null));

@@ -12,15 +12,21 @@ internal sealed class SamplingOptions
     private const int UsualDdimSteps = 50;
 
     private readonly Option<string> sampler = OptionOf.Choice("--sampler", "Sampler", "ddim", "ddpm");
-    private readonly Option<int?> steps = OptionOf.Integer("--steps", "Sampling steps, a divisor of --diffusion-steps [default: ddim 50, ddpm all]");
+    private readonly Option<int?> steps = OptionOf.Integer(
+        "--steps", "Sampling steps, a divisor of --diffusion-steps [default: ddim 50, ddpm all]");
     private readonly Option<double?> eta = OptionOf.Number("--eta", "Noise that ddim adds at each step, 0 to 1 [default: 0]");
-    private readonly Option<double?> guidance = OptionOf.Number("--guidance", "Scale s of classifier-free guidance, u + s (c - u) [default: 1, none]");
+    private readonly Option<double?> guidance = OptionOf.Number(
+        "--guidance", "Scale s of classifier-free guidance, u + s (c - u) [default: 1, none]");
     private readonly Option<bool> noClip = OptionOf.Flag("--no-clip", "Do not clip predicted images to [-1, 1]");
-    private readonly Option<string> predict = OptionOf.Choice("--predict", "What the network was trained to predict; models that were trained here know it", "xstart", "eps");
-    private readonly Option<string> schedule = OptionOf.Choice("--schedule", "Noise schedule of training; models that were trained here know it", "squaredcos", "linear");
-    private readonly Option<int?> diffusionSteps = OptionOf.Integer("--diffusion-steps", "Steps of the training process [default: 1000]", 1, 1_000_000);
+    private readonly Option<string> predict = OptionOf.Choice(
+        "--predict", "What the network was trained to predict; models that were trained here know it", "xstart", "eps");
+    private readonly Option<string> schedule = OptionOf.Choice(
+        "--schedule", "Noise schedule of training; models that were trained here know it", "squaredcos", "linear");
+    private readonly Option<int?> diffusionSteps = OptionOf.Integer(
+        "--diffusion-steps", "Steps of the training process [default: 1000]", 1, 1_000_000);
 
-    private readonly Option<bool> guard = OptionOf.Flag("--guard", "Stop at the first NaN or infinity, and name the operator that produced it");
+    private readonly Option<bool> guard = OptionOf.Flag(
+        "--guard", "Stop at the first NaN or infinity, and name the operator that produced it");
 
     public void AddTo(Command command)
     {

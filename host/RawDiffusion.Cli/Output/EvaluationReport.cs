@@ -8,7 +8,8 @@ namespace RawDiffusion.Cli.Output;
 internal static class EvaluationReport
 {
     /// <summary>One JSON object; a number that there is none of, or that is infinite, is null.</summary>
-    public static void WriteJson(TextWriter to, RunSummary summary, SetEvaluation found, IReadOnlyList<string> written) => JsonReport.Write(to, json =>
+    public static void WriteJson(TextWriter to, RunSummary summary, SetEvaluation found, IReadOnlyList<string> written) =>
+        JsonReport.Write(to, json =>
     {
         DecompositionScores scores = found.Scores;
         summary.Write(json);
@@ -66,7 +67,8 @@ internal static class EvaluationReport
         if (found.Kid is { } kid) rows.Add(["", "KID", $"{Text(kid.Mean, "0.00000")} +- {Text(kid.Deviation, "0.00000")}"]);
         if (found.KnowsObjects)
         {
-            rows.Add(["objects", string.Create(CultureInfo.InvariantCulture, $"found, of {scores.Objects}"), Text(100 * scores.Found, "0.0'%'")]);
+            rows.Add(["objects", string.Create(CultureInfo.InvariantCulture, $"found, of {scores.Objects}"),
+                Text(100 * scores.Found, "0.0'%'")]);
             rows.Add(["", "mean IoU", Text(scores.MeanIoU, "0.000")]);
             rows.Add(["", "ARI, foreground", Text(scores.AriForeground, "0.000")]);
             rows.Add(["", "ARI, all pixels", Text(scores.AriAll, "0.000")]);
@@ -78,7 +80,8 @@ internal static class EvaluationReport
         foreach (string path in written) to.WriteLine(path);
         string leftOut = found.LeftOut > 0 ? $", {found.LeftOut} left out," : "";
         to.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"evaluated {summary.Images} image{(summary.Images == 1 ? "" : "s")}{leftOut} in {summary.Steps} steps and {summary.Seconds:0.00} s on {summary.Device.Description}"));
+            $"evaluated {summary.Images} image{(summary.Images == 1 ? "" : "s")}{leftOut} in {summary.Steps} steps and "
+            + $"{summary.Seconds:0.00} s on {summary.Device.Description}"));
     }
 
     /// <summary>What to say of FID and KID; null where there are none, or there are images enough.</summary>

@@ -20,7 +20,7 @@ internal static class LossCurve
         if (logs.Length == 0) return [];
         (double low, double high) = (logs.Min(), logs.Max());
         if (high - low < 1e-6) (low, high) = (low - 0.5, high + 0.5);
-        var cells = new int[height, width];
+        int[,] cells = new int[height, width];
         for (int x = 0; x < columns.Length; x++)
         {
             if (!(columns[x] > 0) || !double.IsFinite(columns[x])) continue;

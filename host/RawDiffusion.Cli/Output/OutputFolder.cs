@@ -57,7 +57,8 @@ internal sealed class OutputFolder : IDisposable
     /// <exception cref="CommandException">One is both, a folder or device has the name, or the name is too long.</exception>
     public void Reserve(IEnumerable<string> names, IEnumerable<string> inputs)
     {
-        HashSet<string> read = [.. inputs.Where(i => i != RegularFile.StandardInput).Select(FileStatus.Of).OfType<FileStatus>().Select(s => s.Identity)];
+        HashSet<string> read = [.. inputs.Where(i => i != RegularFile.StandardInput).Select(FileStatus.Of).OfType<FileStatus>()
+            .Select(s => s.Identity)];
         foreach (string name in names)
         {
             string path = Path.Combine(FullPath, name);
@@ -71,8 +72,10 @@ internal sealed class OutputFolder : IDisposable
                 throw new CommandException($"cannot write the result {e.Message}");
             }
             if (found is null) continue;
-            if (read.Contains(found.Identity)) throw new CommandException($"the result {path} would overwrite an input: write it to another folder or name");
-            if (found.Kind != FileStatus.RegularFile) throw new CommandException($"expected to write the file {path}, found a {found.Kind} of that name");
+            if (read.Contains(found.Identity))
+                throw new CommandException($"the result {path} would overwrite an input: write it to another folder or name");
+            if (found.Kind != FileStatus.RegularFile)
+                throw new CommandException($"expected to write the file {path}, found a {found.Kind} of that name");
         }
     }
 
@@ -133,7 +136,8 @@ internal sealed class OutputFolder : IDisposable
             if (closed) return;
             closed = true;
             foreach ((string temporary, _) in files) Quietly(() => File.Delete(temporary));
-            foreach (string folder in madeFolders.AsEnumerable().Reverse()) Quietly(() => Directory.Delete(folder)); // fails where another program put a file
+            // fails where another program put a file
+            foreach (string folder in madeFolders.AsEnumerable().Reverse()) Quietly(() => Directory.Delete(folder));
         }
     }
 

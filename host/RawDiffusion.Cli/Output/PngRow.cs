@@ -12,7 +12,7 @@ internal static class PngRow
     public static Image Of(int size, int channels, IReadOnlyList<ReadOnlyMemory<float>> tiles)
     {
         int width = tiles.Count * size;
-        var planes = new float[channels * size * width];
+        float[] planes = new float[channels * size * width];
         for (int i = 0; i < tiles.Count; i++)
         {
             ReadOnlySpan<float> tile = tiles[i].Span;

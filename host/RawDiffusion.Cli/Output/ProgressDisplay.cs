@@ -6,7 +6,9 @@ using Spectre.Console.Rendering;
 
 namespace RawDiffusion.Cli.Output;
 
-/// <summary>Progress of long work on standard error: a bar with rate and time left on a terminal, a line every few seconds in a log.</summary>
+/// <summary>
+/// Progress of long work on standard error: a bar with rate and time left on a terminal, a line every few seconds in a log.
+/// </summary>
 internal static class ProgressDisplay
 {
     private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);

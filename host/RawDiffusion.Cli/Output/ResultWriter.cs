@@ -31,13 +31,18 @@ internal static class ResultWriter
 
     /// <summary>Adds the tensors of --raw.</summary>
     public static void AddRaw(OutputFolder folder, params (string Name, int[] Shape, float[] Values)[] tensors) =>
-        folder.Add(RawName, path => SafeTensors.Write(path, tensors.Select(t => KeyValuePair.Create(t.Name, Tensor.FromSingles(t.Shape, t.Values)))));
+        folder.Add(RawName, path => SafeTensors.Write(
+        path, tensors.Select(t => KeyValuePair.Create(t.Name, Tensor.FromSingles(t.Shape, t.Values)))));
 
     /// <summary>Warns where a result is not a number.</summary>
     public static void WarnNonFinite(Terminal terminal, ReadOnlySpan<float> values)
     {
         int bad = 0;
         foreach (float value in values) bad += float.IsFinite(value) ? 0 : 1;
-        if (bad > 0) terminal.Warn($"expected finite numbers in the result, found {bad} of {values.Length} that are not: they are black in the pictures");
+        if (bad > 0)
+        {
+            terminal.Warn($"expected finite numbers in the result, found {bad} of {values.Length} that are not: they are black in the "
+                + "pictures");
+        }
     }
 }

@@ -24,5 +24,6 @@ internal sealed record RowFiles(string Row, IReadOnlyList<string> Tiles)
         return rows;
     }
 
-    private static RowFiles Named(string stem, IReadOnlyList<string> tiles) => new($"{stem}.png", [.. tiles.Select(t => $"{stem}_{t}.png")]);
+    private static RowFiles Named(string stem, IReadOnlyList<string> tiles) =>
+        new($"{stem}.png", [.. tiles.Select(t => $"{stem}_{t}.png")]);
 }

@@ -13,6 +13,9 @@ internal static class TextTable
     {
         int[] widths = [.. headers.Select((header, i) => rows.Select(r => r[i].Length).Append(header.Length).Max())];
         foreach (string[] row in rows.Prepend(headers))
-            to.WriteLine(string.Join("  ", row.Select((cell, i) => i < leftAligned || (textAtEnd && i == row.Length - 1) ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]))).TrimEnd());
+        {
+            to.WriteLine(string.Join("  ", row.Select((cell, i) => i < leftAligned || (textAtEnd && i == row.Length - 1)
+                ? cell.PadRight(widths[i]) : cell.PadLeft(widths[i]))).TrimEnd());
+        }
     }
 }

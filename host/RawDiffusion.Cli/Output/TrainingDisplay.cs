@@ -6,7 +6,10 @@ using Spectre.Console.Rendering;
 
 namespace RawDiffusion.Cli.Output;
 
-/// <summary>Progress of a training run on standard error: a bar, numbers and the curve of the loss on a terminal; a line for each line of the log elsewhere.</summary>
+/// <summary>
+/// Progress of a training run on standard error: a bar, numbers and the curve of the loss on a terminal; a line for each line of the log
+/// elsewhere.
+/// </summary>
 internal sealed class TrainingDisplay(Terminal terminal)
 {
     private const double Smoothing = 0.98;
@@ -14,7 +17,8 @@ internal sealed class TrainingDisplay(Terminal terminal)
     private static readonly TimeSpan RefreshEvery = TimeSpan.FromMilliseconds(250);
 
     private readonly Lock gate = new();
-    private readonly IAnsiConsole? console = terminal.ShowsBar ? AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(terminal.Error) }) : null;
+    private readonly IAnsiConsole? console = terminal.ShowsBar
+        ? AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(terminal.Error) }) : null;
     private readonly List<float> losses = [];
     private double smooth, weight, rate;
 
@@ -61,14 +65,16 @@ internal sealed class TrainingDisplay(Terminal terminal)
     {
         double left = (progress.Steps - progress.Step.Step) * progress.Images / rate;
         return string.Create(CultureInfo.InvariantCulture,
-            $"step {progress.Step.Step} of {progress.Steps}  loss {smooth / weight:0.00000}  gradient {progress.Step.GradientNorm:0.0000}  rate {progress.Step.LearningRate:0.######}  {rate:0.0} images/s  {Duration(left)} left");
+            $"step {progress.Step.Step} of {progress.Steps}  loss {smooth / weight:0.00000}  gradient {progress.Step.GradientNorm:0.0000}  "
+            + $"rate {progress.Step.LearningRate:0.######}  {rate:0.0} images/s  {Duration(left)} left");
     }
 
     private Rows Picture(RunProgress progress)
     {
         int done = (int)(CurveWidth * progress.Step.Step / progress.Steps);
         string bar = new string('█', done) + new string('░', CurveWidth - done);
-        return new Rows([new Text(bar), new Text(Numbers(progress)), .. LossCurve.Draw(losses, CurveWidth, CurveHeight).Select(line => (IRenderable)new Text(line))]);
+        return new Rows([new Text(bar), new Text(Numbers(progress)), .. LossCurve.Draw(losses, CurveWidth, CurveHeight)
+            .Select(line => (IRenderable)new Text(line))]);
     }
 
     private static string Duration(double seconds) => seconds switch

@@ -14,8 +14,11 @@ internal sealed class Bench(Terminal terminal)
 
     private readonly NetworkOptions networkOptions = new();
     private readonly DeviceOptions deviceOptions = new();
-    private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, a step of decompose, or a training step", "step", "decompose", "train");
-    private readonly Option<bool> recompute = new("--recompute") { Description = "With --what train: compute what gradients read again instead of keeping it" };
+    private readonly Option<string> what = OptionOf.Choice(
+        "--what", "A composition step of all factors, a step of decompose, or a training step", "step", "decompose", "train");
+    private readonly Option<bool> recompute = new(
+        "--recompute")
+    { Description = "With --what train: compute what gradients read again instead of keeping it" };
 
     public static Command Create(Terminal terminal)
     {
@@ -71,10 +74,12 @@ internal sealed class Bench(Terminal terminal)
             });
             return ExitCode.Success;
         }
+        string quartiles = string.Create(CultureInfo.InvariantCulture,
+            $"min {spread.Min:0.0000}, quartiles {spread.LowerQuartile:0.0000} to {spread.UpperQuartile:0.0000}, max {spread.Max:0.0000}");
         terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"""
             model             {model.Path}, {result.GetValue(what)}, batch {batch}
             device            {device.Description}
-            seconds per step  median {spread.Median:0.0000} of {repeat} (min {spread.Min:0.0000}, quartiles {spread.LowerQuartile:0.0000} to {spread.UpperQuartile:0.0000}, max {spread.Max:0.0000})
+            seconds per step  median {spread.Median:0.0000} of {repeat} ({quartiles})
             rate              {gflops:0.0} GFLOP/s ({bench.Cost.Flops * 1e-9:0.00} GFLOP a step)
             compile           {compileSeconds:0.00} s
             memory            {bench.MemoryBytes / 1048576.0:0.0} MiB executable, {peak / 1048576.0:0.0} MiB peak of the process
@@ -84,7 +89,7 @@ internal sealed class Bench(Terminal terminal)
 
     private double[] Measure(IStepBench bench, int repeat, Action stepDone)
     {
-        var seconds = new double[repeat];
+        double[] seconds = new double[repeat];
         for (int i = -WarmUpSteps; i < repeat; i++)
         {
             bench.Prepare();

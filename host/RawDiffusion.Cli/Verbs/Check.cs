@@ -16,21 +16,28 @@ internal sealed class Check(Terminal terminal)
 {
     private static readonly int[] Architectures = [80, 86, 89, 90];
 
-    private readonly Option<string> device = OptionOf.Choice("--device", "Where kernels run; auto: a GPU if there is one", "auto", "cuda", "emulated");
-    private readonly Option<string> precision = OptionOf.Choice("--precision", "Which storage and operands to check", "all", "fp32", "tf32", "bf16", "fp16");
+    private readonly Option<string> device = OptionOf.Choice(
+        "--device", "Where kernels run; auto: a GPU if there is one", "auto", "cuda", "emulated");
+    private readonly Option<string> precision = OptionOf.Choice(
+        "--precision", "Which storage and operands to check", "all", "fp32", "tf32", "bf16", "fp16");
     private readonly Option<string?> filter = OptionOf.Text("--operator", "NAME", "Only operators and graphs whose name holds this");
-    private readonly Option<bool> fast = OptionOf.Flag("--no-resources", "Leave out registers, spills and occupancy, which need a compilation for each architecture");
-    private readonly Option<bool> specialize = OptionOf.Flag("--specialize", "Compile each kernel for the shapes at hand, as runs on a GPU with NVRTC do, instead of one for any shape");
-    private readonly Option<int?> threads = OptionOf.Integer("--threads", "Cases at once on the emulator [default: one for each core]", 1, 1024);
+    private readonly Option<bool> fast = OptionOf.Flag(
+        "--no-resources", "Leave out registers, spills and occupancy, which need a compilation for each architecture");
+    private readonly Option<bool> specialize = OptionOf.Flag(
+        "--specialize", "Compile each kernel for the shapes at hand, as runs on a GPU with NVRTC do, instead of one for any shape");
+    private readonly Option<int?> threads = OptionOf.Integer(
+        "--threads", "Cases at once on the emulator [default: one for each core]", 1, 1024);
     private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
 
     public static Command Create(Terminal terminal)
     {
         var verb = new Check(terminal);
         var command = new VerbCommand("check",
-            "Runs every CUDA kernel against a double-precision reference. On the emulator it also looks for races, accesses out of bounds, undefined values and bank conflicts.",
+            "Runs every CUDA kernel against a double-precision reference. On the emulator it also looks for races, accesses out of bounds, "
+            + "undefined values and bank conflicts.",
             "rawdiffusion check --device emulated --operator GroupNorm");
-        foreach (Option option in (Option[])[verb.device, verb.precision, verb.filter, verb.fast, verb.specialize, verb.threads, verb.json]) command.Options.Add(option);
+        foreach (Option option in (Option[])[verb.device, verb.precision, verb.filter, verb.fast, verb.specialize, verb.threads, verb.json])
+            command.Options.Add(option);
         command.SetAction(verb.Run);
         return command;
     }
@@ -41,14 +48,20 @@ internal sealed class Check(Terminal terminal)
         bool emulated = where == "emulated" || (where == "auto" && !DeviceOptions.HasGpu());
         string format = result.GetValue(precision)!;
         Precision[] precisions = format == "all" ? Enum.GetValues<Precision>() : [Enum.Parse<Precision>(format, ignoreCase: true)];
-        KernelCase[] cases = [.. KernelCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))];
+        KernelCase[] cases = [.. KernelCases.All.Where(
+            c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))];
         if (cases.Length == 0)
-            throw new UsageException($"--operator takes a part of a name, found '{result.GetValue(filter)}'; there are: {string.Join(", ", KernelCases.All.Select(c => c.Name).Distinct().Order())}");
+        {
+            throw new UsageException($"--operator takes a part of a name, found '{result.GetValue(filter)}'; there are: "
+                + $"{string.Join(", ", KernelCases.All.Select(c => c.Name).Distinct().Order())}");
+        }
 
         bool canCompile = Nvrtc.Find() is not null;
-        if (result.GetValue(specialize) && !canCompile) throw new CommandException($"--specialize compiles kernels: {NativeLibraryFile.Nvrtc.Missing}");
+        if (result.GetValue(specialize) && !canCompile)
+            throw new CommandException($"--specialize compiles kernels: {NativeLibraryFile.Nvrtc.Missing}");
         // Of these the emulator runs a part; a GPU would have to hold them whole.
-        LargeCase[] large = emulated ? [.. LargeCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))] : [];
+        LargeCase[] large = emulated
+            ? [.. LargeCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))] : [];
         int count = cases.Length * precisions.Length + large.Length;
         var suite = new KernelSuite(emulated, precisions, result.GetValue(specialize));
         ProgressDisplay.Run(terminal, "checking", cases.Length + large.Length, done =>
@@ -58,7 +71,8 @@ internal sealed class Check(Terminal terminal)
         });
         if (!result.GetValue(fast) && !canCompile)
         {
-            terminal.Warn($"registers, spills and occupancy are left out, for they are read of machine code: {NativeLibraryFile.Nvrtc.Missing}");
+            terminal.Warn("registers, spills and occupancy are left out, for they are read of machine code: "
+                + $"{NativeLibraryFile.Nvrtc.Missing}");
         }
         else if (!result.GetValue(fast))
         {
@@ -77,24 +91,34 @@ internal sealed class Check(Terminal terminal)
     private void WriteText(KernelSuite suite, string[] faults, int count)
     {
         string[] resources = [.. Architectures.Select(a => $"sm_{a}")];
-        TextTable.Write(terminal.Out, ["kernel", "cases", "error", "conflicts", "sectors", .. resources, "HMMA", "variant"], 1, [.. suite.Reports.Select(Row)], textAtEnd: true);
+        TextTable.Write(terminal.Out, ["kernel", "cases", "error", "conflicts", "sectors", .. resources, "HMMA", "variant"], 1,
+            [.. suite.Reports.Select(Row)], textAtEnd: true);
         terminal.Out.WriteLine();
-        terminal.Out.WriteLine("error: part of what is allowed; conflicts: wavefronts of the worst access to shared memory, and sectors: of global memory, as multiples");
+        terminal.Out.WriteLine("error: part of what is allowed; conflicts: wavefronts of the worst access to shared memory, and sectors: "
+            + "of global memory, as multiples");
         terminal.Out.WriteLine("of the least; sm_NN: registers, + bytes spilled, @ share of the most warps that a multiprocessor holds");
         terminal.Out.WriteLine();
         foreach (string fault in faults) terminal.Out.WriteLine(fault);
-        terminal.Out.WriteLine($"{count} cases, {suite.Reports.Count()} kernels on {suite.Description}: {(faults.Length == 0 ? "nothing found" : $"{faults.Length} faults")}");
+        terminal.Out.WriteLine($"{count} cases, {suite.Reports.Count()} kernels on {suite.Description}: "
+            + $"{(faults.Length == 0 ? "nothing found" : $"{faults.Length} faults")}");
     }
 
     private static string[] Row(VariantReport r)
     {
-        string[] resources = [.. Architectures.Select(a => r.Resources.FirstOrDefault(x => x.ComputeCapability == a) is { } found
-            ? string.Create(CultureInfo.InvariantCulture, $"{found.Kernel.Registers}{(found.Kernel.UsesLocalMemory ? $"+{found.Kernel.FrameBytes}" : "")}@{100 * found.Occupancy.Fraction:0}%")
-            : "-")];
+        string[] resources = [.. Architectures.Select(a => Text(r.Resources.FirstOrDefault(x => x.ComputeCapability == a)))];
         string hmma = r.Resources.Count == 0 ? "-" : r.Resources[0].Kernel.Count("HMMA").ToString(CultureInfo.InvariantCulture);
         // Extents that are arguments say nothing.
-        string defines = string.Join(" ", r.Variant.Defines.Where(d => !d.Value.EndsWith("_arg", StringComparison.Ordinal)).Select(d => $"{d.Name}={d.Value}"));
-        return [r.Variant.Kernel, r.Cases.ToString(CultureInfo.InvariantCulture), Number(r.Error), Number(r.Conflicts), Number(r.Sectors), .. resources, hmma, defines];
+        string defines = string.Join(
+            " ", r.Variant.Defines.Where(d => !d.Value.EndsWith("_arg", StringComparison.Ordinal)).Select(d => $"{d.Name}={d.Value}"));
+        return [r.Variant.Kernel, r.Cases.ToString(CultureInfo.InvariantCulture), Number(r.Error), Number(r.Conflicts), Number(r.Sectors),
+            .. resources, hmma, defines];
+    }
+
+    private static string Text(VariantResources? found)
+    {
+        if (found is null) return "-";
+        string spilled = found.Kernel.UsesLocalMemory ? $"+{found.Kernel.FrameBytes}" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{found.Kernel.Registers}{spilled}@{100 * found.Occupancy.Fraction:0}%");
     }
 
     private static string Number(double value) => value.ToString("0.00", CultureInfo.InvariantCulture);

@@ -40,16 +40,22 @@ internal sealed class DatasetMake(Terminal terminal)
     private int Run(ParseResult result)
     {
         string name = result.GetRequiredValue(source);
-        if (!ProceduralSet.Names.Contains(name)) throw new UsageException($"dataset make takes a procedural set ({string.Join(", ", ProceduralSet.Names)}), found '{name}'");
+        if (!ProceduralSet.Names.Contains(name))
+            throw new UsageException($"dataset make takes a procedural set ({string.Join(", ", ProceduralSet.Names)}), found '{name}'");
         using ImageSet set = dataOptions.Open(result, name, reportOptions.Seed(result), DefaultCount);
         string path = result.GetValue(output) ?? name;
         using var folder = new OutputFolder(path, terminal.Cancellation);
         using var images = new OutputFolder(Path.Combine(path, "images"), terminal.Cancellation);
         using var masks = new OutputFolder(Path.Combine(path, "masks"), terminal.Cancellation);
         if (FileStatus.Of(images.FullPath)!.Identity == FileStatus.Of(masks.FullPath)!.Identity)
-            throw new CommandException($"expected two folders for images and masks, found that {images.FullPath} and {masks.FullPath} are one");
+        {
+            throw new CommandException(
+                $"expected two folders for images and masks, found that {images.FullPath} and {masks.FullPath} are one");
+        }
+
         folder.Reserve([MadeSet.TableName, Csv], []);
-        foreach (OutputFolder pictures in (OutputFolder[])[images, masks]) pictures.Reserve(Enumerable.Range(0, set.Count).Select(MadeSet.FileName), []);
+        foreach (OutputFolder pictures in (OutputFolder[])[images, masks])
+            pictures.Reserve(Enumerable.Range(0, set.Count).Select(MadeSet.FileName), []);
         GroundTruth[] truths = ProgressDisplay.Run(terminal, $"making {name}", set.Count, made => WriteImages(set, images, masks, made));
         folder.Add(MadeSet.TableName, file =>
         {
@@ -69,7 +75,8 @@ internal sealed class DatasetMake(Terminal terminal)
             });
             return ExitCode.Success;
         }
-        terminal.Out.WriteLine($"made {set.Count} images of {set.Size} x {set.Size} pixels and the masks of their {set.Objects} objects in {folder.FullPath}");
+        terminal.Out.WriteLine($"made {set.Count} images of {set.Size} x {set.Size} pixels and the masks of their {set.Objects} objects in "
+            + $"{folder.FullPath}");
         return ExitCode.Success;
     }
 
@@ -82,7 +89,8 @@ internal sealed class DatasetMake(Terminal terminal)
             float[] pixels = set.Load(i);
             GroundTruth truth = truths[i] = set.TruthOf(i)!;
             images.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, ImageSheet.Of(set.Size, 1, [pixels])));
-            ReadOnlyMemory<float>[] tiles = [.. Enumerable.Range(0, set.Objects).Select(k => (ReadOnlyMemory<float>)truth.Masks.AsMemory(k * set.Size * set.Size, set.Size * set.Size))];
+            ReadOnlyMemory<float>[] tiles = [.. Enumerable.Range(0, set.Objects)
+                .Select(k => (ReadOnlyMemory<float>)truth.Masks.AsMemory(k * set.Size * set.Size, set.Size * set.Size))];
             masks.Add(MadeSet.FileName(i), path => ImageFile.WritePng(path, PngRow.Of(set.Size, 1, tiles)));
             made();
         }
@@ -98,7 +106,10 @@ internal sealed class DatasetMake(Terminal terminal)
         {
             int k = 0;
             foreach (float[] row in truths[i].Attributes.Chunk(set.AttributeNames.Count))
-                csv.WriteLine(string.Join(",", [MadeSet.FileName(i), $"{k++}", .. row.Select(v => v.ToString(CultureInfo.InvariantCulture))]));
+            {
+                csv.WriteLine(string.Join(
+                    ",", [MadeSet.FileName(i), $"{k++}", .. row.Select(v => v.ToString(CultureInfo.InvariantCulture))]));
+            }
         }
     }
 }

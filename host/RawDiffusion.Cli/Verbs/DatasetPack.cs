@@ -35,7 +35,8 @@ internal sealed class DatasetPack(Terminal terminal)
     {
         string path = result.GetRequiredValue(source);
         string to = result.GetValue(target) ?? throw new UsageException($"dataset pack needs --to FILE{PackedSet.Extension}");
-        if (Path.GetExtension(to) != PackedSet.Extension) throw new UsageException($"--to takes a file that ends in {PackedSet.Extension}, found '{to}'");
+        if (Path.GetExtension(to) != PackedSet.Extension)
+            throw new UsageException($"--to takes a file that ends in {PackedSet.Extension}, found '{to}'");
         using ImageSet set = dataOptions.Open(result, path, reportOptions.Seed(result), strict: result.GetValue(strict));
         terminal.TellPassedOver(set);
         string full = Path.GetFullPath(to), name = Path.GetFileName(full);
@@ -64,7 +65,8 @@ internal sealed class DatasetPack(Terminal terminal)
             return ExitCode.Success;
         }
         string skipped = packed.Skipped == 0 ? "" : $", {packed.Skipped} skipped";
-        terminal.Out.WriteLine($"packed {packed.Count} images of {packed.Size} x {packed.Size} pixels as {Values(packed)}{skipped}: {written}");
+        terminal.Out.WriteLine($"packed {packed.Count} images of {packed.Size} x {packed.Size} pixels as {Values(packed)}{skipped}: "
+            + $"{written}");
         return ExitCode.Success;
     }
 

@@ -47,14 +47,18 @@ internal sealed class Decompose(Terminal terminal)
         UNetConfig config = model.Network.Config;
         ResultWriter.RequirePicture(config);
         IReadOnlyList<string> files = imageOptions.ImageFiles(result);
-        List<InputImage> images = InputImage.Read(files.Count > 0 ? files : [DefaultFiles.Image()], crop, imageOptions.Orientation(result), config, terminal.Cancellation);
-        var decomposer = new Decomposer(device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
+        List<InputImage> images = InputImage.Read(files.Count > 0 ? files : [DefaultFiles.Image()], crop, imageOptions.Orientation(result),
+            config, terminal.Cancellation);
+        var decomposer = new Decomposer(
+            device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
         InitialNoise noise = imageOptions.Noise(result, config, images.Count, decomposer.TrajectoriesOfImage, seed);
 
         using OutputFolder? folder = terminal.IsFirst ? new OutputFolder(imageOptions.Output(result), terminal.Cancellation) : null;
-        IReadOnlyList<RowFiles> rows = RowFiles.For(images.Select(i => i.Stem), imageOptions.Separate(result) ? TileNames(config.NumComponents) : []);
+        IReadOnlyList<RowFiles> rows = RowFiles.For(
+            images.Select(i => i.Stem), imageOptions.Separate(result) ? TileNames(config.NumComponents) : []);
         IEnumerable<string> names = rows.SelectMany(r => r.All);
-        IEnumerable<string> inputs = [model.Path, .. images.Select(i => i.Path), .. imageOptions.NoiseFile(result) is { } path ? [path] : Array.Empty<string>()];
+        IEnumerable<string> inputs = [model.Path, .. images.Select(i => i.Path), .. imageOptions.NoiseFile(result) is { } path ? [path]
+            : Array.Empty<string>()];
         folder?.Reserve(imageOptions.Raw(result) ? names.Append(ResultWriter.RawName) : names, inputs);
 
         long start = Stopwatch.GetTimestamp();
@@ -62,21 +66,24 @@ internal sealed class Decompose(Terminal terminal)
         float[] planes = [.. images.SelectMany(i => i.Planes)];
         // An image's result does not depend on the others: each process computes some, and gives them to all.
         var share = RankShare.Of(terminal.Ranks, images.Count);
-        float[] shared = Layout.ToNhwc(planes, config.ImageChannels, pixels)[(share.First * length)..((share.First + share.Count) * length)];
+        float[] shared = Layout.ToNhwc(
+            planes, config.ImageChannels, pixels)[(share.First * length)..((share.First + share.Count) * length)];
         float[] latents = decomposer.Encode(shared, share.Count, terminal.Cancellation);
         string what = images.Count == 1 ? $"decomposing {images[0].Stem}" : $"decomposing {images.Count} images";
         Decomposition sampled;
         try
         {
             sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(share.Count),
-                stepDone => decomposer.Sample(latents, share.Count, (image, trajectory) => noise.Of(share.First + image, trajectory), stepDone, terminal.Cancellation));
+                stepDone => decomposer.Sample(latents, share.Count, (image, trajectory) => noise.Of(share.First + image, trajectory),
+                stepDone, terminal.Cancellation));
         }
         finally
         {
             model.WarnNonFinite(terminal);
         }
         latents = share.Gather(latents, config.NumComponents * config.LatentDim);
-        sampled = new Decomposition(share.Gather(sampled.Factors, config.NumComponents * length), share.Gather(sampled.Reconstructions, length));
+        sampled = new Decomposition(
+            share.Gather(sampled.Factors, config.NumComponents * length), share.Gather(sampled.Reconstructions, length));
         if (folder is null) return ExitCode.Success;
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         float[] factors = Layout.ToNchw(sampled.Factors, config.ImageChannels, pixels);
@@ -115,7 +122,8 @@ internal sealed class Decompose(Terminal terminal)
         }
         foreach (string path in written) terminal.Out.WriteLine(path);
         terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"decomposed {summary.Images} image{(summary.Images == 1 ? "" : "s")} in {summary.Steps} steps and {summary.Seconds:0.00} s on {summary.Device.Description}"));
+            $"decomposed {summary.Images} image{(summary.Images == 1 ? "" : "s")} in {summary.Steps} steps and {summary.Seconds:0.00} s on "
+            + $"{summary.Device.Description}"));
     }
 
     private static IReadOnlyList<string> TileNames(int components) =>

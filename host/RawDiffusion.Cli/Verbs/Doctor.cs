@@ -24,7 +24,8 @@ internal sealed class Doctor(Terminal terminal)
     {
         string device;
         using (Engine.IDevice opened = deviceOptions.Open(result, terminal)) device = opened.Description;
-        IReadOnlyList<Finding> findings = [.. Findings.Machine(), .. GpuFindings.All(), Findings.Mpi(terminal), .. Findings.Weights(), new("device", device)];
+        IReadOnlyList<Finding> findings = [.. Findings.Machine(), .. GpuFindings.All(), Findings.Mpi(terminal), .. Findings.Weights(),
+            new("device", device)];
         if (deviceOptions.Json(result))
         {
             JsonReport.Write(terminal.Out, json =>

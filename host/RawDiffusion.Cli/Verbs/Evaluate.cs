@@ -32,7 +32,8 @@ internal sealed class Evaluate(Terminal terminal)
     private readonly DeviceOptions deviceOptions = new();
     private readonly Option<string?> data = OptionOf.Text("--data", "SET", DataOptions.Sources);
     private readonly Option<string?> output = OptionOf.Text("--out", "DIR", $"Folder for {JsonName} and {SheetName} [default: out]");
-    private readonly Option<double?> threshold = OptionOf.Number("--mask-threshold", $"Departure from its background, in parts of the full range, by which a pixel is a factor's [default: {FactorMasks.DefaultThreshold}]");
+    private readonly Option<double?> threshold = OptionOf.Number("--mask-threshold", "Departure from its background, in parts of the full "
+        + $"range, by which a pixel is a factor's [default: {FactorMasks.DefaultThreshold}]");
     private readonly Option<int?> rows = OptionOf.Integer("--rows", $"Images on the sheet [default: {DefaultSheetRows}]", 1, 1000);
     private readonly Option<string[]> lpips = new("--lpips")
     {
@@ -43,14 +44,16 @@ internal sealed class Evaluate(Terminal terminal)
         CustomParser = result => [.. result.Tokens.Select(t => t.Value)],
     };
 
-    private readonly Option<string?> inception = OptionOf.Text("--inception", "FILE", "Weights for FID and KID: pytorch-fid's pt_inception-2015-12-05");
+    private readonly Option<string?> inception = OptionOf.Text(
+        "--inception", "FILE", "Weights for FID and KID: pytorch-fid's pt_inception-2015-12-05");
     private readonly Option<bool> strict = OptionOf.Flag("--strict", "Stop at an image that cannot be read, instead of leaving it out");
 
     public static Command Create(Terminal terminal)
     {
         var verb = new Evaluate(terminal);
         var command = new VerbCommand("evaluate",
-            $"Measures a model on a set of images, {DefaultCount} where no --count is given: reconstruction, and factors against the objects where they are known.",
+            $"Measures a model on a set of images, {DefaultCount} where no --count is given: reconstruction, and factors against the "
+            + "objects where they are known.",
             "rawdiffusion evaluate --checkpoint model.safetensors --data tetris --count 256 --out results");
         command.Options.Add(verb.modelOptions.Checkpoint);
         command.Options.Add(verb.data);
@@ -70,7 +73,8 @@ internal sealed class Evaluate(Terminal terminal)
 
     private int Run(ParseResult result)
     {
-        string source = result.GetValue(data) ?? throw new UsageException($"evaluate needs --data: a {DataOptions.Sources[..1].ToLowerInvariant()}{DataOptions.Sources[1..]}");
+        string source = result.GetValue(data) ?? throw new UsageException(
+            $"evaluate needs --data: a {DataOptions.Sources[..1].ToLowerInvariant()}{DataOptions.Sources[1..]}");
         double limit = result.GetValue(threshold) ?? FactorMasks.DefaultThreshold;
         if (limit < 0) throw new UsageException($"--mask-threshold takes a number of at least 0, found {limit}");
         uint seed = deviceOptions.Seed(result);
@@ -78,18 +82,22 @@ internal sealed class Evaluate(Terminal terminal)
         using LoadedModel model = modelOptions.Open(result, terminal);
         StepTable table = samplingOptions.Table(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;
-        if (config.ImageChannels != 3) throw new CommandException($"expected a model of pictures with 3 channels, found one with {config.ImageChannels}");
+        if (config.ImageChannels != 3)
+            throw new CommandException($"expected a model of pictures with 3 channels, found one with {config.ImageChannels}");
         using Lpips? perceptual = OpenLpips(result, config.ImageSize);
-        using InceptionFeatures? features = result.GetValue(inception) is { } file ? new InceptionFeatures(ModelOptions.OpenFile(file, WeightSelection.Auto)) : null;
+        using InceptionFeatures? features = result.GetValue(inception) is { } file
+            ? new InceptionFeatures(ModelOptions.OpenFile(file, WeightSelection.Auto)) : null;
         using ImageSet set = dataOptions.Open(result, source, seed, DefaultCount, config.ImageSize, result.GetValue(strict));
         terminal.TellPassedOver(set);
         var policy = new ReadPolicy(set, result.GetValue(strict), terminal.Warn);
         using var folder = new OutputFolder(result.GetValue(output) ?? "out", terminal.Cancellation);
-        folder.Reserve([JsonName, SheetName], [model.Path, .. set.Files, .. result.GetValue(lpips) ?? [], .. result.GetValue(inception) is { } weights ? [weights] : Array.Empty<string>()]);
+        folder.Reserve([JsonName, SheetName], [model.Path, .. set.Files, .. result.GetValue(lpips)
+            ?? [], .. result.GetValue(inception) is { } weights ? [weights] : Array.Empty<string>()]);
 
         long start = Stopwatch.GetTimestamp();
-        var decomposer = new Decomposer(device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
-        InitialNoise noise = InitialNoise.Draw(config, seed);
+        var decomposer = new Decomposer(
+            device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
+        var noise = InitialNoise.Draw(config, seed);
         var evaluation = new SetEvaluation(set, config, limit, result.GetValue(rows) ?? DefaultSheetRows);
         int chunks = (set.Count + Chunk - 1) / Chunk;
         // Images that are left out leave steps out with them: the bar then ends early.
@@ -148,7 +156,8 @@ internal sealed class Evaluate(Terminal terminal)
         var network = new Lpips(files);
         if (size >= network.SmallestSide) return network;
         network.Dispose();
-        throw new CommandException($"--lpips with {network.Network} needs images of at least {network.SmallestSide} x {network.SmallestSide} pixels, found a model of {size} x {size}");
+        throw new CommandException($"--lpips with {network.Network} needs images of at least {network.SmallestSide} x "
+            + $"{network.SmallestSide} pixels, found a model of {size} x {size}");
     }
 
     private List<(int Index, float[] Pixels, GroundTruth? Truth)> Load(ImageSet set, ReadPolicy policy, int first)

@@ -14,7 +14,9 @@ internal sealed class Import(Terminal terminal)
 {
     private readonly DeviceOptions deviceOptions = new();
     private readonly ModelOptions modelOptions = new();
-    private readonly Argument<string> source = new("FILE") { Description = "Checkpoint: .pt of PyTorch, or .safetensors; - is standard input" };
+    private readonly Argument<string> source = new(
+        "FILE")
+    { Description = "Checkpoint: .pt of PyTorch, or .safetensors; - is standard input" };
     private readonly Option<string?> target = OptionOf.Text("--to", "FILE", "Write the model's weights as .safetensors or .pt");
     private readonly Option<bool> half = new("--half") { Description = "With --to: floating-point tensors in float16, half the size" };
 
@@ -38,12 +40,17 @@ internal sealed class Import(Terminal terminal)
         string path = result.GetRequiredValue(source);
         string? to = result.GetValue(target);
         string extension = Path.GetExtension(to ?? ".pt").ToLowerInvariant();
-        if (extension is not (".pt" or ".pth" or ".safetensors")) throw new UsageException($"--to takes a file that ends in .safetensors or .pt, found '{to}'");
+        if (extension is not (".pt" or ".pth" or ".safetensors"))
+            throw new UsageException($"--to takes a file that ends in .safetensors or .pt, found '{to}'");
         if (to is null && result.GetValue(half)) throw new UsageException("--half says how --to writes: give --to FILE as well");
         using TensorFile file = ModelOptions.OpenFile(path, modelOptions.Weights(result));
         var content = CheckpointContent.Of(file, modelOptions.Overrides(result, file), terminal.Cancellation);
         foreach (string bad in content.NonFinite.Take(1))
-            terminal.Warn($"{Path.GetFileName(path)}: weights must be finite numbers, but {bad}{(content.NonFinite.Count > 1 ? $", and {content.NonFinite.Count - 1} more tensors hold such values" : "")}");
+        {
+            terminal.Warn($"{Path.GetFileName(path)}: weights must be finite numbers, but "
+                + $"{bad}{(content.NonFinite.Count > 1 ? $", and {content.NonFinite.Count - 1} more tensors hold such values" : "")}");
+        }
+
         string? written = to is null ? null : Convert(file, content, path, to, extension, result.GetValue(half));
 
         foreach (string other in file.PassedOver) terminal.Detail($"{Path.GetFileName(path)}: passed over: {other}");
@@ -57,7 +64,8 @@ internal sealed class Import(Terminal terminal)
         string full = Path.GetFullPath(to), name = Path.GetFileName(full);
         using var folder = new OutputFolder(Path.GetDirectoryName(full)!, terminal.Cancellation);
         folder.Reserve([name], [path]);
-        IEnumerable<KeyValuePair<string, Tensor>> tensors = file.Names.Select(n => KeyValuePair.Create(n, Cancellable(toHalf ? file[n].ToHalf() : file[n])));
+        IEnumerable<KeyValuePair<string, Tensor>> tensors = file.Names.Select(
+            n => KeyValuePair.Create(n, Cancellable(toHalf ? file[n].ToHalf() : file[n])));
         folder.Add(name, temporary =>
         {
             Dictionary<string, string> metadata = content.Metadata(file.Metadata);
@@ -84,13 +92,16 @@ internal sealed class Import(Terminal terminal)
         UNetConfig c = content.Config;
         string heads = !content.HeadsKnown ? "unknown: give --num-heads or --num-head-channels to use it"
             : c.NumHeadChannels is int channels ? $"{channels} channels a head" : $"{c.NumHeads} heads";
+        string blocks = c.NumResBlocks == 1 ? "1 residual block" : $"{c.NumResBlocks} residual blocks";
+        string resampling = c.ResBlockUpDown ? "in residual blocks" : "by convolutions";
+        string embedding = c.UseScaleShiftNorm ? "scales and shifts" : "added";
         terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"""
             file          {path} ({file.Format}, {file.Length / 1048576.0:0.0} MiB)
             tensors       {file.Names.Count} ({string.Join(", ", content.Types.Select(t => $"{t.Count} {t.Type}"))})
             images        {c.ImageSize} x {c.ImageSize}, {c.ImageChannels} channels
             factors       {c.NumComponents}, latents of {c.LatentDim} (emb_dim {c.EmbDim})
-            U-Net         {c.Channels} channels x ({string.Join(", ", c.ChannelMult)}), {c.NumResBlocks} residual block{(c.NumResBlocks == 1 ? "" : "s")} a level
-                          resampling {(c.ResBlockUpDown ? "in residual blocks" : "by convolutions")}, embedding {(c.UseScaleShiftNorm ? "scales and shifts" : "added")}
+            U-Net         {c.Channels} channels x ({string.Join(", ", c.ChannelMult)}), {blocks} a level
+                          resampling {resampling}, embedding {embedding}
             attention     at {string.Join(", ", content.AttentionResolutions)} pixels and in the middle, {heads}
             encoder       {c.EncChannels} channels
             parameters    {c.ParameterCount:N0}

@@ -18,13 +18,17 @@ internal sealed class Profile(Terminal terminal)
 
     private readonly NetworkOptions networkOptions = new();
     private readonly DeviceOptions deviceOptions = new();
-    private readonly Option<string> what = OptionOf.Choice("--what", "A composition step of all factors, a step of decompose, or a training step", "step", "decompose", "train");
+    private readonly Option<string> what = OptionOf.Choice(
+        "--what", "A composition step of all factors, a step of decompose, or a training step", "step", "decompose", "train");
 
-    private readonly Option<string?> data = OptionOf.Text("--data", "SET", $"With --what train: images whose loading is measured: {DataOptions.Sources} [default: {DefaultSet}]");
+    private readonly Option<string?> data = OptionOf.Text(
+        "--data", "SET", $"With --what train: images whose loading is measured: {DataOptions.Sources} [default: {DefaultSet}]");
 
-    private readonly Option<string?> trace = OptionOf.Text("--trace", "FILE", "Also write a timeline that chrome://tracing and Perfetto open");
+    private readonly Option<string?> trace = OptionOf.Text(
+        "--trace", "FILE", "Also write a timeline that chrome://tracing and Perfetto open");
 
-    private readonly Option<bool> compare = OptionOf.Flag("--compare", "With --device cuda: also time cuDNN's convolutions and cuBLAS's products on the same shapes");
+    private readonly Option<bool> compare = OptionOf.Flag(
+        "--compare", "With --device cuda: also time cuDNN's convolutions and cuBLAS's products on the same shapes");
 
     public static Command Create(Terminal terminal)
     {
@@ -51,7 +55,8 @@ internal sealed class Profile(Terminal terminal)
         using LoadedModel model = networkOptions.Open(result, seed, terminal);
         using OutputFolder? folder = result.GetValue(trace) is { } file ? Reserve(Path.GetFullPath(file), model) : null;
         bool trains = result.GetValue(what) == "train";
-        if (!trains && result.GetValue(data) is not null) throw new UsageException($"{data.Name} goes with --what train, found --what {result.GetValue(what)}");
+        if (!trains && result.GetValue(data) is not null)
+            throw new UsageException($"{data.Name} goes with --what train, found --what {result.GetValue(what)}");
         using IStepBench bench = trains
             ? new TrainBench(device, model.Network.Config, networkOptions.Batch(result), seed)
             : new StepBench(device, model.Network, networkOptions.Batch(result), withFactors: result.GetValue(what) == "decompose", seed);
@@ -60,7 +65,8 @@ internal sealed class Profile(Terminal terminal)
         double? whole = device.TimesAreBounds ? null : Spread.Of(Enumerable.Range(0, repeat).Select(_ => Replay(bench))).Median;
         double? waited = bench is TrainBench training ? WaitOf(result, training, model.Network.Config.ImageSize, repeat) : null;
         Comparison[] comparisons = compares ? Compare((CudaDevice)device, bench, nodes, repeat) : [];
-        folder?.Add(Path.GetFileName(result.GetValue(trace)!), path => ChromeTrace.Write(path, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost))));
+        folder?.Add(Path.GetFileName(result.GetValue(trace)!),
+            path => ChromeTrace.Write(path, device.Description, nodes.Select(n => new KernelTime(n.Name, n.Kernel, n.Seconds, n.Cost))));
         folder?.Commit();
         Line[] kernels = [.. nodes.GroupBy(n => n.Kernel).Select(Line.Sum).OrderByDescending(k => k.Seconds)];
         if (deviceOptions.Json(result))
@@ -88,19 +94,30 @@ internal sealed class Profile(Terminal terminal)
         string times = device.TimesAreBounds ? "lower bounds from counted work, no measurement" : $"medians of {repeat} steps";
         terminal.Out.WriteLine($"{model.Path} on {device.Description}, {times}, in order of execution");
         string[] numbers = [.. (string[])["ms", "share", "GFLOP/s", "GB/s"], .. device.Peak is null ? (string[])[] : ["roofline"]];
-        TextTable.Write(terminal.Out, ["node", "kernel", .. numbers], 2, [.. nodes.Select(n => (string[])[n.Name, n.Kernel, .. n.Numbers(total, device.Peak)])]);
+        TextTable.Write(terminal.Out, ["node", "kernel", .. numbers], 2,
+            [.. nodes.Select(n => (string[])[n.Name, n.Kernel, .. n.Numbers(total, device.Peak)])]);
         terminal.Out.WriteLine();
         TextTable.Write(terminal.Out, ["kernel", "calls", .. numbers], 1,
-            [.. kernels.Append(Line.Sum(nodes, "total")).Select(k => (string[])[k.Kernel, k.Calls.ToString(CultureInfo.InvariantCulture), .. k.Numbers(total, device.Peak)])]);
+            [.. kernels.Append(Line.Sum(nodes, "total"))
+            .Select(k => (string[])[k.Kernel, k.Calls.ToString(CultureInfo.InvariantCulture), .. k.Numbers(total, device.Peak)])]);
         terminal.Out.WriteLine();
         if (whole is { } seconds)
-            terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"a whole step, not timed kernel by kernel: {1e3 * seconds:0.000} ms"));
+        {
+            terminal.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"a whole step, not timed kernel by kernel: {1e3 * seconds:0.000} ms"));
+        }
+
         if (waited is { } waits)
-            terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"waiting for images of {result.GetValue(data) ?? DefaultSet}: {1e3 * waits:0.000} ms a step"));
+        {
+            terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"waiting for images of {result.GetValue(data) ?? DefaultSet}: {1e3 * waits:0.000} ms a step"));
+        }
+
         if (device.Peak is { } rates)
         {
             terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"roofline: share of the time that {1e-12 * rates.FlopsPerSecond:0.0} TFLOP/s and {1e-9 * rates.BytesPerSecond:0} GB/s would need at least"));
+                $"roofline: share of the time that {1e-12 * rates.FlopsPerSecond:0.0} TFLOP/s and {1e-9 * rates.BytesPerSecond:0} GB/s "
+                + $"would need at least"));
         }
         if (compares) WriteText(comparisons);
         return ExitCode.Success;
@@ -128,8 +145,10 @@ internal sealed class Profile(Terminal terminal)
     private void WriteText(Comparison[] comparisons)
     {
         terminal.Out.WriteLine();
-        terminal.Out.WriteLine("against NVIDIA's libraries: their time is that of the products alone, ours has all that is fused into them; a ratio below 1 says that ours is faster");
-        TextTable.Write(terminal.Out, ["node", "ours ms", "theirs ms", "ratio", "their calls"], 1, [.. comparisons.Select(c => c.Cells)], textAtEnd: true);
+        terminal.Out.WriteLine("against NVIDIA's libraries: their time is that of the products alone, ours has all that is fused into "
+            + "them; a ratio below 1 says that ours is faster");
+        TextTable.Write(terminal.Out, ["node", "ours ms", "theirs ms", "ratio", "their calls"], 1, [.. comparisons.Select(c => c.Cells)],
+            textAtEnd: true);
     }
 
     private double WaitOf(ParseResult result, TrainBench bench, int size, int repeat)

@@ -26,7 +26,8 @@ internal sealed class Recombine
     private readonly ModelOptions secondOptions;
     private readonly SamplingOptions samplingOptions = new();
     private readonly ImageOptions imageOptions = new();
-    private readonly Option<string?> pick = OptionOf.Text("--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
+    private readonly Option<string?> pick = OptionOf.Text(
+        "--pick", "1,1,0,0", "The image of each factor: 1 the first, 0 the second, 2 the third, ... [default: half each]");
     private readonly Option<bool> average = OptionOf.Flag("--average", "Average the images' compositions instead of picking factors");
 
     private Recombine(Terminal terminal)
@@ -56,26 +57,31 @@ internal sealed class Recombine
 
     private int Run(ParseResult result)
     {
-        if (result.GetValue(average) && result.GetValue(pick) is not null) throw new UsageException("give either --pick or --average, not both");
+        if (result.GetValue(average) && result.GetValue(pick) is not null)
+            throw new UsageException("give either --pick or --average, not both");
         CropBox? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel first = modelOptions.Open(result, terminal);
         StepTable table = samplingOptions.Table(result, first.Network.Metadata);
-        using LoadedModel? second = result.GetValue(secondOptions.Checkpoint) is { } path2 ? secondOptions.Open(result, path2, terminal) : null;
+        using LoadedModel? second = result.GetValue(secondOptions.Checkpoint) is { } path2
+            ? secondOptions.Open(result, path2, terminal) : null;
         UNetConfig config = first.Network.Config;
         ResultWriter.RequirePicture(config);
         if (second is not null) RequireAlike(first, second);
-        List<InputImage> images = InputImage.Read(imageOptions.ImageFiles(result), crop, imageOptions.Orientation(result), config, terminal.Cancellation);
+        List<InputImage> images = InputImage.Read(
+            imageOptions.ImageFiles(result), crop, imageOptions.Orientation(result), config, terminal.Cancellation);
         if (images.Count < 2) throw new UsageException($"expected at least two images after --image, found {images.Count}");
-        if (second is not null && images.Count > 2) throw new UsageException($"expected two images with --checkpoint2, one for each model, found {images.Count}");
+        if (second is not null && images.Count > 2)
+            throw new UsageException($"expected two images with --checkpoint2, one for each model, found {images.Count}");
         int[]? picked = result.GetValue(average) ? null : Pick.Parse(result.GetValue(pick), config.NumComponents, images.Count);
         InitialNoise noise = imageOptions.Noise(result, config, count: 1, trajectories: 1, seed);
 
         using var folder = new OutputFolder(imageOptions.Output(result), terminal.Cancellation);
         RowFiles files = RowFiles.For([Stem], imageOptions.Separate(result) ? [.. images.Select((_, i) => $"input{i}"), "result"] : [])[0];
         IEnumerable<string> inputs =
-            [first.Path, .. second is null ? Array.Empty<string>() : [second.Path], .. images.Select(i => i.Path), .. imageOptions.NoiseFile(result) is { } path ? [path] : Array.Empty<string>()];
+            [first.Path, .. second is null ? Array.Empty<string>() : [second.Path], .. images.Select(i => i.Path),
+            .. imageOptions.NoiseFile(result) is { } path ? [path] : Array.Empty<string>()];
         folder.Reserve(imageOptions.Raw(result) ? files.All.Append(ResultWriter.RawName) : files.All, inputs);
 
         long start = Stopwatch.GetTimestamp();
@@ -84,8 +90,10 @@ internal sealed class Recombine
         int pixels = config.ImageSize * config.ImageSize;
         float[][] latents = [.. images.Select((image, i) =>
             models[modelOf[i]].Encode(device, Layout.ToNhwc(image.Planes, config.ImageChannels, pixels), 1, terminal.Cancellation))];
-        Trajectory trajectory = Trajectory.Composition([.. Factors(picked, images.Count, config.NumComponents).Select(f => (Latent(f.Image, f.Factor), modelOf[f.Image]))]);
-        using var sampler = new Sampler(device, models, [trajectory.Guided(samplingOptions.Guidance(result))], table, samplingOptions.Sampler(result, seed));
+        var trajectory = Trajectory.Composition(
+            [.. Factors(picked, images.Count, config.NumComponents).Select(f => (Latent(f.Image, f.Factor), modelOf[f.Image]))]);
+        using var sampler = new Sampler(
+            device, models, [trajectory.Guided(samplingOptions.Guidance(result))], table, samplingOptions.Sampler(result, seed));
         first.WarnNonFinite(terminal);
         second?.WarnNonFinite(terminal);
         float[] sampled = ProgressDisplay.Run(terminal, "recombining", table.Count,
@@ -116,7 +124,8 @@ internal sealed class Recombine
         (UNetConfig a, UNetConfig b) = (first.Network.Config, second.Network.Config);
         if ((a.ImageSize, a.ImageChannels, a.NumComponents) == (b.ImageSize, b.ImageChannels, b.NumComponents)) return;
         throw new CommandException(
-            $"expected two models of one image size and number of factors, found {a.ImageSize} x {a.ImageSize} pixels and {a.NumComponents} factors in {first.Path}, " +
+            $"expected two models of one image size and number of factors, found {a.ImageSize} x {a.ImageSize} pixels and "
+                + $"{a.NumComponents} factors in {first.Path}, " +
             $"{b.ImageSize} x {b.ImageSize} and {b.NumComponents} in {second.Path}");
     }
 
@@ -130,7 +139,11 @@ internal sealed class Recombine
         ];
         // Two models may have latents of different widths; then there is no one tensor of them.
         if (latents.All(l => l.Length == latents[0].Length))
-            tensors.Add(("latent", [images.Count, config.NumComponents, latents[0].Length / config.NumComponents], [.. latents.SelectMany(l => l)]));
+        {
+            tensors.Add(("latent", [images.Count, config.NumComponents, latents[0].Length / config.NumComponents],
+                [.. latents.SelectMany(l => l)]));
+        }
+
         ResultWriter.AddRaw(folder, [.. tensors]);
     }
 
@@ -151,6 +164,7 @@ internal sealed class Recombine
         foreach (string path in written) terminal.Out.WriteLine(path);
         string method = picked is null ? "averaged" : $"factors of images {string.Join(", ", picked.Select(i => i + 1))}";
         terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"recombined {summary.Images} images ({method}) in {summary.Steps} steps and {summary.Seconds:0.00} s on {summary.Device.Description}"));
+            $"recombined {summary.Images} images ({method}) in {summary.Steps} steps and {summary.Seconds:0.00} s on "
+            + $"{summary.Device.Description}"));
     }
 }

@@ -13,7 +13,8 @@ namespace RawDiffusion.Cli.Verbs;
 internal sealed class Train(Terminal terminal)
 {
     private readonly RunOptions runOptions = new();
-    private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder of the new run: settings, log, samples, checkpoints, model");
+    private readonly Option<string?> output = OptionOf.Text(
+        "--out", "DIR", "Folder of the new run: settings, log, samples, checkpoints, model");
     private readonly Option<string?> resume = OptionOf.Text("--resume", "DIR", "Go on with the run in that folder");
     private readonly Option<bool> json = OptionOf.Flag("--json", "Print the result as JSON; progress goes to standard error");
 
@@ -22,7 +23,8 @@ internal sealed class Train(Terminal terminal)
         var verb = new Train(terminal);
         var command = new VerbCommand("train",
             "Trains a model on images. A run can be ended at any moment; --resume goes on as if it had not been.",
-            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --num-head-channels 32 --batch 8 --steps 20000 --out runs/tetris")
+            "rawdiffusion train --data tetris --preset tetris --num-channels 32 --num-head-channels 32 --batch 8 --steps 20000 --out "
+            + "runs/tetris")
         {
             IsShared = true,
         };
@@ -37,7 +39,8 @@ internal sealed class Train(Terminal terminal)
     private int Run(ParseResult result)
     {
         (string? begun, string? resumed) = (result.GetValue(output), result.GetValue(resume));
-        if (begun is null == resumed is null) throw new UsageException("expected either --out DIR, to begin a run there, or --resume DIR, to go on with one");
+        if (begun is null == resumed is null)
+            throw new UsageException("expected either --out DIR, to begin a run there, or --resume DIR, to go on with one");
         if (terminal.Ranks is { Rank: > 0 } leader) return Follow(leader);
         using RunFolder? old = resumed is null ? null : RunFolder.Open(resumed);
         RunConfig config = old is null ? runOptions.Config(result) : runOptions.Config(result, old);
@@ -53,15 +56,24 @@ internal sealed class Train(Terminal terminal)
         string commandLine = string.Join(' ', Environment.GetCommandLineArgs().Skip(1).Prepend("rawdiffusion"));
         using TrainingRun run = old is null
             ? Begin(folder, config, device, set, commandLine)
-            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Warn, terminal.Ranks, runOptions.HasMoved(result));
+            : TrainingRun.Resume(folder, config, device, set, () => Init(config), commandLine, terminal.Warn, terminal.Ranks,
+            runOptions.HasMoved(result));
 
         terminal.EndsInGoodOrder();
-        using CancellationTokenRegistration told = terminal.Cancellation.Register(() => terminal.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
-        string steps = run.Step < config.Training.Steps ? $"steps {run.Step + 1} to {config.Training.Steps}" : $"{run.Step} steps done and none left of {config.Training.Steps}";
+        using CancellationTokenRegistration told = terminal.Cancellation.Register(
+            () => terminal.Tell("interrupted: the step at hand is finished and saved; a second Ctrl-C ends it at once"));
+        string steps = run.Step < config.Training.Steps ? $"steps {run.Step + 1} to {config.Training.Steps}"
+            : $"{run.Step} steps done and none left of {config.Training.Steps}";
         terminal.Tell(string.Create(CultureInfo.InvariantCulture,
-            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on {device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, {run.MemoryBytes / 1048576.0:0} MiB"));
+            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on "
+            + $"{device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, "
+            + $"{run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
-        if (!trained.Finished) terminal.Error.WriteLine($"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
+        if (!trained.Finished)
+        {
+            terminal.Error.WriteLine(
+                $"interrupted at step {trained.Step} and saved: go on with rawdiffusion train --resume {folder.FullPath}");
+        }
         Report(result, folder, set, run, trained, device, config);
         return trained.Finished ? ExitCode.Success : ExitCode.Interrupted;
     }
@@ -69,9 +81,19 @@ internal sealed class Train(Terminal terminal)
     // A run that goes on would take its samples for images.
     private static void RequireOutside(RunConfig config, string path)
     {
-        if (config.Images.BaseFolder is not null || File.Exists(Path.Combine(config.Data, MadeSet.TableName)) || FileStatus.Of(config.Data) is not { Kind: "folder" } images) return;
+        if (config.Images.BaseFolder is not null || File.Exists(Path.Combine(config.Data, MadeSet.TableName))
+            || FileStatus.Of(config.Data) is not { Kind: "folder" } images)
+        {
+            return;
+        }
         for (string? folder = Path.GetFullPath(path); folder is not null; folder = Path.GetDirectoryName(folder))
-            if (FileStatus.Of(folder) == images) throw new CommandException($"expected a folder for the run outside the images' folder {config.Data}, found {path}: its samples would become images");
+        {
+            if (FileStatus.Of(folder) == images)
+            {
+                throw new CommandException($"expected a folder for the run outside the images' folder {config.Data}, found {path}: its "
+                    + "samples would become images");
+            }
+        }
     }
 
     // Nothing of this process's own decides anything but a signal: the first's settings do.
@@ -102,7 +124,8 @@ internal sealed class Train(Terminal terminal)
         try
         {
             config.NetworkFor(images.Size);
-            return TrainingRanks.Cached(config, terminal.Ranks, images, (set, folder) => ProgressDisplay.Run(terminal, $"decoding {set.Name}", set.Count,
+            return TrainingRanks.Cached(
+                config, terminal.Ranks, images, (set, folder) => ProgressDisplay.Run(terminal, $"decoding {set.Name}", set.Count,
                 done => CachedSet.Of(set, folder, terminal.Warn, done, terminal.Cancellation)));
         }
         catch
@@ -126,7 +149,8 @@ internal sealed class Train(Terminal terminal)
         return file;
     }
 
-    private void Report(ParseResult result, RunFolder folder, ImageSet set, TrainingRun run, RunResult trained, IDevice device, RunConfig config)
+    private void Report(ParseResult result, RunFolder folder, ImageSet set, TrainingRun run, RunResult trained, IDevice device,
+        RunConfig config)
     {
         double seconds = Math.Round(trained.Seconds, 3);
         if (result.GetValue(json))
@@ -157,6 +181,7 @@ internal sealed class Train(Terminal terminal)
         if (!trained.Finished) return;
         if (trained.Skipped > 0) terminal.Out.WriteLine($"{trained.Skipped} images could not be read and were skipped");
         terminal.Out.WriteLine(folder.Model);
-        terminal.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"trained {trained.Step} steps, those of this call in {seconds:0.0} s on {device.Description}"));
+        terminal.Out.WriteLine(string.Create(
+            CultureInfo.InvariantCulture, $"trained {trained.Step} steps, those of this call in {seconds:0.0} s on {device.Description}"));
     }
 }

@@ -14,8 +14,11 @@ internal static class ParameterPieces
     {
         var pieces = new List<(long, int)>();
         foreach (Parameter parameter in layout.Parameters)
+        {
             for (long first = 0; first < parameter.Shape.Count; first += Piece)
                 pieces.Add((parameter.Offset + first, (int)Math.Min(Piece, parameter.Shape.Count - first)));
+        }
+
         return [.. pieces];
     }
 }
@@ -65,7 +68,8 @@ internal sealed unsafe class AdamKernel : CpuKernel<Adam>
             (long first, int length) = pieces[task];
             if (lossScale is not null && !float.IsFinite(*norm))
             {
-                for (int r = 0; r < Adam.Rows; r++) new Span<float>(state + r * count + first, length).CopyTo(new Span<float>(next + r * count + first, length));
+                for (int r = 0; r < Adam.Rows; r++)
+                    new Span<float>(state + r * count + first, length).CopyTo(new Span<float>(next + r * count + first, length));
                 return;
             }
             double t = *step + 1.0 - (lossScale is null ? 0 : lossScale[LossScale.Skipped]), rate = rates[0];
@@ -76,19 +80,25 @@ internal sealed unsafe class AdamKernel : CpuKernel<Adam>
             V shrink = S.Splat((float)(options.Decoupled ? 1 - rate * options.WeightDecay : 1));
             V beta1 = S.Splat((float)options.Beta1), rest1 = S.Splat((float)(1 - options.Beta1));
             V beta2 = S.Splat((float)options.Beta2), rest2 = S.Splat((float)(1 - options.Beta2));
-            V size = S.Splat((float)(-rate / (1 - Math.Pow(options.Beta1, t)))), root = S.Splat((float)(1 / Math.Sqrt(1 - Math.Pow(options.Beta2, t))));
+            V size = S.Splat((float)(-rate / (1 - Math.Pow(options.Beta1, t)))), root = S.Splat(
+                (float)(1 / Math.Sqrt(1 - Math.Pow(options.Beta2, t))));
             V epsilon = S.Splat((float)options.Epsilon), share = S.Splat(rates[1]);
             float* tail = stackalloc float[5 * S.Lanes];
             for (int i = 0; i < length; i += S.Lanes)
             {
                 long at = first + i;
-                float* p = state + at, m = p + Adam.First * count, v = p + Adam.Second * count, a = p + Adam.Average * count, g = gradient + at;
+                float* p = state + at, m = p + Adam.First * count, v = p + Adam.Second * count, a = p
+                    + Adam.Average * count, g = gradient + at;
                 int valid = Math.Min(S.Lanes, length - i);
                 if (valid < S.Lanes)
                 {
                     // What lies behind a parameter is nobody's: the last elements go through a padded vector.
                     for (int j = 0; j < valid; j++)
-                        (tail[j], tail[S.Lanes + j], tail[2 * S.Lanes + j], tail[3 * S.Lanes + j], tail[4 * S.Lanes + j]) = (p[j], m[j], v[j], a[j], g[j]);
+                    {
+                        (tail[j], tail[S.Lanes + j], tail[2 * S.Lanes + j], tail[3 * S.Lanes + j], tail[4 * S.Lanes + j]) = (
+                            p[j], m[j], v[j], a[j], g[j]);
+                    }
+
                     p = tail;
                     m = p + S.Lanes;
                     v = m + S.Lanes;

@@ -46,7 +46,8 @@ internal sealed unsafe class AttentionKernel : CpuKernel<Attention>
 
         public override string Description => "attention";
 
-        public override long ScratchBytes => 4 * (PackedKeys + PackedValues + (long)QueryBlock * (headChannels + scoreStride + sumStride + 2) + 64);
+        public override long ScratchBytes =>
+            4 * (PackedKeys + PackedValues + (long)QueryBlock * (headChannels + scoreStride + sumStride + 2) + 64);
 
         private static int Columns { [MethodImpl(MethodImplOptions.AggressiveInlining)] get => MicroKernel<S, V>.Columns; }
 
@@ -89,19 +90,24 @@ internal sealed unsafe class AttentionKernel : CpuKernel<Attention>
                 for (int key = 0; key < positions; key += KeyBlock)
                     Block(queries, count, keys, values, key, Math.Min(KeyBlock, positions - key), scores, sums, maxima, totals);
                 for (int i = 0; i < count; i++)
-                    Elementwise.Scale<S, V>(sums + i * sumStride, 1 / totals[i], output + (n * positions + first + i) * (nint)channels + head * d, d);
+                {
+                    Elementwise.Scale<S, V>(sums + i * sumStride, 1 / totals[i], output + (n * positions + first + i) * (nint)channels
+                        + head * d, d);
+                }
             }
         }
 
         // One block of keys: scores = q k^T, new maxima, exponentials, sums = sums * correction + exponentials v.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Block(float* queries, int count, float* keys, float* values, int key, int keyCount, float* scores, float* sums, float* maxima, float* totals)
+        private void Block(float* queries, int count, float* keys, float* values, int key, int keyCount, float* scores, float* sums,
+            float* maxima, float* totals)
         {
             int d = headChannels, ld = scoreStride, ldSums = sumStride;
             for (int c = 0; c < keyCount; c += Columns)
             {
                 float* panel = keys + (nint)(key + c) * d;
-                for (int i = 0; i < count; i += Rows) MicroKernel<S, V>.Run(Rows, queries + i * d, d, 1, 0, d, panel, scores + i * ld + c, ld);
+                for (int i = 0; i < count; i += Rows)
+                    MicroKernel<S, V>.Run(Rows, queries + i * d, d, 1, 0, d, panel, scores + i * ld + c, ld);
             }
             for (int i = 0; i < count; i++)
             {
@@ -116,7 +122,10 @@ internal sealed unsafe class AttentionKernel : CpuKernel<Attention>
             {
                 float* panel = values + (nint)c * positions + (nint)key * Columns;
                 for (int i = 0; i < count; i += Rows)
-                    MicroKernel<S, V>.Run(Rows, scores + i * ld, ld, 1, 0, keyCount, panel, sums + i * ldSums + c, ldSums, accumulate: true);
+                {
+                    MicroKernel<S, V>.Run(Rows, scores + i * ld, ld, 1, 0, keyCount, panel, sums + i * ldSums + c, ldSums,
+                        accumulate: true);
+                }
             }
         }
 

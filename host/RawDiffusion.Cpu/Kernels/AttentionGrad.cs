@@ -117,7 +117,8 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
             new Span<float>(rows + (nint)positions * d, padding * d).Clear();
             PackedMatrix.Pack(rows, 1, d, d, paddedPositions, Columns, memory.QueriesAcross);
             PackedMatrix.Pack(rows, d, 1, paddedPositions, d, Columns, memory.Queries);
-            for (int t = 0; t < positions; t++) new Span<float>(cotangent + (nint)t * channels, d).CopyTo(new Span<float>(rows + (nint)t * d, d));
+            for (int t = 0; t < positions; t++)
+                new Span<float>(cotangent + (nint)t * channels, d).CopyTo(new Span<float>(rows + (nint)t * d, d));
             PackedMatrix.Pack(rows, 1, d, d, paddedPositions, Columns, memory.CotangentsAcross);
             PackedMatrix.Pack(rows, d, 1, paddedPositions, d, Columns, memory.Cotangents);
             new Span<float>(memory.KeyGradients, (positions + Rows) * paddedChannels).Clear();
@@ -131,7 +132,8 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
             for (int p = 0; p < panels; p++)
             {
                 float* strip = memory.Strip + (nint)p * (positions + Rows) * Columns;
-                Product(memory.Keys, d, 1, 0, d, positions, memory.QueriesAcross + (nint)(first + p * Columns) * d, strip, Columns, accumulate: false);
+                Product(memory.Keys, d, 1, 0, d, positions, memory.QueriesAcross + (nint)(first + p * Columns) * d, strip, Columns,
+                    accumulate: false);
                 for (int c = 0; c < Columns; c += S.Lanes)
                 {
                     V largest = S.Splat(float.NegativeInfinity), total = S.Zero;
@@ -157,7 +159,8 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
             for (int p = 0; p < panels; p++)
             {
                 float* weights = memory.Strip + p * stripStride + (nint)key * Columns, slopes = memory.Slopes + p * slopeStride;
-                Product(memory.Values + (nint)key * d, d, 1, 0, d, count, memory.CotangentsAcross + (nint)(first + p * Columns) * d, slopes, Columns, accumulate: false);
+                Product(memory.Values + (nint)key * d, d, 1, 0, d, count, memory.CotangentsAcross + (nint)(first + p * Columns) * d, slopes,
+                    Columns, accumulate: false);
                 for (int c = 0; c < Columns; c += S.Lanes)
                 {
                     V share = S.Load(memory.Shares + p * Columns + c), delta = S.Load(memory.Deltas + first + p * Columns + c);
@@ -169,19 +172,23 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
                         S.Store(S.Multiply(weight, S.Subtract(S.Load(s), delta)), s);
                     }
                 }
-                Product(memory.KeysAcross + key, acrossStride, 1, 0, count, d, slopes, memory.QueryGradients + p * (d + Rows) * Columns, Columns, accumulate: true);
+                Product(memory.KeysAcross + key, acrossStride, 1, 0, count, d, slopes, memory.QueryGradients + p * (d + Rows) * Columns,
+                    Columns, accumulate: true);
             }
             for (int c = 0; c < paddedChannels; c += Columns)
             {
                 nint panel = (nint)c * paddedPositions + (nint)first * Columns, to = (nint)key * paddedChannels + c;
-                Product(memory.Strip + (nint)key * Columns, Columns, panels, stripStride, Columns, count, memory.Cotangents + panel, memory.ValueGradients + to, paddedChannels, accumulate: true);
-                Product(memory.Slopes, Columns, panels, slopeStride, Columns, count, memory.Queries + panel, memory.KeyGradients + to, paddedChannels, accumulate: true);
+                Product(memory.Strip + (nint)key * Columns, Columns, panels, stripStride, Columns, count, memory.Cotangents + panel,
+                    memory.ValueGradients + to, paddedChannels, accumulate: true);
+                Product(memory.Slopes, Columns, panels, slopeStride, Columns, count, memory.Queries + panel, memory.KeyGradients + to,
+                    paddedChannels, accumulate: true);
             }
         }
 
         // One panel of a product with so many rows, and up to a tile more, which nobody reads.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Product(float* a, nint rowStride, int segments, nint segmentStride, int k, int rows, float* b, float* c, nint ldc, bool accumulate)
+        private static void Product(float* a, nint rowStride, int segments, nint segmentStride, int k, int rows, float* b, float* c,
+            nint ldc, bool accumulate)
         {
             for (int i = 0; i < rows;)
             {
@@ -195,7 +202,8 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
         private static float Dot(float* a, float* b, int count)
         {
             V sum = S.Zero;
-            for (int i = 0; i < count; i += S.Lanes) sum = S.MultiplyAdd(Part<S, V>.Load(a + i, count - i), Part<S, V>.Load(b + i, count - i), sum);
+            for (int i = 0; i < count; i += S.Lanes)
+                sum = S.MultiplyAdd(Part<S, V>.Load(a + i, count - i), Part<S, V>.Load(b + i, count - i), sum);
             return S.Sum(sum);
         }
 

@@ -46,13 +46,15 @@ internal sealed unsafe class AvgPool2dKernel : CpuKernel<AvgPool2d>
                 (tail[j], tail[S.Lanes + j], tail[2 * S.Lanes + j], tail[3 * S.Lanes + j]) = (a[i + j], b[i + j], c[i + j], d[i + j]);
                 if (scales != null) (tail[4 * S.Lanes + j], tail[5 * S.Lanes + j]) = (scales[i + j], scales[Channels + i + j]);
             }
-            S.Store(Average(tail, tail + S.Lanes, tail + 2 * S.Lanes, tail + 3 * S.Lanes, scales == null ? null : tail + 4 * S.Lanes, tail + 5 * S.Lanes), tail);
+            S.Store(Average(tail, tail + S.Lanes, tail + 2 * S.Lanes, tail + 3 * S.Lanes, scales == null ? null
+                : tail + 4 * S.Lanes, tail + 5 * S.Lanes), tail);
             for (int j = 0; j < Channels - i; j++) destination[i + j] = tail[j];
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static V Average(float* a, float* b, float* c, float* d, float* scale, float* shift) =>
-            S.Multiply(S.Add(S.Add(Read(a, scale, shift), Read(b, scale, shift)), S.Add(Read(c, scale, shift), Read(d, scale, shift))), S.Splat(0.25f));
+            S.Multiply(S.Add(S.Add(Read(a, scale, shift), Read(b, scale, shift)), S.Add(Read(c, scale, shift), Read(d, scale, shift))),
+            S.Splat(0.25f));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static V Read(float* x, float* scale, float* shift)

@@ -43,7 +43,8 @@ internal sealed unsafe class BatchNormStatisticsKernel : CpuKernel<BatchNormStat
             if (phase == 0)
             {
                 float* means = partial + 2 * (nint)task * channels;
-                ChannelMoments<S, V>.Measure(x + (nint)task * PerTask * channels, channels, Math.Min(PerTask, pixels - task * PerTask), means, means + channels, scratch);
+                ChannelMoments<S, V>.Measure(x + (nint)task * PerTask * channels, channels, Math.Min(PerTask, pixels - task * PerTask),
+                    means, means + channels, scratch);
                 return;
             }
             for (int c = 0; c < channels; c++)
@@ -96,7 +97,8 @@ internal sealed unsafe class BatchNormTrainKernel : CpuKernel<BatchNormTrain>
                 {
                     int left = Channels - c;
                     V deviation = S.Subtract(Part<S, V>.Load(x + at + c, left), Part<S, V>.Load(statistics + c, left));
-                    Part<S, V>.Store(S.MultiplyAdd(deviation, Part<S, V>.Load(scales + c, left), Part<S, V>.Load(beta + c, left)), y + at + c, left);
+                    Part<S, V>.Store(S.MultiplyAdd(deviation, Part<S, V>.Load(scales + c, left), Part<S, V>.Load(beta + c, left)),
+                        y + at + c, left);
                 }
             }
         }

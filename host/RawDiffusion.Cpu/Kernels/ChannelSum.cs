@@ -52,7 +52,10 @@ internal sealed class ChannelSumKernel : CpuKernel<ChannelSum>
             }
             int first = task * RowsPerTask, end = Math.Min(rows, first + RowsPerTask);
             for (int row = first; row < end; row += Block)
-                Sum(x + (nint)row * channels, Math.Min(Block, end - row), workspace.Pointer + (nint)task * channels, accumulate: row > first);
+            {
+                Sum(x + (nint)row * channels, Math.Min(Block, end - row), workspace.Pointer + (nint)task * channels,
+                    accumulate: row > first);
+            }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

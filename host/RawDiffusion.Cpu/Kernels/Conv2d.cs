@@ -14,9 +14,11 @@ internal sealed class Conv2dKernel : CpuKernel<Conv2d>
             throw new GraphException($"{node.Name}: the CPU device computes skip convolutions on their own; compile without FuseSkip");
         var op = (Conv2d)node.Operator;
         Value weight = node.Input(1);
-        if (context.RunsOnce || op.Stride != 1 || op.Padding != 1 || !Winograd.Suits(weight.Shape, node.Output.Shape)) return new Conv2dDirect<S, V>(node, context);
+        if (context.RunsOnce || op.Stride != 1 || op.Padding != 1 || !Winograd.Suits(weight.Shape, node.Output.Shape))
+            return new Conv2dDirect<S, V>(node, context);
         return new Conv2dWinograd<S, V>(
-            new ConvSource<S, V>(node, context), new ConvStore<S, V>(node, context), node.Output.Shape, weight, WeightMatrix.Forward(weight.Shape), context);
+            new ConvSource<S, V>(node, context), new ConvStore<S, V>(node, context), node.Output.Shape, weight,
+                WeightMatrix.Forward(weight.Shape), context);
     }
 }
 
@@ -117,7 +119,8 @@ internal sealed unsafe class Conv2dDirect<S, V> : WeightedLaunch
                 for (int p = 0; p < pixels;)
                 {
                     int tileRows = MicroKernel<S, V>.RowsFor(pixels - p);
-                    MicroKernel<S, V>.Run(tileRows, row + (nint)p * stride * channels, stride * channels, kernel, stripRow, kernel * channels, b, tile, columns);
+                    MicroKernel<S, V>.Run(tileRows, row + (nint)p * stride * channels, stride * channels, kernel, stripRow,
+                        kernel * channels, b, tile, columns);
                     int valid = Math.Min(tileRows, pixels - p);
                     for (int i = 0; i < valid; i++, p++)
                         store.Pixel(n, firstRow + r + p / outWidth, p % outWidth, first, count, tile + i * columns, addend);

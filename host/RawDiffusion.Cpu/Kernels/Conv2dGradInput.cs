@@ -67,7 +67,8 @@ internal sealed unsafe class Conv2dGradInputDirect<S, V> : WeightedLaunch
         left = Taps(0) - 1;
         right = Math.Max(0, (width - 1 + padding) / stride - (source.Width - 1));
 
-        classes = [.. Enumerable.Range(0, stride * stride).Select(i => WeightMatrix.Transposed(weight.Shape, TapsOf(i / stride, i % stride)))];
+        classes = [.. Enumerable.Range(0, stride * stride)
+            .Select(i => WeightMatrix.Transposed(weight.Shape, TapsOf(i / stride, i % stride)))];
         classStart = new long[classes.Length + 1];
         for (int i = 0; i < classes.Length; i++)
             classStart[i + 1] = classStart[i] + PackedMatrix.Count(classes[i].Rows, channels, MicroKernel<S, V>.Columns);
@@ -98,7 +99,8 @@ internal sealed unsafe class Conv2dGradInputDirect<S, V> : WeightedLaunch
     {
         (int index, int panel) = (task / Panels, task % Panels);
         int columns = MicroKernel<S, V>.Columns;
-        classes[index].PackPanel(weight, panel * columns, columns, destination + classStart[index] + (nint)panel * classes[index].Rows * columns);
+        classes[index].PackPanel(
+            weight, panel * columns, columns, destination + classStart[index] + (nint)panel * classes[index].Rows * columns);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -130,7 +132,8 @@ internal sealed unsafe class Conv2dGradInputDirect<S, V> : WeightedLaunch
                     int index = classRow * stride + classColumn;
                     float* b = Weights + classStart[index] + (nint)first * classes[index].Rows;
                     float* to = dx + (((nint)n * height + y) * width + x) * channels + first;
-                    Row(a, Taps(classRow), stripRow, Taps(classColumn) * source.Channels, b, tile, (width - x + stride - 1) / stride, to, count);
+                    Row(a, Taps(classRow), stripRow, Taps(classColumn) * source.Channels, b, tile,
+                        (width - x + stride - 1) / stride, to, count);
                 }
             }
         }
@@ -147,8 +150,10 @@ internal sealed unsafe class Conv2dGradInputDirect<S, V> : WeightedLaunch
             int tileRows = MicroKernel<S, V>.RowsFor(pixels - p);
             int valid = Math.Min(tileRows, pixels - p);
             bool whole = valid == tileRows && count == columns;
-            MicroKernel<S, V>.Run(tileRows, a + (nint)p * source.Channels, source.Channels, segments, stripRow, k, b, whole ? to : tile, whole ? step : columns);
-            for (int i = 0; i < valid && !whole; i++) new Span<float>(tile + i * columns, count).CopyTo(new Span<float>(to + i * step, count));
+            MicroKernel<S, V>.Run(tileRows, a + (nint)p * source.Channels, source.Channels, segments, stripRow, k, b, whole ? to
+                : tile, whole ? step : columns);
+            for (int i = 0; i < valid && !whole; i++)
+                new Span<float>(tile + i * columns, count).CopyTo(new Span<float>(to + i * step, count));
             p += valid;
             to += valid * step;
         }

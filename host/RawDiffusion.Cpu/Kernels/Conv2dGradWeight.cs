@@ -110,7 +110,8 @@ internal sealed unsafe class Conv2dGradWeightDirect<S, V> : GradWeightLaunch<S, 
                 for (int o = 0, width = 0; o < outputs; o += width)
                 {
                     width = MicroKernel<S, V>.RowsFor(outputs - o);
-                    MicroKernel<S, V>.Run(width, rows + o * Block, 1, 1, 0, count, patches, to + o * columns, columns, accumulate: block > firstBlock, step: width);
+                    MicroKernel<S, V>.Run(width, rows + o * Block, 1, 1, 0, count, patches, to + o * columns, columns,
+                        accumulate: block > firstBlock, step: width);
                 }
             }
         }
@@ -118,14 +119,16 @@ internal sealed unsafe class Conv2dGradWeightDirect<S, V> : GradWeightLaunch<S, 
         {
             float* from = sums + (panel - firstPanel) * SumsCount;
             int first = panel * columns, count = Math.Min(columns, patch - first);
-            for (int o = 0; o < outputs; o++) new Span<float>(from + o * columns, count).CopyTo(new Span<float>(sum + (nint)o * patch + first, count));
+            for (int o = 0; o < outputs; o++)
+                new Span<float>(from + o * columns, count).CopyTo(new Span<float>(sum + (nint)o * patch + first, count));
         }
     }
 
     private static int Blocks(int positions) => (positions + Block - 1) / Block;
 
     private static int Parts(Shape weight) =>
-        weight[0] == 0 ? 0 : (PackedMatrix.Panels((int)(weight.Count / weight[0]), MicroKernel<S, V>.Columns) + PanelsPerPart - 1) / PanelsPerPart;
+        weight[0] == 0 ? 0 : (PackedMatrix.Panels((int)(weight.Count / weight[0]), MicroKernel<S, V>.Columns)
+        + PanelsPerPart - 1) / PanelsPerPart;
 
     // [count][width] of dy, zero beyond the last output.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -135,8 +138,8 @@ internal sealed unsafe class Conv2dGradWeightDirect<S, V> : GradWeightLaunch<S, 
         {
             for (int p = 0; p < count; p++, from += outputs, to += 12)
             {
-                Vector256<float> low = Vector256.Load(from);
-                Vector128<float> high = Vector128.Load(from + 8);
+                var low = Vector256.Load(from);
+                var high = Vector128.Load(from + 8);
                 low.Store(to);
                 high.Store(to + 8);
             }

@@ -83,7 +83,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
         for (int block = firstBlock; block < endBlock; block++)
         {
             int first = block * Block, count = Math.Min(Block, tiles - first);
-            for (int t = 0; t < count; t++) Transform(first + t, t, firstInput, inputCount, firstOutput, outputCount, input, gradient, patch, temporary);
+            for (int t = 0; t < count; t++)
+                Transform(first + t, t, firstInput, inputCount, firstOutput, outputCount, input, gradient, patch, temporary);
             Multiply(count, outputCount, input, gradient, sums, accumulate: block > firstBlock);
         }
         Finish(firstOutput, outputCount, firstInput, inputCount, sums, sum, patch, temporary);
@@ -101,7 +102,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
     // One tile of both operands. Inputs in panels [tiles][columns], gradients [tiles][outputs of the part].
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Transform(
-        int tile, int t, int firstInput, int inputCount, int firstOutput, int outputCount, float* input, float* gradient, float* patch, float* temporary)
+        int tile, int t, int firstInput, int inputCount, int firstOutput, int outputCount, float* input, float* gradient, float* patch,
+            float* temporary)
     {
         int columns = MicroKernel<S, V>.Columns;
         int n = tile / (tileRows * tileColumns), y = tile / tileColumns % tileRows * OutTile, left = tile % tileColumns * OutTile;
@@ -112,7 +114,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
             float* from = x + (nint)n * height * width * channels + firstInput + c;
             if (inside && c + S.Lanes <= inputCount)
             {
-                WinogradTransform<S, V>.Input(from + ((nint)(y - 1) * width + left - 1) * channels, (nint)width * channels, channels, to, InputStride, temporary);
+                WinogradTransform<S, V>.Input(from + ((nint)(y - 1) * width + left - 1) * channels, (nint)width * channels, channels, to,
+                    InputStride, temporary);
                 continue;
             }
             LoadPatch(from, channels, y - 1, left - 1, InTile, inputCount - c, patch);
@@ -125,7 +128,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
             float* from = dy + (nint)n * height * width * outputs + firstOutput + o;
             if (inside && o + S.Lanes <= outputCount)
             {
-                WinogradTransform<S, V>.Gradient(from + ((nint)y * width + left) * outputs, (nint)width * outputs, outputs, to, GradientStride, temporary);
+                WinogradTransform<S, V>.Gradient(
+                    from + ((nint)y * width + left) * outputs, (nint)width * outputs, outputs, to, GradientStride, temporary);
                 continue;
             }
             LoadPatch(from, outputs, y, left, OutTile, outputCount - o, patch);
@@ -164,7 +168,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
                 for (int o = 0; o < outputCount;)
                 {
                     int rows = MicroKernel<S, V>.RowsFor(outputCount - o);
-                    MicroKernel<S, V>.Run(rows, gradient + o, 1, 1, 0, count, input + c * Block, sums + (nint)o * Inputs + c, Inputs, accumulate, outputsPerPart);
+                    MicroKernel<S, V>.Run(rows, gradient + o, 1, 1, 0, count, input + c * Block, sums + (nint)o * Inputs + c, Inputs,
+                        accumulate, outputsPerPart);
                     o += rows;
                 }
             }
@@ -173,7 +178,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
 
     // G^T m G of each pair of channels.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Finish(int firstOutput, int outputCount, int firstInput, int inputCount, float* sums, float* gradient, float* taps, float* temporary)
+    private void Finish(int firstOutput, int outputCount, int firstInput, int inputCount, float* sums, float* gradient, float* taps,
+        float* temporary)
     {
         for (int o = 0; o < outputCount; o++)
         {
@@ -182,7 +188,8 @@ internal sealed unsafe class Conv2dGradWeightWinograd<S, V> : GradWeightLaunch<S
                 WinogradTransform<S, V>.Filter(sums + o * Inputs + c, SumStride, taps, temporary);
                 float* to = gradient + (nint)(firstOutput + o) * 9 * channels + firstInput + c;
                 int count = Math.Min(S.Lanes, inputCount - c);
-                for (int tap = 0; tap < 9; tap++) new Span<float>(taps + tap * S.Lanes, count).CopyTo(new Span<float>(to + tap * channels, count));
+                for (int tap = 0; tap < 9; tap++)
+                    new Span<float>(taps + tap * S.Lanes, count).CopyTo(new Span<float>(to + tap * channels, count));
             }
         }
     }

@@ -35,7 +35,8 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
     private readonly int imagesPerTask;
     private readonly int stripWidth;
 
-    public Conv2dWinograd(ConvSource<S, V> source, ConvStore<S, V> store, Shape output, Value weight, WeightMatrix matrix, CpuContext context)
+    public Conv2dWinograd(ConvSource<S, V> source, ConvStore<S, V> store, Shape output, Value weight, WeightMatrix matrix,
+        CpuContext context)
     {
         (this.source, this.store, this.matrix) = (source, store, matrix);
         (images, height, width) = (output[0], output[1], output[2]);
@@ -44,9 +45,11 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
         int perImage = tileRows * tileColumns;
         // Whole images where they are small, rows of tiles where they are large; at least four tasks if there is as much.
         imagesPerTask = Math.Clamp(Math.Min(TilesPerTask / perImage, images / 4), 1, Math.Max(1, images));
-        tileRowsPerTask = imagesPerTask > 1 ? tileRows : Math.Clamp(TilesPerTask * 64 / Math.Max(64, source.Channels) / tileColumns, 1, tileRows);
+        tileRowsPerTask = imagesPerTask > 1 ? tileRows
+            : Math.Clamp(TilesPerTask * 64 / Math.Max(64, source.Channels) / tileColumns, 1, tileRows);
         stripWidth = tileColumns * OutTile + 2;
-        BindWeight(weight, (long)PackedMatrix.Panels(matrix.Columns, MicroKernel<S, V>.Columns) * Positions * matrix.Depth * MicroKernel<S, V>.Columns, context);
+        BindWeight(weight, (long)PackedMatrix.Panels(
+            matrix.Columns, MicroKernel<S, V>.Columns) * Positions * matrix.Depth * MicroKernel<S, V>.Columns, context);
     }
 
     public override string Description => "conv2d 3x3 winograd";
@@ -109,7 +112,8 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
                 for (int t = 0; t < tiles;)
                 {
                     int tileRowCount = MicroKernel<S, V>.RowsFor(tiles - t);
-                    MicroKernel<S, V>.Run(tileRowCount, input + p * InputStride + t * source.Channels, source.Channels, 1, 0, source.Channels, b,
+                    MicroKernel<S, V>.Run(tileRowCount, input + p * InputStride + t * source.Channels, source.Channels, 1, 0,
+                        source.Channels, b,
                         product + p * ProductStride + t * columns, columns);
                     t += tileRowCount;
                 }
@@ -144,7 +148,8 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
         nint stride = InputStride;
         float* corner = strip + tileRow * OutTile * row + tileColumn * OutTile * channels;
         int c = 0;
-        for (; c <= channels - S.Lanes; c += S.Lanes) WinogradTransform<S, V>.Input(corner + c, row, channels, destination + c, stride, temporary);
+        for (; c <= channels - S.Lanes; c += S.Lanes)
+            WinogradTransform<S, V>.Input(corner + c, row, channels, destination + c, stride, temporary);
         if (c == channels) return;
 
         // The last few channels pass through the same vector code in a copy.
@@ -152,7 +157,11 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
         float* patch = stackalloc float[Positions * S.Lanes];
         float* result = stackalloc float[Positions * S.Lanes];
         for (int p = 0; p < Positions; p++)
-            for (int j = 0; j < S.Lanes; j++) patch[p * S.Lanes + j] = j < count ? corner[p / InTile * row + p % InTile * channels + c + j] : 0;
+        {
+            for (int j = 0; j < S.Lanes; j++)
+                patch[p * S.Lanes + j] = j < count ? corner[p / InTile * row + p % InTile * channels + c + j] : 0;
+        }
+
         WinogradTransform<S, V>.Input(patch, InTile * S.Lanes, S.Lanes, result, S.Lanes, temporary);
         for (int p = 0; p < Positions; p++)
             for (int j = 0; j < count; j++) destination[p * stride + c + j] = result[p * S.Lanes + j];
@@ -166,7 +175,8 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
         for (int j = 0; j < InTile; j++)
         {
             float* m = product + j * stride;
-            WinogradTransform<S, V>.Output(S.Load(m), S.Load(m + InTile * stride), S.Load(m + 2 * InTile * stride), S.Load(m + 3 * InTile * stride),
+            WinogradTransform<S, V>.Output(
+                S.Load(m), S.Load(m + InTile * stride), S.Load(m + 2 * InTile * stride), S.Load(m + 3 * InTile * stride),
                 S.Load(m + 4 * InTile * stride), S.Load(m + 5 * InTile * stride), out V y0, out V y1, out V y2, out V y3);
             S.Store(y0, temporary + j * S.Lanes);
             S.Store(y1, temporary + (InTile + j) * S.Lanes);
@@ -177,7 +187,8 @@ internal sealed unsafe class Conv2dWinograd<S, V> : WeightedLaunch
         for (int i = 0; i < rows; i++)
         {
             float* t = temporary + i * InTile * S.Lanes;
-            WinogradTransform<S, V>.Output(S.Load(t), S.Load(t + S.Lanes), S.Load(t + 2 * S.Lanes), S.Load(t + 3 * S.Lanes), S.Load(t + 4 * S.Lanes),
+            WinogradTransform<S, V>.Output(
+                S.Load(t), S.Load(t + S.Lanes), S.Load(t + 2 * S.Lanes), S.Load(t + 3 * S.Lanes), S.Load(t + 4 * S.Lanes),
                 S.Load(t + 5 * S.Lanes), out V y0, out V y1, out V y2, out V y3);
             store.Row(n, y + i, x, columns, channel, y0, y1, y2, y3, addend);
         }

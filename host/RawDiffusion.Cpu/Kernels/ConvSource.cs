@@ -96,8 +96,12 @@ internal readonly unsafe struct ConvSource<S, V>
         {
             switch (onLoad)
             {
-                case Activation.Silu: Pixel.Apply<S, V, SiluFunction<S, V>>(source, destination, count, affine == null ? null : scales, shifts); break;
-                case Activation.Relu: Pixel.Apply<S, V, ReluFunction<S, V>>(source, destination, count, affine == null ? null : scales, shifts); break;
+                case Activation.Silu:
+                    Pixel.Apply<S, V, SiluFunction<S, V>>(
+                    source, destination, count, affine == null ? null : scales, shifts); break;
+                case Activation.Relu:
+                    Pixel.Apply<S, V, ReluFunction<S, V>>(
+                    source, destination, count, affine == null ? null : scales, shifts); break;
                 default: Pixel.Apply<S, V, IdentityFunction<V>>(source, destination, count, affine == null ? null : scales, shifts); break;
             }
             if (scale == 2) new Span<float>(destination, count).CopyTo(new Span<float>(destination + stride, count));

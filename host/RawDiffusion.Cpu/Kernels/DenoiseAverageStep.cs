@@ -38,7 +38,8 @@ internal sealed unsafe class DenoiseAverageStepKernel : CpuKernel<DenoiseAverage
         public Launch(Node node, CpuContext context)
         {
             var op = (DenoiseAverageStep)node.Operator;
-            mean = new FactorMean<S, V, F>(op.Groups, node.Input(0).Shape, context.Pointer(node.Input(0)), context.PointerOrNull(node.Inputs[DenoiseAverageStep.Affine]));
+            mean = new FactorMean<S, V, F>(op.Groups, node.Input(0).Shape, context.Pointer(node.Input(0)),
+                context.PointerOrNull(node.Inputs[DenoiseAverageStep.Affine]));
             update = new StepUpdate(node, context, op.Clip);
             Shape h = node.Input(0).Shape;
             (height, width, channels, outputs) = (h[1], h[2], h[3], node.Output.Shape[3]);

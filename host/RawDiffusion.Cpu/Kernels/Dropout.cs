@@ -53,13 +53,15 @@ internal static unsafe class DropoutVectors
     public static int Apply(float* x, float* y, int length, ulong block, uint step, Dropout op, float kept)
     {
         Vector256<ulong> order = Vector256.Create(0UL, 2, 1, 3), low = Vector256.Create(0xffffffffUL);
-        Vector256<uint> m0 = Vector256.Create((ulong)Multiplier0).AsUInt32(), m1 = Vector256.Create((ulong)Multiplier1).AsUInt32(), threshold = Vector256.Create(op.Threshold);
+        Vector256<uint> m0 = Vector256.Create((ulong)Multiplier0).AsUInt32(), m1 = Vector256.Create((ulong)Multiplier1)
+            .AsUInt32(), threshold = Vector256.Create(op.Threshold);
         Vector256<ulong> w0 = Vector256.Create((ulong)Weyl0), w1 = Vector256.Create((ulong)Weyl1);
-        Vector256<float> factor = Vector256.Create(kept);
+        var factor = Vector256.Create(kept);
         int i = 0;
         for (; i <= length - 16; i += 16, block += 4)
         {
-            Vector256<ulong> c0 = Vector256.Create(block) + order, c1 = c0 >>> 32, c2 = Vector256.Create((ulong)step), c3 = Vector256<ulong>.Zero;
+            Vector256<ulong> c0 = Vector256.Create(block) + order, c1 = c0 >>> 32, c2 = Vector256.Create(
+                (ulong)step), c3 = Vector256<ulong>.Zero;
             Vector256<ulong> k0 = Vector256.Create((ulong)op.Seed), k1 = Vector256.Create((ulong)op.Stream);
             for (int round = 0; round < 10; round++, k0 += w0, k1 += w1)
             {
@@ -73,6 +75,7 @@ internal static unsafe class DropoutVectors
         return i;
 
         void Store(Vector256<ulong> words, int at) =>
-            ((Vector256.Load(x + at) * factor).AsUInt32() & Vector256.GreaterThanOrEqual(words.AsUInt32(), threshold)).AsSingle().Store(y + at);
+            ((Vector256.Load(x + at) * factor).AsUInt32() & Vector256.GreaterThanOrEqual(words.AsUInt32(), threshold)).AsSingle()
+            .Store(y + at);
     }
 }

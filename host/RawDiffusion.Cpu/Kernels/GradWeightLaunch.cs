@@ -64,6 +64,7 @@ internal abstract unsafe class GradWeightLaunch<S, V> : CpuLaunch
         int length = (int)Math.Min(AddTaskFloats, count - first);
         float* from = workspace.Pointer + first;
         new Span<float>(from, length).CopyTo(new Span<float>(gradient + first, length));
-        for (int share = 1; share < shares; share++) Elementwise.Add<S, V>(gradient + first, from + share * count, gradient + first, length);
+        for (int share = 1; share < shares; share++)
+            Elementwise.Add<S, V>(gradient + first, from + share * count, gradient + first, length);
     }
 }

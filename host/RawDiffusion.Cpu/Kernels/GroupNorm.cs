@@ -74,7 +74,8 @@ internal unsafe class GroupNormStatistics<S, V> : CpuLaunch
         int count = Math.Min(ChannelMoments<S, V>.PixelsPerTask, pixels - first);
         float* means = partial + (nint)task * 2 * Channels;
         ChannelMoments<S, V>.Measure(x + ((nint)n * pixels + first) * c1, c1, count, means, means + Channels, scratch);
-        if (x2 != null) ChannelMoments<S, V>.Measure(x2 + ((nint)n * pixels + first) * c2, c2, count, means + c1, means + Channels + c1, scratch);
+        if (x2 != null)
+            ChannelMoments<S, V>.Measure(x2 + ((nint)n * pixels + first) * c2, c2, count, means + c1, means + Channels + c1, scratch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -98,14 +98,16 @@ internal sealed unsafe class GroupNormGradInputKernel : CpuKernel<GroupNormGradI
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         protected override void Run(int n, nint at, int count)
         {
-            float* scales = affine + (nint)n * 2 * Channels, normals = normal + (nint)n * 2 * Channels, means = sums + ((nint)n * 4 + 2) * Channels;
+            float* scales = affine + (nint)n * 2 * Channels, normals = normal + (nint)n * 2 * Channels, means = sums
+                + ((nint)n * 4 + 2) * Channels;
             for (int i = 0; i < count; i++, at += Channels)
             {
                 for (int c = 0; c < Channels; c += S.Lanes)
                 {
                     int left = Channels - c;
                     V v = Part<S, V>.Load(x + at + c, left), scale = Part<S, V>.Load(scales + c, left);
-                    V g = S.Multiply(Part<S, V>.Load(dy + at + c, left), D.Apply(S.MultiplyAdd(scale, v, Part<S, V>.Load(scales + Channels + c, left))));
+                    V g = S.Multiply(Part<S, V>.Load(dy + at + c, left),
+                        D.Apply(S.MultiplyAdd(scale, v, Part<S, V>.Load(scales + Channels + c, left))));
                     V xhat = S.MultiplyAdd(Part<S, V>.Load(normals + c, left), v, Part<S, V>.Load(normals + Channels + c, left));
                     V mean = S.MultiplyAdd(xhat, Part<S, V>.Load(means + Channels + c, left), Part<S, V>.Load(means + c, left));
                     Part<S, V>.Store(S.Subtract(S.Multiply(scale, g), mean), dx + at + c, left);

@@ -13,7 +13,8 @@ internal abstract unsafe class ImageRowsLaunch(string description, Shape output)
 
     public override int Tasks(int phase) => output[0] * Height;
 
-    public sealed override void Run(int phase, int task, float* scratch) => Row(task / Height, task % Height, (nint)task * Width * Channels);
+    public sealed override void Run(int phase, int task, float* scratch) =>
+        Row(task / Height, task % Height, (nint)task * Width * Channels);
 
     /// <summary>Computes row y of image n, whose first output element is at <paramref name="at"/>.</summary>
     protected abstract void Row(int n, int y, nint at);

@@ -20,7 +20,7 @@ internal sealed unsafe class LatentOrthogonalityKernel : CpuKernel<LatentOrthogo
         public override void Run(int phase, int task, float* scratch)
         {
             double total = 0;
-            var sum = new double[latents.Width];
+            double[] sum = new double[latents.Width];
             for (int n = 0; n < latents.Images; n++)
             {
                 // The sum over all pairs is the square of the sum.
@@ -50,7 +50,7 @@ internal sealed unsafe class LatentOrthogonalityGradKernel : CpuKernel<LatentOrt
 
         public override void Run(int phase, int task, float* scratch)
         {
-            var du = new double[latents.Width];
+            double[] du = new double[latents.Width];
             latents.SumUnits(task, du);
             double scale = 2.0 * *dloss / ((double)latents.Images * latents.Factors * latents.Factors);
             for (int c = 0; c < du.Length; c++) du[c] *= scale;

@@ -12,7 +12,8 @@ namespace RawDiffusion.Cpu.Kernels;
 /// <param name="channels">Channels of a position.</param>
 /// <param name="terms">Sums of each channel.</param>
 /// <param name="context">Memory.</param>
-internal abstract unsafe class PositionSumsLaunch<S, V>(string description, int segments, int positions, int channels, int terms, CpuContext context) : CpuLaunch
+internal abstract unsafe class PositionSumsLaunch<S, V>(
+    string description, int segments, int positions, int channels, int terms, CpuContext context) : CpuLaunch
     where S : struct, ISimd<V>
     where V : unmanaged
 {
@@ -20,7 +21,8 @@ internal abstract unsafe class PositionSumsLaunch<S, V>(string description, int 
     private const int PositionsPerTask = 8 * BlockPositions;
 
     private readonly int tasksPerSegment = (positions + PositionsPerTask - 1) / PositionsPerTask;
-    private readonly float* partial = context.Allocate((long)segments * ((positions + PositionsPerTask - 1) / PositionsPerTask) * terms * channels).Pointer;
+    private readonly float* partial = context.Allocate(
+        (long)segments * ((positions + PositionsPerTask - 1) / PositionsPerTask) * terms * channels).Pointer;
 
     public override string Description => description;
 
@@ -38,7 +40,8 @@ internal abstract unsafe class PositionSumsLaunch<S, V>(string description, int 
             Finish(task);
             return;
         }
-        int segment = task / tasksPerSegment, first = task % tasksPerSegment * PositionsPerTask, end = Math.Min(positions, first + PositionsPerTask);
+        int segment = task / tasksPerSegment, first = task % tasksPerSegment * PositionsPerTask, end = Math.Min(
+            positions, first + PositionsPerTask);
         float* sums = partial + (nint)task * terms * channels;
         new Span<float>(sums, terms * channels).Clear();
         for (; first < end; first += BlockPositions)
@@ -62,5 +65,6 @@ internal abstract unsafe class PositionSumsLaunch<S, V>(string description, int 
 
     /// <summary>sums += value, for as many channels as are left.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    protected static void Accumulate(float* sums, V value, int left) => Part<S, V>.Store(S.Add(Part<S, V>.Load(sums, left), value), sums, left);
+    protected static void Accumulate(float* sums, V value, int left) =>
+        Part<S, V>.Store(S.Add(Part<S, V>.Load(sums, left), value), sums, left);
 }

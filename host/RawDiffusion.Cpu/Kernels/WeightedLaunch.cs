@@ -101,12 +101,18 @@ internal readonly unsafe struct WeightMatrix
     }
 
     /// <summary>The element of a tap, a summed and a computed channel.</summary>
-    public float* Element(float* weight, int tap, int depth, int column) => weight + taps[tap] + depth * depthStride + column * columnStride;
+    public float* Element(float* weight, int tap, int depth, int column) =>
+        weight + taps[tap] + depth * depthStride + column * columnStride;
 
-    /// <summary>Packs the panel of <paramref name="width"/> columns from <paramref name="first"/>; see <see cref="PackedMatrix"/>.</summary>
+    /// <summary>
+    /// Packs the panel of <paramref name="width"/> columns from <paramref name="first"/>; see <see cref="PackedMatrix"/>.
+    /// </summary>
     public void PackPanel(float* weight, int first, int width, float* destination)
     {
         for (int tap = 0; tap < taps.Length; tap++, destination += (nint)Depth * width)
-            PackedMatrix.Pack(Element(weight, tap, 0, first), depthStride, columnStride, Depth, Math.Min(width, Columns - first), width, destination);
+        {
+            PackedMatrix.Pack(Element(weight, tap, 0, first), depthStride, columnStride, Depth, Math.Min(width, Columns - first),
+                width, destination);
+        }
     }
 }

@@ -63,12 +63,13 @@ internal static unsafe class Winograd
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<double> Tap(float* taps, int tap)
     {
-        Vector256<float> values = Vector256.Load(taps + tap * FilterGroup);
+        var values = Vector256.Load(taps + tap * FilterGroup);
         return Vector512.Create(Vector256.WidenLower(values), Vector256.WidenUpper(values));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Multiply(Vector512<double> g0, Vector512<double> g1, Vector512<double> g2, Vector512<double>* destination, int stride)
+    private static void Multiply(
+        Vector512<double> g0, Vector512<double> g1, Vector512<double> g2, Vector512<double>* destination, int stride)
     {
         const double a2 = (double)A * A, b2 = (double)B * B;
         const double atA = 1 / (2 * a2 * (a2 - b2)), atB = 1 / (2 * b2 * (b2 - a2));
@@ -109,7 +110,8 @@ internal static unsafe class WinogradTransform<S, V>
         for (int i = 0; i < InTile; i++)
         {
             float* t = temporary + i * InTile * S.Lanes;
-            Input(S.Load(t), S.Load(t + S.Lanes), S.Load(t + 2 * S.Lanes), S.Load(t + 3 * S.Lanes), S.Load(t + 4 * S.Lanes), S.Load(t + 5 * S.Lanes),
+            Input(S.Load(t), S.Load(t + S.Lanes), S.Load(t + 2 * S.Lanes), S.Load(t + 3 * S.Lanes), S.Load(t + 4 * S.Lanes),
+                S.Load(t + 5 * S.Lanes),
                 destination + i * InTile * stride, stride);
         }
     }
@@ -156,7 +158,8 @@ internal static unsafe class WinogradTransform<S, V>
         for (int i = 0; i < InTile; i++)
         {
             float* t = temporary + i * OutTile * S.Lanes;
-            Gradient(S.Load(t), S.Load(t + S.Lanes), S.Load(t + 2 * S.Lanes), S.Load(t + 3 * S.Lanes), destination + i * InTile * stride, stride);
+            Gradient(S.Load(t), S.Load(t + S.Lanes), S.Load(t + 2 * S.Lanes), S.Load(t + 3 * S.Lanes),
+                destination + i * InTile * stride, stride);
         }
     }
 
@@ -175,7 +178,9 @@ internal static unsafe class WinogradTransform<S, V>
         S.Store(y3, destination + 5 * stride);
     }
 
-    /// <summary>G^T m G of one vector of channels: from 36 products to the gradients of 9 taps, the transpose of the filters' transform.</summary>
+    /// <summary>
+    /// G^T m G of one vector of channels: from 36 products to the gradients of 9 taps, the transpose of the filters' transform.
+    /// </summary>
     /// <param name="source">36 vectors.</param>
     /// <param name="stride">Floats between them.</param>
     /// <param name="destination">9 vectors, one after another.</param>
@@ -203,8 +208,11 @@ internal static unsafe class WinogradTransform<S, V>
         const double a2 = (double)Winograd.A * Winograd.A, b2 = (double)Winograd.B * Winograd.B;
         const double atA = 1 / (2 * a2 * (a2 - b2)), atB = 1 / (2 * b2 * (b2 - a2));
         V sumA = S.Add(m1, m2), differenceA = S.Subtract(m1, m2), sumB = S.Add(m3, m4), differenceB = S.Subtract(m3, m4);
-        S.Store(S.MultiplyAdd(S.Splat((float)(1 / (a2 * b2))), m0, S.MultiplyAdd(S.Splat((float)atA), sumA, S.Multiply(S.Splat((float)atB), sumB))), destination);
-        S.Store(S.MultiplyAdd(S.Splat((float)(Winograd.A * atA)), differenceA, S.Multiply(S.Splat((float)(Winograd.B * atB)), differenceB)), destination + stride);
-        S.Store(S.Add(m5, S.MultiplyAdd(S.Splat((float)(a2 * atA)), sumA, S.Multiply(S.Splat((float)(b2 * atB)), sumB))), destination + 2 * stride);
+        S.Store(S.MultiplyAdd(S.Splat((float)(1 / (a2 * b2))), m0,
+            S.MultiplyAdd(S.Splat((float)atA), sumA, S.Multiply(S.Splat((float)atB), sumB))), destination);
+        S.Store(S.MultiplyAdd(S.Splat((float)(Winograd.A * atA)), differenceA, S.Multiply(S.Splat((float)(Winograd.B * atB)), differenceB)),
+            destination + stride);
+        S.Store(S.Add(m5, S.MultiplyAdd(S.Splat((float)(a2 * atA)), sumA, S.Multiply(S.Splat((float)(b2 * atB)), sumB))),
+            destination + 2 * stride);
     }
 }

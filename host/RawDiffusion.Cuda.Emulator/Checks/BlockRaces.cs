@@ -22,9 +22,9 @@ internal enum Conflict
 /// of its threads) before the later one acquired (an atomic operation, then a fence): the "last block done" pattern.
 /// </summary>
 /// <remarks>
-/// A tag is late, or of a reader incoherent (1 bit), launch (27 bits), block (28 bits), which of the eight bytes (8 bits). Where several blocks write different
-/// bytes of the same eight, or several read, the block becomes <see cref="Several"/>; a conflict among those writers is
-/// not seen any more. What a block writes after its release is late:
+/// A tag is late, or of a reader incoherent (1 bit), launch (27 bits), block (28 bits), which of the eight bytes (8 bits). Where several
+/// blocks write different bytes of the same eight, or several read, the block becomes <see cref="Several"/>; a conflict among those writers
+/// is not seen any more. What a block writes after its release is late:
 /// nobody can acquire it. Incoherent readers used the read-only cache, which nothing orders after a write of the launch; what
 /// others read of the same eight bytes then counts as read so. Atomic operations leave no tags.
 /// </remarks>
@@ -89,7 +89,7 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     /// <summary>Notes a read. Bytes must not cross an allocation's end.</summary>
     public Conflict Read(Allocation allocation, ulong offset, long bytes, long block, bool incoherent, ref long fresh)
     {
-        var conflict = Conflict.None;
+        Conflict conflict = Conflict.None;
         ulong cached = incoherent ? Cached : 0;
         ulong* writers = allocation.Writers + (offset >> 3);
         ulong* readers = allocation.Readers + (offset >> 3);
@@ -114,10 +114,7 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
             ulong read = *readers, reader = read & ~Cached;
             if ((reader ^ mine) >> 8 == 0)
             {
-                if ((read & (mask | cached)) != (mask | cached))
-                {
-                    *readers = read | mask | cached;
-                }
+                if ((read & (mask | cached)) != (mask | cached)) *readers = read | mask | cached;
             }
             else if ((reader ^ mine) >> 36 != 0)
             {
@@ -143,7 +140,7 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     /// <summary>Notes a write.</summary>
     public Conflict Write(Allocation allocation, ulong offset, long bytes, long block, ref long fresh)
     {
-        var conflict = Conflict.None;
+        Conflict conflict = Conflict.None;
         ulong* writers = allocation.Writers + (offset >> 3);
         ulong* readers = allocation.Readers + (offset >> 3);
         ulong mine = epoch | ((ulong)block << 8);
@@ -182,7 +179,8 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
                     conflict = Conflict.Race;
                 }
 
-                *writers = overlap && BlockOf(writer) != Several ? mine | mask | late : epoch | ((ulong)Several << 8) | (writer & 0xFF) | mask;
+                *writers = overlap && BlockOf(writer) != Several ? mine | mask | late
+                    : epoch | ((ulong)Several << 8) | (writer & 0xFF) | mask;
             }
 
             bytes -= 8 - skip;
@@ -210,16 +208,10 @@ internal sealed unsafe class BlockRaces(long launch, long blocks, bool enabled)
     // Of several blocks nobody remembers which: a block that acquired after a release is believed.
     private bool Ordered(uint from, long to)
     {
-        if (!AnyReleased)
-        {
-            return false;
-        }
+        if (!AnyReleased) return false;
 
         long after = acquired[to];
-        if (from == Several)
-        {
-            return after > 0;
-        }
+        if (from == Several) return after > 0;
 
         long release = Volatile.Read(ref released[from]);
         return release != 0 && release < after;

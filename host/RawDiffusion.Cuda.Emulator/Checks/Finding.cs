@@ -49,7 +49,8 @@ public enum FindingKind
 /// <param name="Address">Address in its memory space, 0 where none is meant.</param>
 /// <param name="Details">What happened and what to do.</param>
 public sealed record Finding(
-    FindingKind Kind, string Kernel, SourceLocation Location, (int X, int Y, int Z) Block, (int X, int Y, int Z) Thread, ulong Address, string Details)
+    FindingKind Kind, string Kernel, SourceLocation Location, (int X, int Y, int Z) Block, (int X, int Y, int Z) Thread, ulong Address,
+        string Details)
 {
     /// <summary>How often the same fault was seen (same kind, kernel and line).</summary>
     public long Count { get; init; } = 1;

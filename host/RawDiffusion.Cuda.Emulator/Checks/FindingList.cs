@@ -13,7 +13,7 @@ internal sealed class FindingList
     {
         lock (gate)
         {
-            var key = (finding.Kind, finding.Kernel, finding.Location);
+            (FindingKind Kind, string Kernel, SourceLocation Location) key = (finding.Kind, finding.Kernel, finding.Location);
             if (known.TryGetValue(key, out int index))
             {
                 findings[index] = findings[index] with { Count = findings[index].Count + finding.Count };
@@ -37,9 +37,6 @@ internal sealed class FindingList
 
     public IReadOnlyList<Finding> ToList()
     {
-        lock (gate)
-        {
-            return [.. findings];
-        }
+        lock (gate) return [.. findings];
     }
 }

@@ -13,10 +13,7 @@ internal sealed class GraphAccesses
 
     public void Note(Allocation allocation, ulong offset, long bytes, bool write)
     {
-        if (bytes <= 0)
-        {
-            return;
-        }
+        if (bytes <= 0) return;
 
         lock (gate)
         {
@@ -32,7 +29,7 @@ internal sealed class GraphAccesses
                 last = allocation;
             }
 
-            var map = write ? lastMaps.Writes : lastMaps.Reads;
+            ulong[] map = write ? lastMaps.Writes : lastMaps.Reads;
             for (ulong chunk = offset >> Shift; chunk <= (offset + (ulong)bytes - 1) >> Shift; chunk++)
             {
                 map[chunk >> 6] |= 1ul << (int)(chunk & 63);
@@ -43,13 +40,14 @@ internal sealed class GraphAccesses
     /// <summary>The first memory that both touch, one of them writing; null where there is none.</summary>
     public (Allocation Allocation, ulong Offset)? Conflict(GraphAccesses other)
     {
-        foreach (var (allocation, maps) in touched)
+        foreach ((Allocation allocation, (ulong[] Reads, ulong[] Writes) maps) in touched)
         {
-            if (other.touched.TryGetValue(allocation, out var others))
+            if (other.touched.TryGetValue(allocation, out (ulong[] Reads, ulong[] Writes) others))
             {
                 for (int word = 0; word < maps.Reads.Length; word++)
                 {
-                    ulong both = (maps.Writes[word] & (others.Reads[word] | others.Writes[word])) | (maps.Reads[word] & others.Writes[word]);
+                    ulong both = (maps.Writes[word] & (others.Reads[word] | others.Writes[word]))
+                        | (maps.Reads[word] & others.Writes[word]);
                     if (both != 0)
                     {
                         return (allocation, ((ulong)word * 64 + (ulong)System.Numerics.BitOperations.TrailingZeroCount(both)) << Shift);

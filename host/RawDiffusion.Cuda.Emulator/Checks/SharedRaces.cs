@@ -90,17 +90,11 @@ internal sealed unsafe class SharedRaces : IDisposable
     /// <summary>Whether an access of a thread of a warp now is not ordered after the access that left the tag.</summary>
     public bool Conflicts(uint tag, int warp, uint thread, uint bytes)
     {
-        if ((tag & bytes & 3) == 0)
-        {
-            return false;
-        }
+        if ((tag & bytes & 3) == 0) return false;
 
         uint time = tag >> TimeShift;
         uint who = (tag >> WhoShift) & 0x7FF;
-        if (who < SeveralWarps)
-        {
-            return who != thread && time >= seen[warp * 32 + (int)(who >> 5)];
-        }
+        if (who < SeveralWarps) return who != thread && time >= seen[warp * 32 + (int)(who >> 5)];
 
         return who is >= SeveralOfWarp and < SeveralOfWarp + 32
             ? time >= seen[warp * 32 + (int)(who - SeveralOfWarp)]
@@ -123,10 +117,7 @@ internal sealed unsafe class SharedRaces : IDisposable
 
     public void MarkPending(int offset, int bytes)
     {
-        for (int pair = offset >> 1; pair < (offset + bytes + 1) >> 1; pair++)
-        {
-            Writers[pair] = PendingTag;
-        }
+        for (int pair = offset >> 1; pair < (offset + bytes + 1) >> 1; pair++) Writers[pair] = PendingTag;
     }
 
     /// <summary>A __syncwarp of all live lanes: lanes of the warp are ordered from here on.</summary>
@@ -155,10 +146,7 @@ internal sealed unsafe class SharedRaces : IDisposable
             }
         }
 
-        for (int warp = 0; warp < warps; warp++)
-        {
-            latest = Math.Max(latest, joined[warp]);
-        }
+        for (int warp = 0; warp < warps; warp++) latest = Math.Max(latest, joined[warp]);
 
         if (arrived == waited && arrived == All)
         {
@@ -187,16 +175,10 @@ internal sealed unsafe class SharedRaces : IDisposable
     private void Forget(int warp)
     {
         uint least = uint.MaxValue;
-        for (int other = 0; other < warps; other++)
-        {
-            least = Math.Min(least, seen[warp * 32 + other]);
-        }
+        for (int other = 0; other < warps; other++) least = Math.Min(least, seen[warp * 32 + other]);
 
         oldest[warp] = least;
-        if (seen[warp * 32 + warp] >= MaxTime)
-        {
-            Restart();
-        }
+        if (seen[warp * 32 + warp] >= MaxTime) Restart();
     }
 
     // The clocks are full: everything so far becomes ancient. Races across this moment go unseen.

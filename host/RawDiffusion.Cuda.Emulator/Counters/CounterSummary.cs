@@ -49,16 +49,11 @@ internal static unsafe class CounterSummary
         var lines = new Dictionary<(SourceLocation, string, bool), Traffic>();
         for (int i = 0; i < kernel.OperationCount; i++)
         {
-            if (kernel.Operations[i].Work != Work.Memory)
-            {
-                continue;
-            }
+            if (kernel.Operations[i].Work != Work.Memory) continue;
 
-            var traffic = new Traffic(Sum(RunCounters.Requests), Sum(RunCounters.Transactions), Sum(RunCounters.Ideal), Sum(RunCounters.Bytes));
-            if (traffic.Requests == 0)
-            {
-                continue;
-            }
+            var traffic = new Traffic(
+                Sum(RunCounters.Requests), Sum(RunCounters.Transactions), Sum(RunCounters.Ideal), Sum(RunCounters.Bytes));
+            if (traffic.Requests == 0) continue;
 
             string mnemonic = kernel.Mnemonics[i];
             bool inShared = mnemonic.StartsWith("ldmatrix", StringComparison.Ordinal)
@@ -78,7 +73,7 @@ internal static unsafe class CounterSummary
             shared += inShared ? traffic : default;
             loads += !inShared && !mnemonic.StartsWith("st", StringComparison.Ordinal) ? traffic : default;
             stores += !inShared && mnemonic.StartsWith("st", StringComparison.Ordinal) ? traffic : default;
-            var key = (kernel.Locations[i], mnemonic, inShared);
+            (SourceLocation, string mnemonic, bool inShared) key = (kernel.Locations[i], mnemonic, inShared);
             lines[key] = lines.GetValueOrDefault(key) + traffic;
 
             long Sum(int what) => workers.Sum(w => w.Operations[(i * RunCounters.PerOperation) + what]);
@@ -91,7 +86,8 @@ internal static unsafe class CounterSummary
             Shared = shared,
             Local = local,
             Atomics = atomics,
-            Lines = [.. lines.Select(l => new LineTraffic(l.Key.Item1, l.Key.Item2, l.Key.Item3, l.Value)).OrderByDescending(l => l.Traffic.Transactions - l.Traffic.Ideal)],
+            Lines = [.. lines.Select(l => new LineTraffic(l.Key.Item1, l.Key.Item2, l.Key.Item3, l.Value))
+            .OrderByDescending(l => l.Traffic.Transactions - l.Traffic.Ideal)],
         };
     }
 
@@ -102,16 +98,14 @@ internal static unsafe class CounterSummary
         for (int i = 0; i < kernel.OperationCount; i++)
         {
             Operation* op = kernel.Operations + i;
-            if (op->Work != Work.Matrix)
-            {
-                continue;
-            }
+            if (op->Work != Work.Matrix) continue;
 
             instructions += runs[i];
             long operations = runs[i] * op->Immediate;
             string mnemonic = kernel.Mnemonics[i];
             matrix += mnemonic.Contains("tf32", StringComparison.Ordinal) ? new(0, 0, operations, 0)
-                : mnemonic.Contains("8.", StringComparison.Ordinal) && mnemonic.Contains(".s32", StringComparison.Ordinal) ? new(0, 0, 0, operations)
+                : mnemonic.Contains("8.", StringComparison.Ordinal) && mnemonic.Contains(".s32", StringComparison.Ordinal)
+                ? new(0, 0, 0, operations)
                 : op->Y != 0 ? new(0, operations, 0, 0) : new(operations, 0, 0, 0);
         }
 
@@ -137,10 +131,11 @@ internal static unsafe class CounterSummary
             ("tensor", tensor / share),
             ("shared", c.Shared.Transactions / (rates.WavefrontsPerClock * clocks)),
             ("issue", c.WarpInstructions / (rates.IssuesPerClock * clocks)),
-            ("L2", 32.0 * (c.GlobalLoads.Transactions + c.GlobalStores.Transactions + c.Atomics) / (rates.CacheBytesPerClock * rates.ClockHz)),
+            ("L2", 32.0 * (c.GlobalLoads.Transactions + c.GlobalStores.Transactions + c.Atomics) / (
+            rates.CacheBytesPerClock * rates.ClockHz)),
             ("memory", c.UniqueGlobalBytes / rates.MemoryBytesPerSecond),
         ];
-        var (name, seconds) = limits.MaxBy(l => l.Seconds);
+        (string name, double seconds) = limits.MaxBy(l => l.Seconds);
         return c with { BoundSeconds = seconds + rates.LaunchSeconds, Limit = seconds < rates.LaunchSeconds ? "launch" : name };
     }
 }

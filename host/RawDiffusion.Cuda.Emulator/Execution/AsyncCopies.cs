@@ -23,10 +23,7 @@ internal sealed class AsyncCopies
 
     public void Commit(uint lanes)
     {
-        for (int lane = 0; lane < Warp.Size; lane++)
-        {
-            committed[lane] += (int)(lanes >> lane) & 1;
-        }
+        for (int lane = 0; lane < Warp.Size; lane++) committed[lane] += (int)(lanes >> lane) & 1;
     }
 
     /// <summary>Whether a copy is complete once at most <paramref name="allowed"/> of the newest groups may be pending.</summary>

@@ -44,13 +44,10 @@ internal static unsafe class BlockBarriers
         bool any = false;
         int live = 0;
         uint named = 0;
-        foreach (var warp in warps)
+        foreach (Warp warp in warps)
         {
             live += BitOperations.PopCount(warp.Live);
-            foreach (var group in warp.Waiting)
-            {
-                named |= 1u << group.Barrier;
-            }
+            foreach ((int Barrier, int Resume, uint Mask, int Operation) group in warp.Waiting) named |= 1u << group.Barrier;
         }
 
         for (int barrier = 0; named >> barrier != 0; barrier++)
@@ -69,14 +66,11 @@ internal static unsafe class BlockBarriers
         uint and = uint.MaxValue, or = 0;
         int population = 0;
         int sample = 0;
-        foreach (var warp in warps)
+        foreach (Warp warp in warps)
         {
-            foreach (var (number, resume, mask, operation) in warp.Waiting)
+            foreach ((int number, int resume, uint mask, int operation) in warp.Waiting)
             {
-                if (number != barrier)
-                {
-                    continue;
-                }
+                if (number != barrier) continue;
 
                 Operation* op = block.Launch.Kernel.Operations + operation;
                 sample = operation;
@@ -99,35 +93,27 @@ internal static unsafe class BlockBarriers
             }
         }
 
-        if (arrived < expected || waitingWarps == 0)
-        {
-            return false;
-        }
+        if (arrived < expected || waitingWarps == 0) return false;
 
         int threads = (int)block.Launch.Geometry.Block.Count;
         if (expected == live && live < threads && (block.Launch.Kernel.Operations + sample)->B == Operation.NoGuard)
         {
             block.Report(FindingKind.Barrier, sample, FirstExited(warps), 0,
-                $"{threads - live} of the block's {threads} threads exited before the barrier, which hardware does not promise to survive: let them run to the barrier");
+                $"{threads - live} of the block's {threads} threads exited before the barrier, which hardware does not promise to survive: "
+                + "let them run to the barrier");
         }
 
         block.SharedRaces.Barrier(arrivedWarps, waitingWarps);
-        foreach (var warp in warps)
+        foreach (Warp warp in warps)
         {
             CheckAligned(block, warp, barrier);
             for (int i = warp.Waiting.Count - 1; i >= 0; i--)
             {
-                var (number, resume, mask, operation) = warp.Waiting[i];
-                if (number != barrier)
-                {
-                    continue;
-                }
+                (int number, int resume, uint mask, int operation) = warp.Waiting[i];
+                if (number != barrier) continue;
 
                 warp.Waiting.RemoveAt(i);
-                if (resume == Passed)
-                {
-                    continue;
-                }
+                if (resume == Passed) continue;
 
                 Operation* op = block.Launch.Kernel.Operations + operation;
                 if (reduction != null && op->X >= (int)BarrierKind.ReduceAnd)
@@ -151,7 +137,7 @@ internal static unsafe class BlockBarriers
         uint lanes = 0;
         int first = -1;
         bool apart = false;
-        foreach (var (number, _, mask, operation) in warp.Waiting)
+        foreach ((int number, int _, uint mask, int operation) in warp.Waiting)
         {
             if (number == barrier)
             {
@@ -165,8 +151,10 @@ internal static unsafe class BlockBarriers
         {
             block.Report(FindingKind.Barrier, first, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(lanes), 0, apart
                 ? "threads of one warp reach the barrier at different instructions: move the barrier out of the divergent code"
-                : $"only {BitOperations.PopCount(lanes)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach the barrier, thread "
-                    + $"{block.ThreadName(warp.Index * Warp.Size + BitOperations.TrailingZeroCount(warp.Live & ~lanes))} is not among them: move the barrier out of the divergent code");
+                : $"only {BitOperations.PopCount(lanes)} of the {BitOperations.PopCount(warp.Live)} running threads of the warp reach the "
+                + "barrier, thread "
+                    + $"{block.ThreadName(warp.Index * Warp.Size + BitOperations.TrailingZeroCount(warp.Live & ~lanes))} is not among "
+                    + "them: move the barrier out of the divergent code");
         }
     }
 
@@ -177,10 +165,7 @@ internal static unsafe class BlockBarriers
         {
             for (int lane = 0; lane < Warp.Size; lane++)
             {
-                if (((mask >> lane) & 1) != 0)
-                {
-                    ((int*)target)[lane] = population;
-                }
+                if (((mask >> lane) & 1) != 0) ((int*)target)[lane] = population;
             }
         }
         else
@@ -192,7 +177,7 @@ internal static unsafe class BlockBarriers
 
     private static int FirstExited(ReadOnlySpan<Warp> warps)
     {
-        foreach (var warp in warps)
+        foreach (Warp warp in warps)
         {
             if (warp.Live != uint.MaxValue)
             {
@@ -206,14 +191,15 @@ internal static unsafe class BlockBarriers
     /// <summary>Says who waits where when nobody can go on.</summary>
     public static void ReportDeadlock(BlockRunner block, ReadOnlySpan<Warp> warps)
     {
-        foreach (var warp in warps)
+        foreach (Warp warp in warps)
         {
-            foreach (var (barrier, resume, mask, operation) in warp.Waiting)
+            foreach ((int barrier, int resume, uint mask, int operation) in warp.Waiting)
             {
                 if (resume != Passed)
                 {
                     block.Report(FindingKind.Deadlock, operation, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(mask), 0,
-                        $"waits at barrier {barrier} for ever: fewer threads arrive than the barrier expects; give every thread that takes part the same barrier number and count");
+                        $"waits at barrier {barrier} for ever: fewer threads arrive than the barrier expects; give every thread that takes "
+                        + "part the same barrier number and count");
                     block.Launch.Stop();
                 }
             }

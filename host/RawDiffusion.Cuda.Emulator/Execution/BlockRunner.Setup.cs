@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using RawDiffusion.Cuda.Driver;
 
 namespace RawDiffusion.Cuda.Emulator.Execution;
 
@@ -10,7 +11,7 @@ internal sealed unsafe partial class BlockRunner
     {
         Launch = launch;
         kernel = launch.Kernel;
-        var geometry = launch.Geometry;
+        LaunchGeometry geometry = launch.Geometry;
         threadCount = (int)geometry.Block.Count;
         warpCount = (threadCount + Warp.Size - 1) / Warp.Size;
         SharedBytes = launch.SharedBytes;
@@ -48,24 +49,18 @@ internal sealed unsafe partial class BlockRunner
 
     private void FillConstants()
     {
-        foreach (var (offset, value, width) in kernel.Constants)
-        {
-            Broadcast(offset, value, width);
-        }
+        foreach ((int offset, long value, int width) in kernel.Constants) Broadcast(offset, value, width);
 
-        foreach (var (offset, from, bytes, signed, width) in kernel.ParameterSlots)
+        foreach ((int offset, int from, int bytes, bool signed, int width) in kernel.ParameterSlots)
         {
             long value = 0;
-            for (int i = 0; i < bytes; i++)
-            {
-                value |= (long)Launch.Arguments[from + i] << (8 * i);
-            }
+            for (int i = 0; i < bytes; i++) value |= (long)Launch.Arguments[from + i] << (8 * i);
 
             Broadcast(offset, signed ? value << (64 - 8 * bytes) >> (64 - 8 * bytes) : value, width);
         }
 
-        var geometry = Launch.Geometry;
-        foreach (var (offset, special) in kernel.LaunchSpecials)
+        LaunchGeometry geometry = Launch.Geometry;
+        foreach ((int offset, LaunchSpecial special) in kernel.LaunchSpecials)
         {
             long? value = special switch
             {
@@ -80,29 +75,20 @@ internal sealed unsafe partial class BlockRunner
                 LaunchSpecial.MultiprocessorCount => Launch.Multiprocessors,
                 _ => null,
             };
-            if (value is not null)
-            {
-                Broadcast(offset, value.Value, 4);
-            }
+            if (value is not null) Broadcast(offset, value.Value, 4);
         }
     }
 
     private void Broadcast(int offset, long value, int width)
     {
-        if (width == 8)
-        {
-            new Span<long>(constants + offset, Warp.Size).Fill(value);
-        }
-        else
-        {
-            new Span<int>(constants + offset, width == 4 ? Warp.Size : 1).Fill((int)value);
-        }
+        if (width == 8) new Span<long>(constants + offset, Warp.Size).Fill(value);
+        else new Span<int>(constants + offset, width == 4 ? Warp.Size : 1).Fill((int)value);
     }
 
     private void FillThreadSpecials()
     {
-        var block = Launch.Geometry.Block;
-        foreach (var (offset, special) in kernel.ThreadSpecials)
+        Dim3 block = Launch.Geometry.Block;
+        foreach ((int offset, ThreadSpecial special) in kernel.ThreadSpecials)
         {
             for (int thread = 0; thread < warpCount * Warp.Size; thread++)
             {

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator.Checks;
 
 namespace RawDiffusion.Cuda.Emulator.Execution;
@@ -26,10 +27,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
     public BlockRunner()
     {
         warps = new Warp[32];
-        for (int i = 0; i < warps.Length; i++)
-        {
-            warps[i] = new Warp(this, i);
-        }
+        for (int i = 0; i < warps.Length; i++) warps[i] = new Warp(this, i);
     }
 
     public LaunchContext Launch { get; private set; } = null!;
@@ -66,14 +64,15 @@ internal sealed unsafe partial class BlockRunner : IDisposable
     public void Run(long number)
     {
         BlockNumber = number;
-        var grid = Launch.Geometry.Grid;
+        Dim3 grid = Launch.Geometry.Grid;
         blockIndex = ((int)(number % grid.X), (int)(number / grid.X % grid.Y), (int)(number / grid.X / grid.Y));
         fenced = false;
-        foreach (var (offset, special) in kernel.LaunchSpecials)
+        foreach ((int offset, LaunchSpecial special) in kernel.LaunchSpecials)
         {
             if (special <= LaunchSpecial.BlockZ)
             {
-                Broadcast(offset, special == LaunchSpecial.BlockX ? blockIndex.X : special == LaunchSpecial.BlockY ? blockIndex.Y : blockIndex.Z, 4);
+                Broadcast(offset, special == LaunchSpecial.BlockX ? blockIndex.X : special == LaunchSpecial.BlockY ? blockIndex.Y
+                    : blockIndex.Z, 4);
             }
         }
 
@@ -102,26 +101,17 @@ internal sealed unsafe partial class BlockRunner : IDisposable
             }
 
             running |= released;
-            if (!running || !AnyAlive())
-            {
-                break;
-            }
+            if (!running || !AnyAlive()) break;
         }
 
-        for (int i = 0; i < warpCount; i++)
-        {
-            Instructions.AsyncCopyInstructions.CompleteAll(warps[i]);
-        }
+        for (int i = 0; i < warpCount; i++) Instructions.AsyncCopyInstructions.CompleteAll(warps[i]);
     }
 
     private bool AnyAlive()
     {
         for (int i = 0; i < warpCount; i++)
         {
-            if (warps[i].Live != 0)
-            {
-                return true;
-            }
+            if (warps[i].Live != 0) return true;
         }
 
         return false;
@@ -129,7 +119,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
 
     private void Run(Warp warp)
     {
-        var blocks = kernel.Blocks;
+        BasicBlock* blocks = kernel.Blocks;
         long budget = warp.Steps + Quantum;
         while (warp.GroupCount > 0)
         {
@@ -145,7 +135,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
                 return;
             }
 
-            var (block, mask) = warp.TakeLowest();
+            (int block, uint mask) = warp.TakeLowest();
             int next = warp.LowestBlock;
             while (mask != 0)
             {
@@ -160,10 +150,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
                     break;
                 }
 
-                if (mask == 0)
-                {
-                    break;
-                }
+                if (mask == 0) break;
 
                 if (block >= next || warp.Steps > budget)
                 {
@@ -216,7 +203,8 @@ internal sealed unsafe partial class BlockRunner : IDisposable
             case BlockExit.Trap:
                 if (taken != 0)
                 {
-                    Report(FindingKind.Trap, current->ExitIndex, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(taken), 0, "the kernel executed a trap");
+                    Report(FindingKind.Trap, current->ExitIndex, warp.Index * Warp.Size + BitOperations.TrailingZeroCount(taken), 0,
+                        "the kernel executed a trap");
                     Launch.Stop();
                 }
 
@@ -238,14 +226,8 @@ internal sealed unsafe partial class BlockRunner : IDisposable
         {
             for (; op < last; op++)
             {
-                if (op->Guard == Operation.NoGuard)
-                {
-                    op->Run(warp, op, registers + op->Destination);
-                }
-                else
-                {
-                    RunGuarded(warp, op, mask);
-                }
+                if (op->Guard == Operation.NoGuard) op->Run(warp, op, registers + op->Destination);
+                else RunGuarded(warp, op, mask);
             }
         }
         else
@@ -253,10 +235,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
             for (; op < last; op++)
             {
                 uint lanes = op->Guard == Operation.NoGuard ? mask : mask & (*(uint*)warp.At(op->Guard) ^ op->GuardFlip);
-                if (lanes != 0)
-                {
-                    RunMasked(warp, op, lanes);
-                }
+                if (lanes != 0) RunMasked(warp, op, lanes);
             }
         }
     }
@@ -315,7 +294,8 @@ internal sealed unsafe partial class BlockRunner : IDisposable
         for (int i = 0; i < 4; i++)
         {
             var chosen = Vector512.Equals(Vector512.Create((ulong)(lanes >> (8 * i))) & bits, bits);
-            Vector512.ConditionalSelect(chosen, Vector512.Load((ulong*)from + 8 * i), Vector512.Load((ulong*)target + 8 * i)).Store((ulong*)target + 8 * i);
+            Vector512.ConditionalSelect(chosen, Vector512.Load((ulong*)from + 8 * i), Vector512.Load((ulong*)target + 8 * i))
+                .Store((ulong*)target + 8 * i);
         }
     }
 
@@ -337,7 +317,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
 
     public void Report(FindingKind kind, int operation, int thread, ulong address, string details)
     {
-        var block = Launch.Geometry.Block;
+        Dim3 block = Launch.Geometry.Block;
         Launch.Findings.Add(new(kind, kernel.Name, kernel.Locations[operation], blockIndex,
             (thread % block.X, thread / block.X % block.Y, thread / block.X / block.Y), address, details));
     }
@@ -345,7 +325,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
     /// <summary>A thread's coordinates for people.</summary>
     public string ThreadName(int thread)
     {
-        var block = Launch.Geometry.Block;
+        Dim3 block = Launch.Geometry.Block;
         return $"({thread % block.X},{thread / block.X % block.Y},{thread / block.X / block.Y})";
     }
 

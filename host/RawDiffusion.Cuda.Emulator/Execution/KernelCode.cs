@@ -95,10 +95,7 @@ internal sealed unsafe class KernelCode : IDisposable
     {
         NativeMemory.AlignedFree(Operations);
         NativeMemory.Free(Blocks);
-        foreach (nint list in Lists)
-        {
-            NativeMemory.Free((void*)list);
-        }
+        foreach (nint list in Lists) NativeMemory.Free((void*)list);
 
         Operations = null;
         Blocks = null;

@@ -78,10 +78,7 @@ internal sealed unsafe class Warp
     public void Insert(int block, uint mask)
     {
         int at = GroupCount;
-        while (at > 0 && groups[at - 1].Block < block)
-        {
-            at--;
-        }
+        while (at > 0 && groups[at - 1].Block < block) at--;
 
         if (at > 0 && groups[at - 1].Block == block)
         {

@@ -24,10 +24,7 @@ internal sealed unsafe class Allocation : IDisposable
         Data = bytes >= SparseBytes ? (byte*)NativeMemory.AllocZeroed((nuint)bytes + 64) : (byte*)NativeMemory.Alloc((nuint)bytes + 64);
 
         // Not zero: a kernel that uses what nothing wrote must not come out right by luck.
-        if (bytes < SparseBytes)
-        {
-            NativeMemory.Fill(Data, (nuint)bytes, 0xFF);
-        }
+        if (bytes < SparseBytes) NativeMemory.Fill(Data, (nuint)bytes, 0xFF);
     }
 
     ~Allocation() => Release();
@@ -62,10 +59,7 @@ internal sealed unsafe class Allocation : IDisposable
     /// <summary>Whether any of the bytes are fenced.</summary>
     public bool IsFenced(long offset, long bytes)
     {
-        if (fenceStarts.Length == 0)
-        {
-            return false;
-        }
+        if (fenceStarts.Length == 0) return false;
 
         // The last fence that begins before the end of the access.
         int next = Array.BinarySearch(fenceStarts, offset + bytes);
@@ -84,10 +78,7 @@ internal sealed unsafe class Allocation : IDisposable
         // Blocks run in parallel: one of them makes the array.
         lock (this)
         {
-            if (tags == null)
-            {
-                tags = (ulong*)NativeMemory.AllocZeroed((nuint)(Bytes / 8 + 9), 8);
-            }
+            if (tags == null) tags = (ulong*)NativeMemory.AllocZeroed((nuint)(Bytes / 8 + 9), 8);
 
             return tags;
         }

@@ -27,10 +27,7 @@ internal sealed class DeviceMemory
     public ulong Allocate(long bytes, string owner = "")
     {
         int count = (int)((bytes + 0x300) >> PageBits) + 2;
-        while (used + count > pages.Length)
-        {
-            Array.Resize(ref pages, pages.Length * 2);
-        }
+        while (used + count > pages.Length) Array.Resize(ref pages, pages.Length * 2);
 
         var allocation = new Allocation(FirstPage + ((ulong)used << PageBits) + 0x300, bytes, owner);
         Array.Fill(pages, allocation, used, count);
@@ -48,8 +45,9 @@ internal sealed class DeviceMemory
     /// <summary>The live allocation that holds all the bytes, or null.</summary>
     public Allocation? Find(ulong address, long bytes)
     {
-        var near = Near(address);
-        return near is { Freed: false } && address >= near.Address && address - near.Address + (ulong)bytes <= (ulong)near.Bytes ? near : null;
+        Allocation? near = Near(address);
+        return near is { Freed: false } && address >= near.Address && address - near.Address + (ulong)bytes <= (ulong)near.Bytes
+            ? near : null;
     }
 
     /// <summary>As <see cref="Find"/>, of memory that launches may touch: none of the bytes is fenced.</summary>
@@ -59,22 +57,14 @@ internal sealed class DeviceMemory
     /// <summary>Says where an address lies, for people.</summary>
     public string Describe(ulong address, long bytes)
     {
-        var near = Near(address);
-        if (near is null)
-        {
-            return address < 0x10000 ? "near the null pointer" : "not in any allocation";
-        }
+        Allocation? near = Near(address);
+        if (near is null) return address < 0x10000 ? "near the null pointer" : "not in any allocation";
 
-        string what = near.Owner.Length == 0 ? $"a {near.Bytes}-byte allocation at 0x{near.Address:x}" : $"{near.Owner} ({near.Bytes} bytes at 0x{near.Address:x})";
-        if (near.Freed)
-        {
-            return $"in {what} that was freed";
-        }
+        string what = near.Owner.Length == 0 ? $"a {near.Bytes}-byte allocation at 0x{near.Address:x}"
+            : $"{near.Owner} ({near.Bytes} bytes at 0x{near.Address:x})";
+        if (near.Freed) return $"in {what} that was freed";
 
-        if (address < near.Address)
-        {
-            return $"{near.Address - address} bytes before {what}";
-        }
+        if (address < near.Address) return $"{near.Address - address} bytes before {what}";
 
         ulong offset = address - near.Address;
         return offset + (ulong)bytes <= (ulong)near.Bytes
@@ -84,9 +74,6 @@ internal sealed class DeviceMemory
 
     public void Dispose()
     {
-        foreach (var allocation in pages)
-        {
-            allocation?.Dispose();
-        }
+        foreach (Allocation? allocation in pages) allocation?.Dispose();
     }
 }

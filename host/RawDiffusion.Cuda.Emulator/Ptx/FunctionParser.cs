@@ -28,20 +28,14 @@ internal sealed class FunctionParser(PtxParser parser)
     public PtxFunction? Parse()
     {
         bool isEntry = parser.Word() == ".entry";
-        var returns = !isEntry && parser.Current.Is('(') ? Parameters() : [];
+        List<PtxVariable> returns = !isEntry && parser.Current.Is('(') ? Parameters() : [];
         function = new PtxFunction { Name = parser.Word(), IsEntry = isEntry };
         function.Returns.AddRange(returns);
-        if (parser.Current.Is('('))
-        {
-            function.Parameters.AddRange(Parameters());
-        }
+        if (parser.Current.Is('(')) function.Parameters.AddRange(Parameters());
 
         while (!parser.Current.Is('{'))
         {
-            if (parser.Accept(';'))
-            {
-                return null;
-            }
+            if (parser.Accept(';')) return null;
 
             Directive();
         }
@@ -84,10 +78,7 @@ internal sealed class FunctionParser(PtxParser parser)
                 }
                 while (count < 3 && parser.Accept(','));
                 function.MaxThreads = extents[0] * extents[1] * extents[2];
-                if (word == ".reqntid")
-                {
-                    function.RequiredThreads = (extents[0], extents[1], extents[2]);
-                }
+                if (word == ".reqntid") function.RequiredThreads = (extents[0], extents[1], extents[2]);
 
                 break;
             case ".minnctapersm" or ".maxnreg" or ".maxnctapersm":
@@ -106,10 +97,7 @@ internal sealed class FunctionParser(PtxParser parser)
     private void Body()
     {
         scopes.Push(new Scope(scopeCount++));
-        while (scopes.Count > 0)
-        {
-            Statement();
-        }
+        while (scopes.Count > 0) Statement();
     }
 
     private void Statement()
@@ -159,13 +147,14 @@ internal sealed class FunctionParser(PtxParser parser)
                 parser.SkipTo(';');
                 break;
             case ".shared" or ".local" or ".param":
-                var variable = parser.Variable(external: false);
+                PtxVariable variable = parser.Variable(external: false);
                 parser.Expect(';');
                 scopes.Peek().Names.Add(variable.Name);
                 function.Variables.Add(variable with { Name = variable.Name + scopes.Peek().Suffix });
                 break;
             case ".branchtargets" or ".callprototype" or ".calltargets":
-                throw parser.Error($"{parser.Current.Text} (branch tables and indirect calls) is not known here: use if/else or a direct call");
+                throw parser.Error($"{parser.Current.Text} (branch tables and indirect calls) is not known here: use if/else or a "
+                    + "direct call");
             default:
                 throw parser.Error($"'{parser.Current.Text}' is not a directive that is known here");
         }
@@ -174,7 +163,7 @@ internal sealed class FunctionParser(PtxParser parser)
     private void Registers()
     {
         string typeName = parser.Word();
-        if (typeName is ".v2" or ".v4" || !PtxType.TryParse(typeName[1..], out var type))
+        if (typeName is ".v2" or ".v4" || !PtxType.TryParse(typeName[1..], out PtxType type))
         {
             throw parser.Error($"registers of type '{typeName}' are not known here");
         }
@@ -205,10 +194,7 @@ internal sealed class FunctionParser(PtxParser parser)
             if (parser.Word() == "function_name")
             {
                 parser.Word();
-                if (parser.Accept('+'))
-                {
-                    parser.Integer();
-                }
+                if (parser.Accept('+')) parser.Integer();
             }
             else
             {
@@ -244,20 +230,17 @@ internal sealed class FunctionParser(PtxParser parser)
             parser.Accept(',');
         }
 
-        if (parts[0] is "bra")
-        {
-            branches.Add((function.Instructions.Count, scopes.Peek()));
-        }
+        if (parts[0] is "bra") branches.Add((function.Instructions.Count, scopes.Peek()));
 
         function.Instructions.Add(new(guard, negated, parts[0], parts[1..], operands, location ?? new("", line), line));
     }
 
     private PtxOperand Operand()
     {
-        var token = parser.Current;
+        Token token = parser.Current;
         if (parser.Accept('['))
         {
-            var inner = Operand();
+            PtxOperand inner = Operand();
             long offset = inner.Kind == OperandKind.Integer ? inner.Value : 0;
             while (!parser.Accept(']'))
             {
@@ -288,14 +271,11 @@ internal sealed class FunctionParser(PtxParser parser)
             return new(OperandKind.Vector) { Elements = elements };
         }
 
-        if (parser.Accept('!'))
-        {
-            return Operand() with { Negated = true };
-        }
+        if (parser.Accept('!')) return Operand() with { Negated = true };
 
         if (parser.Accept('-'))
         {
-            var number = parser.Next();
+            Token number = parser.Next();
             return number.Kind switch
             {
                 TokenKind.Integer => new(OperandKind.Integer, "", -number.Value),
@@ -319,11 +299,8 @@ internal sealed class FunctionParser(PtxParser parser)
             case TokenKind.Word when token.Text == "WARP_SZ":
                 return new(OperandKind.Integer, "", 32);
             case TokenKind.Word:
-                var operand = Named(token.Text);
-                if (parser.Accept('|'))
-                {
-                    return operand with { Pair = Operand() };
-                }
+                PtxOperand operand = Named(token.Text);
+                if (parser.Accept('|')) return operand with { Pair = Operand() };
 
                 // A constant expression such as symbol+4.
                 return operand.Kind == OperandKind.Symbol && parser.Accept('+') ? operand with { Value = parser.Integer() } : operand;
@@ -342,18 +319,16 @@ internal sealed class FunctionParser(PtxParser parser)
     private string Resolve(string name)
     {
         string range = name.TrimEnd('0', '1', '2', '3', '4', '5', '6', '7', '8', '9');
-        for (var scope = scopes.Peek(); scope is not null; scope = scope.Parent)
+        for (Scope? scope = scopes.Peek(); scope is not null; scope = scope.Parent)
         {
-            if (scope.Registers.TryGetValue(name, out var type) || (range.Length < name.Length && scope.RegisterRanges.TryGetValue(range, out type)))
+            if (scope.Registers.TryGetValue(name, out PtxType type)
+                || (range.Length < name.Length && scope.RegisterRanges.TryGetValue(range, out type)))
             {
                 function.Registers[name + scope.Suffix] = type;
                 return name + scope.Suffix;
             }
 
-            if (scope.Names.Contains(name))
-            {
-                return name + scope.Suffix;
-            }
+            if (scope.Names.Contains(name)) return name + scope.Suffix;
         }
 
         return name;
@@ -362,13 +337,13 @@ internal sealed class FunctionParser(PtxParser parser)
     // Branches may go forward, so that labels are known only at the end.
     private void ResolveLabels()
     {
-        foreach (var (index, from) in branches)
+        foreach ((int index, Scope from) in branches)
         {
-            var instruction = function.Instructions[index];
+            PtxInstruction instruction = function.Instructions[index];
             string? label = null;
             string written = instruction.Operands.Count == 1 ? instruction.Operands[0].Name : "";
             string bare = written.Split('@')[0];
-            for (var scope = from; scope is not null && label is null; scope = scope.Parent)
+            for (Scope? scope = from; scope is not null && label is null; scope = scope.Parent)
             {
                 label = function.Labels.ContainsKey(bare + scope.Suffix) ? bare + scope.Suffix : null;
             }

@@ -29,36 +29,24 @@ internal sealed class Inliner
 
     private void Paste(PtxFunction function, string suffix, Dictionary<string, string> names, string? returnLabel, int depth)
     {
-        foreach (var (name, type) in function.Registers)
-        {
-            Registers[name + suffix] = type;
-        }
+        foreach ((string name, PtxType type) in function.Registers) Registers[name + suffix] = type;
 
-        foreach (var variable in function.Variables)
+        foreach (PtxVariable variable in function.Variables)
         {
             // Shared memory of a function exists once per block; everything else once per call.
             string name = variable.Space == StateSpace.Shared ? variable.Name : variable.Name + suffix;
             names[variable.Name] = name;
-            if (Variables.All(v => v.Name != name))
-            {
-                Variables.Add(variable with { Name = name });
-            }
+            if (Variables.All(v => v.Name != name)) Variables.Add(variable with { Name = name });
         }
 
-        var starts = function.Labels.ToLookup(l => l.Value, l => l.Key);
+        ILookup<int, string> starts = function.Labels.ToLookup(l => l.Value, l => l.Key);
         for (int i = 0; i <= function.Instructions.Count; i++)
         {
-            foreach (string label in starts[i])
-            {
-                Labels[label + suffix] = Instructions.Count;
-            }
+            foreach (string label in starts[i]) Labels[label + suffix] = Instructions.Count;
 
-            if (i == function.Instructions.Count)
-            {
-                break;
-            }
+            if (i == function.Instructions.Count) break;
 
-            var instruction = Rename(function.Instructions[i], suffix, names);
+            PtxInstruction instruction = Rename(function.Instructions[i], suffix, names);
             if (instruction.Opcode == "call")
             {
                 Call(instruction, depth);
@@ -77,19 +65,21 @@ internal sealed class Inliner
     private void Call(PtxInstruction call, int depth)
     {
         var names = call.Operands.Where(o => o.Kind == OperandKind.Symbol).ToList();
-        if (names.Count != 1 || !module.Functions.TryGetValue(names[0].Name.Split('@')[0], out var callee))
+        if (names.Count != 1 || !module.Functions.TryGetValue(names[0].Name.Split('@')[0], out PtxFunction? callee))
         {
-            throw new PtxException(call.PtxLine, $"'{call}' calls {(names.Count == 1 ? names[0].Name : "through a pointer")}, which is not a function with a body in this module");
+            throw new PtxException(call.PtxLine, $"'{call}' calls {(names.Count == 1 ? names[0].Name : "through a pointer")}, which is not "
+                + "a function with a body in this module");
         }
 
         if (depth == DeepestCall)
         {
-            throw new PtxException(call.PtxLine, $"{callee.Name} is called recursively, or more than {DeepestCall} calls deep: not known here");
+            throw new PtxException(call.PtxLine,
+                $"{callee.Name} is called recursively, or more than {DeepestCall} calls deep: not known here");
         }
 
         int at = call.Operands.ToList().FindIndex(o => o.Kind == OperandKind.Symbol);
-        var returns = at > 0 ? call.Operands[0].Elements : [];
-        var arguments = at + 1 < call.Operands.Count ? call.Operands[at + 1].Elements : [];
+        IReadOnlyList<PtxOperand> returns = at > 0 ? call.Operands[0].Elements : [];
+        IReadOnlyList<PtxOperand> arguments = at + 1 < call.Operands.Count ? call.Operands[at + 1].Elements : [];
         var mapping = new Dictionary<string, string>();
         Map(callee.Returns, returns);
         Map(callee.Parameters, arguments);
@@ -98,7 +88,13 @@ internal sealed class Inliner
         if (call.Guard is not null)
         {
             // Lanes that do not call go straight to the end.
-            Instructions.Add(call with { Opcode = "bra", Modifiers = [], GuardNegated = !call.GuardNegated, Operands = [new(OperandKind.Label, end)] });
+            Instructions.Add(call with
+            {
+                Opcode = "bra",
+                Modifiers = [],
+                GuardNegated = !call.GuardNegated,
+                Operands = [new(OperandKind.Label, end)]
+            });
         }
 
         Paste(callee, suffix, mapping, end, depth + 1);
@@ -111,10 +107,7 @@ internal sealed class Inliner
                 throw new PtxException(call.PtxLine, $"the call of {callee.Name} does not fit its parameters");
             }
 
-            for (int i = 0; i < formal.Count; i++)
-            {
-                mapping[formal[i].Name] = actual[i].Name;
-            }
+            for (int i = 0; i < formal.Count; i++) mapping[formal[i].Name] = actual[i].Name;
         }
     }
 
@@ -134,7 +127,8 @@ internal sealed class Inliner
             {
                 OperandKind.Register or OperandKind.Label => operand.Name + suffix,
                 OperandKind.Symbol => names.GetValueOrDefault(operand.Name, operand.Name),
-                OperandKind.Address => operand.Elements[0].Kind == OperandKind.Register ? operand.Name + suffix : names.GetValueOrDefault(operand.Name, operand.Name),
+                OperandKind.Address => operand.Elements[0].Kind == OperandKind.Register ? operand.Name + suffix
+                : names.GetValueOrDefault(operand.Name, operand.Name),
                 _ => operand.Name,
             },
             Elements = [.. operand.Elements.Select(Operand)],

@@ -43,10 +43,7 @@ internal static class PtxLexer
             }
             else if (c == '/' && at + 1 < text.Length && text[at + 1] == '/')
             {
-                while (at < text.Length && text[at] != '\n')
-                {
-                    at++;
-                }
+                while (at < text.Length && text[at] != '\n') at++;
             }
             else if (c == '/' && at + 1 < text.Length && text[at + 1] == '*')
             {
@@ -58,10 +55,7 @@ internal static class PtxLexer
             else if (c == '"')
             {
                 int end = text.IndexOf('"', at + 1);
-                if (end < 0)
-                {
-                    throw new PtxException(line, "a string has no end");
-                }
+                if (end < 0) throw new PtxException(line, "a string has no end");
 
                 tokens.Add(new(TokenKind.Text, text[(at + 1)..end], 0, line));
                 at = end + 1;
@@ -102,7 +96,8 @@ internal static class PtxLexer
         if (text[at] == '0' && at + 1 < text.Length && text[at + 1] is 'f' or 'F' or 'd' or 'D' && IsHex(text, at + 2))
         {
             int digits = text[at + 1] is 'f' or 'F' ? 8 : 16;
-            if (at + 2 + digits > text.Length || !ulong.TryParse(text.AsSpan(at + 2, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong bits))
+            if (at + 2 + digits > text.Length || !ulong.TryParse(
+                text.AsSpan(at + 2, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong bits))
             {
                 throw new PtxException(line, $"a floating-point constant needs {digits} hexadecimal digits");
             }
@@ -113,16 +108,14 @@ internal static class PtxLexer
 
         bool hex = text[at] == '0' && at + 1 < text.Length && text[at + 1] is 'x' or 'X';
         at += hex ? 2 : 1;
-        while (at < text.Length && (hex ? char.IsAsciiHexDigit(text[at]) : char.IsAsciiDigit(text[at])))
-        {
-            at++;
-        }
+        while (at < text.Length && (hex ? char.IsAsciiHexDigit(text[at]) : char.IsAsciiDigit(text[at]))) at++;
 
         bool isFloat = !hex && at + 1 < text.Length && text[at] == '.' && char.IsAsciiDigit(text[at + 1]);
         if (isFloat)
         {
             at++;
-            while (at < text.Length && (char.IsAsciiDigit(text[at]) || text[at] is 'e' or 'E' || (text[at] is '-' or '+' && text[at - 1] is 'e' or 'E')))
+            while (at < text.Length && (
+                char.IsAsciiDigit(text[at]) || text[at] is 'e' or 'E' || (text[at] is '-' or '+' && text[at - 1] is 'e' or 'E')))
             {
                 at++;
             }
@@ -132,16 +125,14 @@ internal static class PtxLexer
             return at;
         }
 
-        var span = text.AsSpan(hex ? start + 2 : start, at - (hex ? start + 2 : start));
-        if (!ulong.TryParse(span, hex ? NumberStyles.AllowHexSpecifier : NumberStyles.None, CultureInfo.InvariantCulture, out ulong integer))
+        ReadOnlySpan<char> span = text.AsSpan(hex ? start + 2 : start, at - (hex ? start + 2 : start));
+        if (!ulong.TryParse(span, hex ? NumberStyles.AllowHexSpecifier : NumberStyles.None, CultureInfo.InvariantCulture,
+            out ulong integer))
         {
             throw new PtxException(line, $"'{text[start..at]}' is not a number of at most 64 bits");
         }
 
-        if (at < text.Length && text[at] == 'U')
-        {
-            at++;
-        }
+        if (at < text.Length && text[at] == 'U') at++;
 
         tokens.Add(new(TokenKind.Integer, text[start..at], (long)integer, line));
         return at;

@@ -106,7 +106,8 @@ internal sealed record PtxOperand(OperandKind Kind, string Name = "", long Value
 
 /// <summary>One instruction as written.</summary>
 internal sealed record PtxInstruction(
-    string? Guard, bool GuardNegated, string Opcode, IReadOnlyList<string> Modifiers, IReadOnlyList<PtxOperand> Operands, SourceLocation Location, int PtxLine)
+    string? Guard, bool GuardNegated, string Opcode, IReadOnlyList<string> Modifiers, IReadOnlyList<PtxOperand> Operands,
+        SourceLocation Location, int PtxLine)
 {
     public override string ToString() => Modifiers.Count == 0 ? Opcode : $"{Opcode}.{string.Join('.', Modifiers)}";
 }

@@ -36,20 +36,14 @@ internal sealed class PtxParser
 
     internal void Expect(char punctuation)
     {
-        if (!Current.Is(punctuation))
-        {
-            throw Error($"expected '{punctuation}', found '{Current.Text}'");
-        }
+        if (!Current.Is(punctuation)) throw Error($"expected '{punctuation}', found '{Current.Text}'");
 
         at++;
     }
 
     internal bool Accept(char punctuation)
     {
-        if (!Current.Is(punctuation))
-        {
-            return false;
-        }
+        if (!Current.Is(punctuation)) return false;
 
         at++;
         return true;
@@ -59,10 +53,7 @@ internal sealed class PtxParser
 
     internal string Word()
     {
-        if (Current.Kind != TokenKind.Word)
-        {
-            throw Error($"expected a name, found '{Current.Text}'");
-        }
+        if (Current.Kind != TokenKind.Word) throw Error($"expected a name, found '{Current.Text}'");
 
         return Next().Text;
     }
@@ -70,10 +61,7 @@ internal sealed class PtxParser
     internal long Integer()
     {
         bool negative = Accept('-');
-        if (Current.Kind != TokenKind.Integer)
-        {
-            throw Error($"expected an integer, found '{Current.Text}'");
-        }
+        if (Current.Kind != TokenKind.Integer) throw Error($"expected an integer, found '{Current.Text}'");
 
         long value = Next().Value;
         return negative ? -value : value;
@@ -83,10 +71,7 @@ internal sealed class PtxParser
     {
         while (!Current.Is(punctuation))
         {
-            if (Current.Kind == TokenKind.End)
-            {
-                throw Error($"expected '{punctuation}' before the end");
-            }
+            if (Current.Kind == TokenKind.End) throw Error($"expected '{punctuation}' before the end");
 
             at++;
         }
@@ -122,26 +107,17 @@ internal sealed class PtxParser
                 case ".target":
                     at++;
                     module.Target = Word();
-                    while (Accept(','))
-                    {
-                        Word();
-                    }
+                    while (Accept(',')) Word();
 
                     break;
                 case ".address_size":
                     at++;
-                    if (Integer() != 64)
-                    {
-                        throw Error("only 64-bit addresses are known");
-                    }
+                    if (Integer() != 64) throw Error("only 64-bit addresses are known");
 
                     break;
                 case ".file":
                     at += 3;
-                    while (Accept(','))
-                    {
-                        at++;
-                    }
+                    while (Accept(',')) at++;
 
                     break;
                 case ".section":
@@ -168,11 +144,8 @@ internal sealed class PtxParser
     {
         if (Current.Is(".entry") || Current.Is(".func"))
         {
-            var function = new FunctionParser(this).Parse();
-            if (function is not null)
-            {
-                module.Functions[function.Name] = function;
-            }
+            PtxFunction? function = new FunctionParser(this).Parse();
+            if (function is not null) module.Functions[function.Name] = function;
         }
         else if (Current.Text is ".global" or ".const" or ".shared")
         {
@@ -188,7 +161,7 @@ internal sealed class PtxParser
     /// <summary>A variable declaration from its state space to before its semicolon.</summary>
     internal PtxVariable Variable(bool external)
     {
-        var space = Word() switch
+        StateSpace space = Word() switch
         {
             ".global" => StateSpace.Global,
             ".const" => StateSpace.Constant,
@@ -213,10 +186,7 @@ internal sealed class PtxParser
                 case ".ptr" or ".managed" or ".global" or ".const" or ".shared" or ".local":
                     break;
                 default:
-                    if (!PtxType.TryParse(word[1..], out type))
-                    {
-                        throw Error($"'{word}' is not a type");
-                    }
+                    if (!PtxType.TryParse(word[1..], out type)) throw Error($"'{word}' is not a type");
 
                     break;
             }
@@ -243,16 +213,10 @@ internal sealed class PtxParser
         int depth = 0;
         do
         {
-            while (Accept('{'))
-            {
-                depth++;
-            }
+            while (Accept('{')) depth++;
 
             Element();
-            while (depth > 0 && Accept('}'))
-            {
-                depth--;
-            }
+            while (depth > 0 && Accept('}')) depth--;
         }
         while (Accept(',') || depth > 0);
         return variable with { Initial = content, Relocations = relocations };
@@ -275,7 +239,7 @@ internal sealed class PtxParser
             }
             else if (Current.Kind is TokenKind.Single or TokenKind.Double)
             {
-                var token = Next();
+                Token token = Next();
                 value = token.Kind == TokenKind.Double && type.Bits == 32
                     ? BitConverter.SingleToInt32Bits((float)BitConverter.Int64BitsToDouble(token.Value))
                     : token.Value;

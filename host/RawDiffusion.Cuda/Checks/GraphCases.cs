@@ -20,7 +20,8 @@ internal static class GraphCases
             [(2, 13, 17, 20, 48, 16, 3, 1), (3, 9, 7, 8, 33, 3, 3, 2), (2, 5, 30, 24, 144, 2, 1, 1)])
         {
             CaseInput x = new([n, h, w, c]), weight = CaseInput.Weight([o, kernel, kernel, c]), next = CaseInput.Weight([20, 3, 3, o]);
-            CaseInput bias = CaseInput.Constant([o], 4, 1), gamma = CaseInput.Constant([o], 1, 0.3), beta = CaseInput.Constant([o]), film = new([n, 2 * o]);
+            CaseInput bias = CaseInput.Constant([o], 4, 1), gamma = CaseInput.Constant([o], 1, 0.3), beta = CaseInput.Constant(
+                [o]), film = new([n, 2 * o]);
             CaseBuilder build = (g, v) =>
             {
                 Value a = g.Conv2d(v[0]!, v[1]!, v[2], stride, kernel / 2);
@@ -39,7 +40,8 @@ internal static class GraphCases
         foreach ((int n, int h, int w, int o, int groups) in ((int, int, int, int, int)[])[(2, 7, 9, 48, 16), (1, 5, 13, 33, 3)])
         {
             yield return new KernelCase("GraphStatistics",
-                [new CaseInput([n, h, w, 20], 0, 0.05), CaseInput.Weight([o, 3, 3, 20]), CaseInput.Constant([o], 8, 1), CaseInput.Constant([o], 1, 0.3), CaseInput.Constant([o])],
+                [new CaseInput([n, h, w, 20], 0, 0.05), CaseInput.Weight([o, 3, 3, 20]), CaseInput.Constant([o], 8, 1),
+                CaseInput.Constant([o], 1, 0.3), CaseInput.Constant([o])],
                 (g, v) =>
                 {
                     Value y = g.Conv2d(v[0]!, v[1]!, v[2], padding: 1);
@@ -57,7 +59,8 @@ internal static class GraphCases
         {
             CaseInput x = new([n, h, w, 12]), gamma = CaseInput.Constant([o + o2], 1, 0.3), beta = CaseInput.Constant([o + o2]);
             yield return new KernelCase("GraphJoined",
-                [x, CaseInput.Weight([o2, 3, 3, 12]), CaseInput.Constant([o2], 3, 1), CaseInput.Weight([o, 1, 1, o2]), CaseInput.Constant([o], -2, 1), gamma, beta, new CaseInput([n, 2 * (o + o2)]),
+                [x, CaseInput.Weight([o2, 3, 3, 12]), CaseInput.Constant([o2], 3, 1), CaseInput.Weight([o, 1, 1, o2]),
+                CaseInput.Constant([o], -2, 1), gamma, beta, new CaseInput([n, 2 * (o + o2)]),
                     CaseInput.Weight([33, 3, 3, o + o2]), CaseInput.Weight([33, 1, 1, o + o2])],
                 (g, v) =>
                 {
@@ -86,7 +89,8 @@ internal static class GraphCases
         foreach ((int m, int i) in ((int, int)[])[(3, 65), (9, 64), (19, 2048)])
         {
             yield return new KernelCase("GraphLinears",
-                [new CaseInput([m, i]), CaseInput.Weight([20, i]), CaseInput.Constant([20]), CaseInput.Weight([33, i]), null, CaseInput.Weight([7, i]), CaseInput.Constant([7])],
+                [new CaseInput([m, i]), CaseInput.Weight([20, i]), CaseInput.Constant([20]), CaseInput.Weight([33, i]), null,
+                CaseInput.Weight([7, i]), CaseInput.Constant([7])],
                 (g, v) => [g.Linear(v[0]!, v[1]!, v[2]), g.Linear(v[0]!, v[3]!, v[4]), g.Linear(v[0]!, v[5]!, v[6])]);
         }
     }
@@ -101,9 +105,12 @@ internal static class GraphCases
         const int n = 2, h = 6, w = 10, c = 24, o = 48;
         CaseInput one = CaseInput.Constant([c], 1, 0.3), wide = CaseInput.Constant([o], 1, 0.3);
         return new KernelCase("GraphBlock",
-            [new CaseInput([n, h, w, 3]), CaseInput.Weight([c, 3, 3, 3]), one, CaseInput.Constant([c]), new CaseInput([n, 40]), CaseInput.Weight([o, 40]), CaseInput.Constant([o]),
-                CaseInput.Weight([2 * o, 40]), CaseInput.Weight([o, 3, 3, c]), wide, CaseInput.Constant([o]), CaseInput.Weight([o, 3, 3, o]), CaseInput.Weight([o, 1, 1, c]),
-                wide, CaseInput.Constant([o]), CaseInput.Weight([3 * o, 1, 1, o]), CaseInput.Weight([o, 1, 1, o]), wide, CaseInput.Constant([o])],
+            [new CaseInput([n, h, w, 3]), CaseInput.Weight([c, 3, 3, 3]), one, CaseInput.Constant([c]), new CaseInput([n, 40]),
+            CaseInput.Weight([o, 40]), CaseInput.Constant([o]),
+                CaseInput.Weight([2 * o, 40]), CaseInput.Weight([o, 3, 3, c]), wide, CaseInput.Constant([o]), CaseInput.Weight(
+                [o, 3, 3, o]), CaseInput.Weight([o, 1, 1, c]),
+                wide, CaseInput.Constant([o]), CaseInput.Weight([3 * o, 1, 1, o]), CaseInput.Weight([o, 1, 1, o]), wide,
+                CaseInput.Constant([o])],
             (g, v) =>
             {
                 Value x = g.Conv2d(v[0]!, v[1]!, null, padding: 1);

@@ -21,7 +21,9 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     /// <summary>Elements of 24 bits instead of 8: what operands must be rounded from, and not cut off.</summary>
     public bool HasAllBits { get; init; }
 
-    /// <summary>Later elements are larger: those of row r are multiplied by r over the rows, so that each tile meets a new maximum.</summary>
+    /// <summary>
+    /// Later elements are larger: those of row r are multiplied by r over the rows, so that each tile meets a new maximum.
+    /// </summary>
     public bool Rises { get; init; }
 
     /// <summary>These elements instead of random ones.</summary>
@@ -33,10 +35,12 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     internal DType DType => Step is null ? DType.F32 : DType.I32;
 
     /// <summary>Weights [O, .., I] scaled so that a product keeps the size of its input.</summary>
-    public static CaseInput Weight(Shape shape) => new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true, IsWeight = true };
+    public static CaseInput Weight(Shape shape) =>
+        new(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count))) { IsConstant = true, IsWeight = true };
 
     /// <summary>Normal elements, fixed.</summary>
-    public static CaseInput Constant(Shape shape, double mean = 0, double deviation = 1) => new(shape, mean, deviation) { IsConstant = true };
+    public static CaseInput Constant(Shape shape, double mean = 0, double deviation = 1) =>
+        new(shape, mean, deviation) { IsConstant = true };
 
     /// <summary>A step counter.</summary>
     public static CaseInput Counter(int step) => new([1]) { Step = step };
@@ -44,7 +48,11 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
     internal Array64 Draw(Random random)
     {
         var array = new Array64(Shape);
-        for (int i = 0; i < array.Values.Length; i++) array[i] = Step ?? Elements?[i] ?? Element(i, (Rises ? (double)(i / Shape[^1]) * Shape[^1] / array.Values.Length : 1) * (Mean + Deviation * Normal(random)));
+        for (int i = 0; i < array.Values.Length; i++)
+        {
+            array[i] = Step ?? Elements?[i] ?? Element(
+                i, (Rises ? (double)(i / Shape[^1]) * Shape[^1] / array.Values.Length : 1) * (Mean + Deviation * Normal(random)));
+        }
         return array;
     }
 
@@ -53,9 +61,11 @@ public sealed record CaseInput(Shape Shape, double Mean = 0, double Deviation = 
 
     // Numbers of 8 bits, which every storage format holds as they are: what differs is then the kernel's doing. Weights are
     // float32 in storage, and the kernel rounds them to operands.
-    private double Element(int i, double value) => HasCorners && i % 5 == 3 ? i == 3 ? double.NaN : 0 : IsWeight || HasAllBits ? (float)value : Round(value);
+    private double Element(int i, double value) => HasCorners && i % 5 == 3 ? i == 3 ? double.NaN : 0 : IsWeight
+        || HasAllBits ? (float)value : Round(value);
 
-    private static double Round(double value) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits((float)value) & 0xffff0000);
+    private static double Round(double value) =>
+        BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits((float)value) & 0xffff0000);
 }
 
 /// <summary>Appends the nodes of a case to a graph.</summary>

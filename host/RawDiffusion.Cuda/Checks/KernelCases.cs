@@ -28,9 +28,11 @@ public static class KernelCases
         foreach (int[] s in plain)
         {
             yield return new KernelCase(new Conv2d(s[6], s[7]),
-                [new CaseInput([s[0], s[1], s[2], s[3]]), CaseInput.Weight([s[4], s[5], s[5], s[3]]), CaseInput.Constant([s[4]]), null, null, null, null]);
+                [new CaseInput([s[0], s[1], s[2], s[3]]), CaseInput.Weight([s[4], s[5], s[5], s[3]]), CaseInput.Constant([s[4]]), null,
+                null, null, null]);
         }
-        yield return new KernelCase(new Conv2d(1, 1), [new CaseInput([1, 16, 16, 64]) { HasAllBits = true }, CaseInput.Weight([64, 3, 3, 64]), CaseInput.Constant([64]), null, null, null, null]);
+        yield return new KernelCase(new Conv2d(1, 1), [new CaseInput([1, 16, 16, 64]) { HasAllBits = true },
+            CaseInput.Weight([64, 3, 3, 64]), CaseInput.Constant([64]), null, null, null, null]);
         // Everything fused, with and without each part; channels whole and ragged.
         foreach ((int n, int h, int w, int c, int c2, int o, int kernel) in ((int, int, int, int, int, int, int)[])
             [(2, 6, 10, 32, 16, 48, 3), (1, 5, 9, 33, 7, 21, 3), (2, 8, 16, 64, 64, 64, 1)])
@@ -45,7 +47,8 @@ public static class KernelCases
             yield return new KernelCase(new Conv2d(1, padding) { Upsample = true, OnStore = Activation.Silu },
                 [x with { Shape = x.Shape.WithChannels(channels) }, weight, null, null, null, embedding, null]);
             yield return new KernelCase(new Conv2d(1, padding) { OnLoad = Activation.Silu },
-                [x, weight, bias, x2, affine, embedding, null, new CaseInput([n, h, w, 24]), new CaseInput([n, h, w, 40]), CaseInput.Weight([o, 1, 1, 64])]);
+                [x, weight, bias, x2, affine, embedding, null, new CaseInput([n, h, w, 24]), new CaseInput([n, h, w, 40]),
+                CaseInput.Weight([o, 1, 1, 64])]);
             yield return new KernelCase(new Conv2d(1, padding),
                 [x, weight, bias, x2, null, null, null, new CaseInput([n, h, w, 19]), null, CaseInput.Weight([o, 1, 1, 19])]);
             // A tensor in float32 beside one as the precision stores it.
@@ -56,8 +59,12 @@ public static class KernelCases
     private static IEnumerable<KernelCase> Attentions()
     {
         foreach ((int n, int h, int w, int heads, int d) in ((int, int, int, int, int)[])
-            [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128), (1, 16, 16, 2, 32), (0, 4, 4, 1, 16)])
+            [(1, 1, 1, 1, 8), (2, 3, 5, 3, 20), (1, 7, 11, 2, 33), (2, 8, 8, 1, 64), (1, 9, 15, 2, 64), (1, 5, 13, 1, 128),
+                (1, 16, 16, 2, 32), (0, 4, 4, 1, 16)])
+        {
             yield return new KernelCase(new Attention(heads), [new CaseInput([n, h, w, 3 * heads * d])]);
+        }
+
         yield return new KernelCase(new Attention(1), [new CaseInput([2, 8, 8, 3 * 64]) { HasAllBits = true }]);
         // Scores of hundreds, and of millions: only powers relative to the largest of them are neither zero nor infinite.
         yield return new KernelCase(new Attention(2), [new CaseInput([1, 3, 5, 96], 0, 8)]);
@@ -69,9 +76,11 @@ public static class KernelCases
     private static IEnumerable<KernelCase> Norms()
     {
         foreach ((int n, int h, int w, int c, int groups, double mean) in ((int, int, int, int, int, double)[])
-            [(2, 7, 9, 32, 16, 0), (1, 1, 1, 64, 16, 0), (2, 30, 31, 19, 19, 0), (1, 16, 16, 80, 16, 0), (3, 5, 5, 24, 1, 0), (1, 2, 3, 1028, 4, 0), (0, 4, 4, 16, 16, 0)])
+            [(2, 7, 9, 32, 16, 0), (1, 1, 1, 64, 16, 0), (2, 30, 31, 19, 19, 0), (1, 16, 16, 80, 16, 0), (3, 5, 5, 24, 1, 0),
+                (1, 2, 3, 1028, 4, 0), (0, 4, 4, 16, 16, 0)])
         {
-            CaseInput x = new([n, h, w, c], mean), gamma = CaseInput.Constant([c], 1, 0.3), beta = CaseInput.Constant([c]), film = new([n, 2 * c]);
+            CaseInput x = new([n, h, w, c], mean), gamma = CaseInput.Constant([c], 1, 0.3), beta = CaseInput.Constant(
+                [c]), film = new([n, 2 * c]);
             yield return new KernelCase(new GroupNorm(groups, 1e-5f, Activation.Silu), [x, gamma, beta, film]);
             yield return new KernelCase(new GroupNorm(groups, 1e-5f, Activation.None), [x, gamma, beta, null]);
             yield return new KernelCase(new GroupNormAffine(groups, 1e-5f), [x, gamma, beta, film, null]);
@@ -80,16 +89,22 @@ public static class KernelCases
                 [x, CaseInput.Constant([c + 12], 1, 0.3), CaseInput.Constant([c + 12]), null, new CaseInput([n, h, w, 12], 1, 3)]);
         }
         yield return new KernelCase(new BatchNorm(),
-            [new CaseInput([2, 5, 7, 33]), CaseInput.Constant([33], 1, 0.3), CaseInput.Constant([33]), CaseInput.Constant([33]), CaseInput.Constant([33], 5, 0.5)]);
+            [new CaseInput([2, 5, 7, 33]), CaseInput.Constant([33], 1, 0.3), CaseInput.Constant([33]), CaseInput.Constant([33]),
+            CaseInput.Constant([33], 5, 0.5)]);
         // A variance that epsilon counts against.
         yield return new KernelCase(new BatchNorm(),
-            [new CaseInput([2, 5, 7, 16], 0, 0.01), CaseInput.Constant([16], 1, 0.3), CaseInput.Constant([16]), CaseInput.Constant([16], 0, 0.01), CaseInput.Constant([16], 1e-4, 1e-5)]);
+            [new CaseInput([2, 5, 7, 16], 0, 0.01), CaseInput.Constant([16], 1, 0.3), CaseInput.Constant([16]),
+            CaseInput.Constant([16], 0, 0.01), CaseInput.Constant([16], 1e-4, 1e-5)]);
     }
 
     private static IEnumerable<KernelCase> Products()
     {
-        foreach ((int m, int i, int o) in ((int, int, int)[])[(1, 1, 1), (3, 33, 20), (4, 256, 192), (65, 64, 70), (2, 5000, 17), (0, 8, 8)])
-            yield return new KernelCase(new Linear { OnStore = Activation.Silu }, [new CaseInput([m, i]), CaseInput.Weight([o, i]), CaseInput.Constant([o])]);
+        foreach ((int m, int i, int o) in (
+            (int, int, int)[])[(1, 1, 1), (3, 33, 20), (4, 256, 192), (65, 64, 70), (2, 5000, 17), (0, 8, 8)])
+        {
+            yield return new KernelCase(
+            new Linear { OnStore = Activation.Silu }, [new CaseInput([m, i]), CaseInput.Weight([o, i]), CaseInput.Constant([o])]);
+        }
     }
 
     private static IEnumerable<KernelCase> Movements()
@@ -121,7 +136,8 @@ public static class KernelCases
 
     private static IEnumerable<KernelCase> Factors()
     {
-        foreach (FactorGroups groups in (FactorGroups[])[FactorGroups.Mean(2, 4), FactorGroups.Mean(3, 1), new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])
+        foreach (FactorGroups groups in (
+            FactorGroups[])[FactorGroups.Mean(2, 4), FactorGroups.Mean(3, 1), new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])
         {
             foreach (int channels in (int[])[64, 7])
             {
@@ -132,7 +148,8 @@ public static class KernelCases
                 yield return new KernelCase(new MeanFactors(groups, Activation.Silu), [rows, new CaseInput([groups.Rows, 2, channels])]);
                 CaseInput x = new([groups.Trajectories, 5, 6, 3]);
                 yield return new KernelCase(new DenoiseAverageStep(groups, Activation.Silu, Clip: true),
-                    [rows, x, CaseInput.Constant([4, 5]), CaseInput.Counter(2), x, new CaseInput([groups.Rows, 2, channels]), CaseInput.Weight([3, 3, 3, channels]), CaseInput.Constant([3])]);
+                    [rows, x, CaseInput.Constant([4, 5]), CaseInput.Counter(2), x, new CaseInput([groups.Rows, 2, channels]),
+                    CaseInput.Weight([3, 3, 3, channels]), CaseInput.Constant([3])]);
             }
             yield return new KernelCase(new RepeatFactors(groups), [new CaseInput([groups.Trajectories, 33]), null]);
         }
@@ -141,12 +158,14 @@ public static class KernelCases
         {
             CaseInput many = new([2, 5, 6, outputs]);
             yield return new KernelCase(new DenoiseAverageStep(FactorGroups.Mean(2, 2), Activation.Silu, Clip: true),
-                [new CaseInput([4, 5, 6, 136]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many, new CaseInput([4, 2, 136]), CaseInput.Weight([outputs, 3, 3, 136]), CaseInput.Constant([outputs])]);
+                [new CaseInput([4, 5, 6, 136]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many, new CaseInput([4, 2, 136]),
+                CaseInput.Weight([outputs, 3, 3, 136]), CaseInput.Constant([outputs])]);
         }
         // More than one tile of pixels, and no optional input.
         var one = FactorGroups.Mean(1, 2);
         yield return new KernelCase(new DenoiseAverageStep(one, Activation.None, Clip: false),
-            [new CaseInput([2, 33, 40, 32]), new CaseInput([1, 33, 40, 1]), CaseInput.Constant([1, 5]), CaseInput.Counter(9), null, null, CaseInput.Weight([1, 3, 3, 32]), null]);
+            [new CaseInput([2, 33, 40, 32]), new CaseInput([1, 33, 40, 1]), CaseInput.Constant([1, 5]), CaseInput.Counter(9), null, null,
+            CaseInput.Weight([1, 3, 3, 32]), null]);
     }
 
     private static IEnumerable<KernelCase> Steps()

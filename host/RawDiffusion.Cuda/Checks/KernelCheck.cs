@@ -43,7 +43,11 @@ public sealed class PreparedCase
             if (inputs[i] is { } input) values.Add(input, Data[i]!);
         if (first is not null) values.Add(outputs[0], first);
         foreach (Node node in graph.Nodes)
-            if (!values.ContainsKey(node.Output)) values.Add(node.Output, Definition.Evaluate(node.Operator, [.. node.Inputs.Select(v => v is null ? null : values[v])]));
+        {
+            if (!values.ContainsKey(node.Output))
+                values.Add(node.Output, Definition.Evaluate(node.Operator, [.. node.Inputs.Select(v => v is null ? null : values[v])]));
+        }
+
         return [.. outputs.Select(v => values[v])];
     }
 }
@@ -52,9 +56,11 @@ public sealed class PreparedCase
 /// <param name="Launches">The kernels of its first run, in order.</param>
 /// <param name="Error">Largest difference from the double-precision definition, relative to its largest element.</param>
 /// <param name="Tolerance">What <paramref name="Error"/> may be.</param>
-/// <param name="Drift">By what part of themselves results are too small or too large on the whole, beyond what chance allows: operands cut off instead of rounded.</param>
+/// <param name="Drift">By what part of themselves results are too small or too large on the whole, beyond what chance allows: operands cut
+/// off instead of rounded.</param>
 /// <param name="Repeats">Whether a second run of the same executable gave the same bits.</param>
-public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches, double Error, double Tolerance, double Drift, bool Repeats)
+public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeometry Geometry)> Launches, double Error, double Tolerance,
+    double Drift, bool Repeats)
 {
     /// <summary>Whether the result is finite and close enough. Not a number is never close.</summary>
     public bool IsClose => Error <= Tolerance;
@@ -70,9 +76,11 @@ public static class KernelCheck
         // Each value in an allocation of its own: an access past its end is then an error, and not a neighbour's element.
         CaseResult result = Run(device, prepared, reuseMemory: false);
         if (prepared.Case.Operator is { InPlaceInput: < 0 }) return result;
-        // Launches that share memory must wait for each other where launches on memory of their own need not; results lie in the place of inputs.
+        // Launches that share memory must wait for each other where launches on memory of their own need not; results lie in the place of
+        // inputs.
         CaseResult shared = Run(device, prepared, reuseMemory: true);
-        result = result.Error / result.Tolerance >= shared.Error / shared.Tolerance ? result : result with { Error = shared.Error, Tolerance = shared.Tolerance };
+        result = result.Error / result.Tolerance >= shared.Error / shared.Tolerance ? result
+            : result with { Error = shared.Error, Tolerance = shared.Tolerance };
         return result with { Drift = Math.Max(result.Drift, shared.Drift), Repeats = result.Repeats && shared.Repeats };
     }
 
@@ -97,7 +105,8 @@ public static class KernelCheck
         float[] found = few.Expected[0].ToSingles();
         Array.Fill(found, float.NaN);
         EachPart(found, (part, at) => executable.ReadPart("y0", at, part));
-        return new CaseResult(executable.Launches, Error(few.Expected[0], found), Tolerance(few.Case, device.Precision, outputs[0].Shape), 0, Repeats: true);
+        return new CaseResult(executable.Launches, Error(few.Expected[0], found), Tolerance(few.Case, device.Precision, outputs[0].Shape),
+            0, Repeats: true);
 
         void EachPart(float[] values, Action<ArraySegment<float>, long> move)
         {
@@ -111,7 +120,8 @@ public static class KernelCheck
     {
         KernelCase kernelCase = prepared.Case;
         var g = new Graph();
-        IReadOnlyList<Value> results = kernelCase.Build(g, [.. kernelCase.Inputs.Select((input, i) => Declare(g, input, prepared.Data[i], $"in{i}"))]);
+        IReadOnlyList<Value> results = kernelCase.Build(
+            g, [.. kernelCase.Inputs.Select((input, i) => Declare(g, input, prepared.Data[i], $"in{i}"))]);
         Value[] outputs = [.. results.Select(y => Pass(g, y))];
         for (int i = 0; i < outputs.Length; i++) g.Output($"y{i}", outputs[i]);
         return (g, outputs, new CompileOptions { Fuse = kernelCase.Operator is null, FoldConstants = false, ReuseMemory = reuseMemory });
@@ -134,11 +144,15 @@ public static class KernelCheck
         executable.Spoil();
         float[][] again = Results(executable, prepared, outputs);
         Array64[] expected = prepared.Expected;
-        if (kernelCase.ReadsStored) expected = [expected[0], .. prepared.Evaluate(new Array64(outputs[0].Shape, [.. found[0].Select(v => (double)v)])).Skip(1)];
-        (double error, double tolerance) = found.Select((y, i) => (Error: Error(expected[i], y), Tolerance: Tolerance(kernelCase, device.Precision, outputs[i].Shape)))
+        if (kernelCase.ReadsStored)
+            expected = [expected[0], .. prepared.Evaluate(new Array64(outputs[0].Shape, [.. found[0].Select(v => (double)v)])).Skip(1)];
+        (double error, double tolerance) = found.Select(
+            (y, i) => (Error: Error(expected[i], y), Tolerance: Tolerance(kernelCase, device.Precision, outputs[i].Shape)))
             .MaxBy(e => double.IsFinite(e.Error) ? e.Error / e.Tolerance : double.PositiveInfinity);
-        bool repeats = found.Zip(again).All(p => MemoryMarshal.AsBytes(p.First.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(p.Second.AsSpan())));
-        return new CaseResult(executable.Launches, error, tolerance, found.Select((y, i) => Drift(expected[i], y, device.Precision)).Max(), repeats);
+        bool repeats = found.Zip(again)
+            .All(p => MemoryMarshal.AsBytes(p.First.AsSpan()).SequenceEqual(MemoryMarshal.AsBytes(p.Second.AsSpan())));
+        return new CaseResult(executable.Launches, error, tolerance, found.Select((y, i) => Drift(expected[i], y, device.Precision))
+            .Max(), repeats);
     }
 
     private static float[][] Results(CudaExecutable executable, PreparedCase prepared, Value[] outputs)
@@ -178,7 +192,8 @@ public static class KernelCheck
     private static bool IsGradient(Operator op) => op.Name.Contains("Grad", StringComparison.Ordinal);
 
     // The slope of found over expected falls short of 1 by a third of the last place where operands or results are cut off, and
-    // exceeds it where what they are divided by was; where they are rounded it differs by chance alone, the less the more elements there are.
+    // exceeds it where what they are divided by was; where they are rounded it differs by chance alone, the less the more elements there
+    // are.
     private static double Drift(Array64 expected, float[] found, Precision precision)
     {
         double lastPlace = precision switch { Precision.Bf16 => 1.0 / 128, Precision.Fp32 => double.PositiveInfinity, _ => 1.0 / 1024 };
@@ -200,7 +215,8 @@ public static class KernelCheck
         double error = 0;
         for (int i = 0; i < found.Length; i++)
         {
-            if ((double.IsNaN(expected[i]) && float.IsNaN(found[i])) || (double.IsInfinity(expected[i]) && expected[i] == found[i])) continue;
+            if ((double.IsNaN(expected[i]) && float.IsNaN(found[i])) || (double.IsInfinity(expected[i]) && expected[i] == found[i]))
+                continue;
             double difference = Math.Abs(expected[i] - found[i]);
             if (!double.IsFinite(difference)) return double.PositiveInfinity;
             error = Math.Max(error, difference);

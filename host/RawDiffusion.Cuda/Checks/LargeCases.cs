@@ -24,7 +24,8 @@ public sealed record LargeCase(string Name, int Elements, int Most, Func<int, Op
         get
         {
             long[] ends = [1L << 16, 1L << 24, 1L << 29, 1L << 30];
-            return [.. ends.SelectMany(e => (long[])[(e - 1) / Elements, e / Elements]).Append(0).Append(Images - 1).Where(n => n < Images).Select(n => (int)n).Distinct().Order()];
+            return [.. ends.SelectMany(e => (long[])[(e - 1) / Elements, e / Elements]).Append(0).Append(Images - 1).Where(n => n < Images)
+                .Select(n => (int)n).Distinct().Order()];
         }
     }
 
@@ -58,8 +59,9 @@ public static class LargeCases
     private static IEnumerable<LargeCase> Elements()
     {
         CaseInput X(int n, int times = 1) => new([n, times * H, times * W, C]);
-        CaseInput constant = CaseInput.Constant([C], 1, 0.3);
-        LargeCase Of(Func<int, Operator> op, Func<int, CaseInput?[]> inputs, int elements = Image) => new(op(1).Name, elements, int.MaxValue, op, inputs);
+        var constant = CaseInput.Constant([C], 1, 0.3);
+        LargeCase Of(Func<int, Operator> op, Func<int, CaseInput?[]> inputs, int elements = Image) =>
+            new(op(1).Name, elements, int.MaxValue, op, inputs);
 
         yield return Of(_ => new Activate(Activation.Silu), n => [X(n)]);
         yield return Of(_ => new ActivateGrad(Activation.Silu), n => [X(n), X(n)]);
@@ -68,7 +70,8 @@ public static class LargeCases
         yield return Of(_ => new AddEmbeddingGradEmbedding(), n => [X(n)]);
         yield return Of(_ => new AvgPool2d(), n => [X(n, 2), null], 4 * Image);
         yield return Of(_ => new AvgPool2dGradInput(2 * H, 2 * W), n => [X(n)], 4 * Image);
-        yield return Of(_ => new BatchNorm(), n => [X(n), constant, CaseInput.Constant([C]), CaseInput.Constant([C]), CaseInput.Constant([C], 5, 0.5)]);
+        yield return Of(_ => new BatchNorm(),
+            n => [X(n), constant, CaseInput.Constant([C]), CaseInput.Constant([C]), CaseInput.Constant([C], 5, 0.5)]);
         yield return Of(_ => new Concat(), n => [new([n, H, W, C / 2]), new([n, H, W, C / 2])]);
         yield return Of(_ => new DenoiseStep(Clip: true), n => [X(n), X(n), CaseInput.Constant([6, 5]), CaseInput.Counter(3), null]);
         yield return Of(_ => new GroupNorm(4, 1e-5f, Activation.Silu), n => [X(n), constant, CaseInput.Constant([C]), null]);
@@ -90,12 +93,17 @@ public static class LargeCases
         const int elements = 8 * 64 * C;
         yield return new LargeCase("Conv2d", elements, MostOfGrid, _ => new Conv2d(1, 0) { OnLoad = Activation.Silu },
             n => [new([n, 8, 64, C]), CaseInput.Weight([C, 1, 1, C]), CaseInput.Constant([C]), null, new([n, 2, C]), null, null]);
-        yield return new LargeCase("DenoiseAverageStep", elements, MostOfGrid, n => new DenoiseAverageStep(FactorGroups.Mean(n, 1), Activation.Silu, Clip: true),
-            n => [new([n, 8, 64, C]), new([n, 8, 64, 4]), CaseInput.Constant([4, 5]), CaseInput.Counter(2), null, new([n, 2, C]), CaseInput.Weight([4, 3, 3, C]), CaseInput.Constant([4])]);
+        yield return new LargeCase(
+            "DenoiseAverageStep", elements, MostOfGrid, n => new DenoiseAverageStep(FactorGroups.Mean(n, 1), Activation.Silu, Clip: true),
+            n => [new([n, 8, 64, C]), new([n, 8, 64, 4]), CaseInput.Constant([4, 5]), CaseInput.Counter(2), null, new([n, 2, C]),
+            CaseInput.Weight([4, 3, 3, C]), CaseInput.Constant([4])]);
         yield return new LargeCase("Attention", 3 * 128 * 128, MostOfGrid, _ => new Attention(2), n => [new([n, 8, 16, 3 * 128])]);
-        yield return new LargeCase("AttentionGrad", 3 * 128 * 128, MostOfGrid, _ => new AttentionGrad(2), n => [new([n, 8, 16, 3 * 128]), new([n, 8, 16, 128]), new([n, 8, 16, 128])]);
+        yield return new LargeCase("AttentionGrad", 3 * 128 * 128, MostOfGrid, _ => new AttentionGrad(2),
+            n => [new([n, 8, 16, 3 * 128]), new([n, 8, 16, 128]), new([n, 8, 16, 128])]);
         // Eight rows of a tile for each image.
-        yield return new LargeCase("Linear", 8 * 4096, MostOfGrid, _ => new Linear(), n => [new([8 * n, 4096]), CaseInput.Weight([16, 4096]), CaseInput.Constant([16])]);
-        yield return new LargeCase("LinearGradInput", 8 * 4096, MostOfGrid, _ => new LinearGradInput(), n => [new([8 * n, 16]), CaseInput.Weight([16, 4096])]);
+        yield return new LargeCase("Linear", 8 * 4096, MostOfGrid, _ => new Linear(),
+            n => [new([8 * n, 4096]), CaseInput.Weight([16, 4096]), CaseInput.Constant([16])]);
+        yield return new LargeCase(
+            "LinearGradInput", 8 * 4096, MostOfGrid, _ => new LinearGradInput(), n => [new([8 * n, 16]), CaseInput.Weight([16, 4096])]);
     }
 }

@@ -10,7 +10,8 @@ namespace RawDiffusion.Cuda.Checks;
 internal static class TileCases
 {
     public static IEnumerable<KernelCase> All() =>
-        [.. Elementwise(1, 5, 17), .. Elementwise(1, 91, 241), .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Vectors(), .. Factors()];
+        [.. Elementwise(1, 5, 17), .. Elementwise(1, 91, 241), .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Vectors(),
+        .. Factors()];
 
     // Three channels in each pixel: 255 elements, and 257 * 256 + 1.
     private static IEnumerable<KernelCase> Elementwise(int n, int h, int w)
@@ -24,7 +25,8 @@ internal static class TileCases
         yield return new KernelCase(new AddEmbedding(), [x, new CaseInput([n, c])]);
         yield return new KernelCase(new AvgPool2d(), [twice, null]);
         yield return new KernelCase(new AvgPool2dGradInput(h, w), [new CaseInput([n, h / 2, w / 2, c])]);
-        yield return new KernelCase(new BatchNorm(), [x, constant, CaseInput.Constant([c]), CaseInput.Constant([c]), CaseInput.Constant([c], 5, 0.5)]);
+        yield return new KernelCase(
+            new BatchNorm(), [x, constant, CaseInput.Constant([c]), CaseInput.Constant([c]), CaseInput.Constant([c], 5, 0.5)]);
         yield return new KernelCase(new BatchNormGradInput(), [x, vector, positive, x, new CaseInput([2, c])]);
         yield return new KernelCase(new Concat(), [x with { Shape = x.Shape.WithChannels(1) }, x with { Shape = x.Shape.WithChannels(2) }]);
         yield return new KernelCase(new DenoiseStep(Clip: true), [x, x, CaseInput.Constant([6, 5]), CaseInput.Counter(3), x]);
@@ -56,7 +58,8 @@ internal static class TileCases
         foreach (int skip in (int[])[31, 65])
         {
             yield return new KernelCase(new Conv2d(1, 1),
-                [new CaseInput([1, 5, 9, 33]), CaseInput.Weight([21, 3, 3, 40]), CaseInput.Constant([21]), new CaseInput([1, 5, 9, 7]), null, null, null,
+                [new CaseInput([1, 5, 9, 33]), CaseInput.Weight([21, 3, 3, 40]), CaseInput.Constant([21]), new CaseInput([1, 5, 9, 7]),
+                null, null, null,
                     new CaseInput([1, 5, 9, skip]), null, CaseInput.Weight([21, 1, 1, skip])]);
         }
         // So many pixels that they are summed in parts; weights of 255 elements, and of 2 * 256 + 1.
@@ -66,14 +69,16 @@ internal static class TileCases
         {
             CaseInput many = new([2, side, side, outputs]);
             yield return new KernelCase(new DenoiseAverageStep(FactorGroups.Mean(2, 2), Activation.Silu, Clip: true),
-                [new CaseInput([4, side, side, channels]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many, new CaseInput([4, 2, channels]),
+                [new CaseInput([4, side, side, channels]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many,
+                new CaseInput([4, 2, channels]),
                     CaseInput.Weight([outputs, 3, 3, channels]), CaseInput.Constant([outputs])]);
         }
     }
 
     private static IEnumerable<KernelCase> Attentions()
     {
-        foreach ((int h, int w, int heads, int d) in ((int, int, int, int)[])[(7, 9, 2, 64), (5, 13, 1, 64), (1, 127, 1, 64), (3, 43, 1, 64), (7, 9, 1, 128)])
+        foreach ((int h, int w, int heads, int d) in (
+            (int, int, int, int)[])[(7, 9, 2, 64), (5, 13, 1, 64), (1, 127, 1, 64), (3, 43, 1, 64), (7, 9, 1, 128)])
         {
             CaseInput qkv = new([1, h, w, 3 * heads * d]), y = new([1, h, w, heads * d]);
             yield return new KernelCase(new Attention(heads), [qkv]);
@@ -89,7 +94,8 @@ internal static class TileCases
         foreach ((int h, int w, int c) in ((int, int, int)[])[(1, 7, 1020), (3, 3, 1028)])
         {
             CaseInput x = new([1, h, w, c]), affine = new([1, 2, c]), statistics = new([2, c], 3, 0.3);
-            yield return new KernelCase(new GroupNormAffine(4, 1e-5f), [x, CaseInput.Constant([c], 1, 0.3), CaseInput.Constant([c]), null, null]);
+            yield return new KernelCase(
+                new GroupNormAffine(4, 1e-5f), [x, CaseInput.Constant([c], 1, 0.3), CaseInput.Constant([c]), null, null]);
             yield return new KernelCase(new GroupNormGradSums(4, Activation.Silu), [x, affine, affine, x]);
             yield return new KernelCase(new BatchNormStatistics(), [x]);
             yield return new KernelCase(new BatchNormGradAffine(), [x, statistics, x]);
@@ -108,7 +114,8 @@ internal static class TileCases
     {
         foreach ((int m, int i, int o) in ((int, int, int)[])[(3, 31, 15), (9, 33, 17), (7, 127, 15), (9, 129, 17)])
         {
-            yield return new KernelCase(new Linear { OnStore = Activation.Silu }, [new CaseInput([m, i]), CaseInput.Weight([o, i]), CaseInput.Constant([o])]);
+            yield return new KernelCase(
+                new Linear { OnStore = Activation.Silu }, [new CaseInput([m, i]), CaseInput.Weight([o, i]), CaseInput.Constant([o])]);
             yield return new KernelCase(new LinearGradInput(), [new CaseInput([m, o]), CaseInput.Weight([o, i])]);
             yield return new KernelCase(new LinearGradWeight(), [new CaseInput([m, o]), new CaseInput([m, i])]);
             yield return new KernelCase(new ChannelSum(), [new CaseInput([m, i])]);
@@ -127,13 +134,16 @@ internal static class TileCases
         var layout = new ParameterLayout([("a", [4095]), ("b", [4097]), ("c", [4096]), ("d", [8193])]);
         int all = layout.Shape[0];
         CaseInput[] gradients = [.. layout.Parameters.Select(p => new CaseInput(p.Shape))];
-        yield return new KernelCase("Pack", gradients, (g, v) => [.. layout.Parameters.Select(p => g.View(g.Pack(layout, [.. v.Select(x => x!)]), p.Shape, p.Offset))]);
+        yield return new KernelCase("Pack", gradients,
+            (g, v) => [.. layout.Parameters.Select(p => g.View(g.Pack(layout, [.. v.Select(x => x!)]), p.Shape, p.Offset))]);
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([all])]);
         yield return new KernelCase("Adam",
-            [new CaseInput([Adam.Rows, all], 1, 0.1), new CaseInput([all]), new CaseInput([1], 2, 0.1), new CaseInput([2], 0.02, 0.001), CaseInput.Counter(4)], (g, v) =>
+            [new CaseInput([Adam.Rows, all], 1, 0.1), new CaseInput([all]), new CaseInput([1], 2, 0.1), new CaseInput([2], 0.02, 0.001),
+            CaseInput.Counter(4)], (g, v) =>
             {
                 Value next = g.Adam(layout, new AdamOptions(), v[0]!, v[1]!, v[2]!, v[3]!, v[4]!);
-                return [.. Enumerable.Range(0, Adam.Rows).SelectMany(r => layout.Parameters.Select(p => g.View(next, p.Shape, r * (long)all + p.Offset)))];
+                return [.. Enumerable.Range(0, Adam.Rows)
+                    .SelectMany(r => layout.Parameters.Select(p => g.View(next, p.Shape, r * (long)all + p.Offset)))];
             });
     }
 

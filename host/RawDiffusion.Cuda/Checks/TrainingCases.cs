@@ -6,25 +6,27 @@ namespace RawDiffusion.Cuda.Checks;
 /// <summary>Cases of the operators that training needs: gradients with random cotangents, losses, batch statistics.</summary>
 internal static class TrainingCases
 {
-    public static IEnumerable<KernelCase> All() => [.. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Losses(), .. Optimizer()];
+    public static IEnumerable<KernelCase> All() =>
+        [.. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Losses(), .. Optimizer()];
 
     private static IEnumerable<KernelCase> Convolutions()
     {
         // Batch, height, width, input and output channels, kernel, stride, padding.
         foreach (int[] s in (int[][])
-            [[1, 1, 1, 1, 1, 1, 1, 0], [2, 5, 7, 33, 20, 3, 1, 1], [1, 9, 8, 16, 48, 3, 2, 1], [1, 6, 9, 20, 33, 1, 1, 0], [2, 16, 16, 64, 32, 3, 1, 1], [1, 7, 7, 3, 64, 3, 1, 1],
+            [[1, 1, 1, 1, 1, 1, 1, 0], [2, 5, 7, 33, 20, 3, 1, 1], [1, 9, 8, 16, 48, 3, 2, 1], [1, 6, 9, 20, 33, 1, 1, 0],
+                [2, 16, 16, 64, 32, 3, 1, 1], [1, 7, 7, 3, 64, 3, 1, 1],
              [1, 6, 5, 4, 3, 5, 1, 2], [0, 5, 5, 16, 16, 3, 1, 1], [3, 9, 9, 16, 128, 3, 2, 1], [1, 17, 33, 40, 72, 3, 1, 1]])
         {
             int height = (s[1] + 2 * s[7] - s[5]) / s[6] + 1, width = (s[2] + 2 * s[7] - s[5]) / s[6] + 1;
             CaseInput x = new([s[0], s[1], s[2], s[3]]), dy = new([s[0], height, width, s[4]]);
-            CaseInput weight = CaseInput.Weight([s[4], s[5], s[5], s[3]]);
+            var weight = CaseInput.Weight([s[4], s[5], s[5], s[3]]);
             yield return new KernelCase(new Conv2dGradInput(s[6], s[7], s[1], s[2]), [dy, weight]);
             // Weights that change from step to step are packed on the device.
             yield return new KernelCase(new Conv2dGradInput(s[6], s[7], s[1], s[2]), [dy, weight with { IsConstant = false }]);
             yield return new KernelCase(new Conv2d(s[6], s[7]), [x, weight with { IsConstant = false }, null, null, null, null, null]);
             yield return new KernelCase(new Conv2dGradWeight(s[5], s[6], s[7]), [x, dy]);
         }
-        CaseInput fine = new CaseInput([2, 16, 16, 64]) { HasAllBits = true };
+        var fine = new CaseInput([2, 16, 16, 64]) { HasAllBits = true };
         yield return new KernelCase(new Conv2dGradWeight(3, 1, 1), [fine, fine with { Shape = [2, 16, 16, 32] }]);
     }
 
@@ -37,8 +39,9 @@ internal static class TrainingCases
             yield return new KernelCase(new AttentionGrad(heads), [new CaseInput([n, h, w, 3 * heads * d]), y, y]);
         }
         // Each part by itself, so that operands cut off in one of them are not lost among the others; delta is small beside dp.
-        CaseInput fine = new CaseInput([2, 8, 8, 64]) { HasAllBits = true };
-        yield return new KernelCase("AttentionGrad", [fine with { Shape = [2, 8, 8, 3 * 64] }, fine with { Deviation = 0.05 }, fine], (g, v) =>
+        var fine = new CaseInput([2, 8, 8, 64]) { HasAllBits = true };
+        yield return new KernelCase(
+            "AttentionGrad", [fine with { Shape = [2, 8, 8, 3 * 64] }, fine with { Deviation = 0.05 }, fine], (g, v) =>
         {
             Value dqkv = g.Apply(new AttentionGrad(1), [.. v]);
             return [.. new[] { 0, 64, 128 }.Select(first => g.Apply(new Slice(first, 64), [dqkv]))];
@@ -74,7 +77,8 @@ internal static class TrainingCases
             yield return new KernelCase(new BatchNormStatistics(), [fine]);
             yield return new KernelCase(new BatchNormGradAffine(), [fine, new CaseInput([2, c], 3, 0.3), fine]);
             yield return new KernelCase(new GroupNormGradSums(groups, Activation.Silu), [fine, affine, affine, fine]);
-            yield return new KernelCase(new GroupNormAffine(groups, 1e-5f), [fine, CaseInput.Constant([c], 1, 0.3), CaseInput.Constant([c]), null, null]);
+            yield return new KernelCase(
+                new GroupNormAffine(groups, 1e-5f), [fine, CaseInput.Constant([c], 1, 0.3), CaseInput.Constant([c]), null, null]);
             yield return new KernelCase(new AddEmbeddingGradEmbedding(), [fine]);
             yield return new KernelCase(new BatchNormTrain(), [x, vector, vector, statistics]);
             yield return new KernelCase(new BatchNormRunning(RunningStatistic.Mean, 0.1f, 7), [vector, two]);
@@ -117,7 +121,7 @@ internal static class TrainingCases
         }
         // More than one tile of more than one image.
         yield return new KernelCase(new AddEmbeddingGradEmbedding(), [new CaseInput([2, 30, 31, 19])]);
-        CaseInput corners = new CaseInput([2, 3, 5, 8]) { HasCorners = true };
+        var corners = new CaseInput([2, 3, 5, 8]) { HasCorners = true };
         yield return new KernelCase(new ActivateGrad(Activation.Relu), [corners, new CaseInput([2, 3, 5, 8])]);
         // What is dropped is zero even if it was not a number.
         yield return new KernelCase(new Dropout(0.9f, 5, 6), [corners, CaseInput.Counter(4)]);
@@ -164,10 +168,13 @@ internal static class TrainingCases
         // Norms that clip and that do not, one that its epsilon counts against, one that is not a number; at last the first
         // step, where 1 - beta^t is smallest, at a rate that makes it the most of the result.
         foreach ((AdamOptions options, double norm, double rate, int step) in ((AdamOptions, double, double, int)[])
-            [(new(), 2, 0.02, 4), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2, 0.02, 4), (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2, 0.02, 4),
-             (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4), (new() { MaxNorm = 1 }, double.PositiveInfinity, 0.02, 4), (new() { Beta2 = 0.9999 }, 2, 100, 0)])
+            [(new(), 2, 0.02, 4), (new() { WeightDecay = 0.1, MaxNorm = 1 }, 2, 0.02, 4),
+                (new() { WeightDecay = 0.1, Decoupled = true, MaxNorm = 1 }, 2, 0.02, 4),
+             (new() { MaxNorm = 5 }, 2, 0.02, 4), (new() { MaxNorm = 1e-6 }, 3e-6, 0.02, 4), (new() { MaxNorm = 1 }, double.NaN, 0.02, 4),
+             (new() { MaxNorm = 1 }, double.PositiveInfinity, 0.02, 4), (new() { Beta2 = 0.9999 }, 2, 100, 0)])
         {
-            yield return new KernelCase("Adam", State(norm, rate, step), (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
+            yield return new KernelCase(
+                "Adam", State(norm, rate, step), (g, v) => Rows(g, g.Adam(layout, options, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), Adam.Rows));
         }
         // With a scaled loss: a step that is done, one that is skipped, and what becomes of the scale.
         yield return new KernelCase(new GradientNorm(layout), [new CaseInput([count]), scale]);
@@ -175,7 +182,10 @@ internal static class TrainingCases
         foreach ((double size, double row, double norm) in ((double, double, double)[])
             [(4, 3, 1), (65536, LossScale.Interval - 1, float.MaxValue), (2.5521178e38f, LossScale.Interval - 1, 1),
              (65536, 17, double.PositiveInfinity), (65536, LossScale.Interval - 1, double.NaN), (1, 0, double.NegativeInfinity)])
-            yield return new KernelCase(new LossScale(), [new CaseInput([LossScale.Length]) { Elements = [size, row, 2] }, new CaseInput([1]) { Elements = [norm] }]);
+        {
+            yield return new KernelCase(
+            new LossScale(), [new CaseInput([LossScale.Length]) { Elements = [size, row, 2] }, new CaseInput([1]) { Elements = [norm] }]);
+        }
         // Gradients that are not finite, by themselves and where they are squared.
         foreach (double gradient in (double[])[double.NaN, double.PositiveInfinity])
         {
@@ -189,7 +199,8 @@ internal static class TrainingCases
                 (g, v) => Rows(g, g.Adam(layout, new() { MaxNorm = 1 }, v[0]!, v[1]!, v[2]!, v[3]!, v[4]!, v[5]), Adam.Rows));
         }
         CaseInput[] State(double norm, double rate, int step) =>
-            [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm), new CaseInput([2], rate, 0.05 * rate), CaseInput.Counter(step)];
+            [new CaseInput([Adam.Rows, count], 1, 0.1), new CaseInput([count]), new CaseInput([1], norm, 0.05 * norm),
+            new CaseInput([2], rate, 0.05 * rate), CaseInput.Counter(step)];
         // A part that begins between two boundaries of vectors.
         yield return new KernelCase("View", [new CaseInput([37])], (g, v) => [g.Silu(g.View(v[0]!, [2, 12], 5))]);
         foreach (Shape shape in (Shape[])[[3, 5, 7, 3], [2, 6, 10, 64], [4, 40], [0, 3]])
@@ -197,8 +208,10 @@ internal static class TrainingCases
         foreach ((int images, int factors, int width) in ((int, int, int)[])[(1, 1, 1), (3, 4, 33), (2, 9, 64), (5, 2, 300)])
         {
             yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1)]);
-            yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1) { HasAllBits = true }]);
-            yield return new KernelCase(new LatentOrthogonalityGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
+            yield return new KernelCase(
+                new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1) { HasAllBits = true }]);
+            yield return new KernelCase(
+                new LatentOrthogonalityGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
         }
         // Too short to have a direction.
         CaseInput small = new([3, 4 * 33], 5e-14, 1e-13);

@@ -69,7 +69,8 @@ public sealed class CubinInfo
     {
         if (image.Length < HeaderBytes || !image.StartsWith("\u007fELF\u0002\u0001"u8))
             throw Damaged("expected a 64-bit little-endian ELF file");
-        if (U16(image, 18) != CudaMachine) throw Damaged($"expected an ELF file for NVIDIA GPUs (machine {CudaMachine}), found machine {U16(image, 18)}");
+        if (U16(image, 18) != CudaMachine)
+            throw Damaged($"expected an ELF file for NVIDIA GPUs (machine {CudaMachine}), found machine {U16(image, 18)}");
         // The second version of the format moved the architecture up by a byte.
         uint flags = U32(image, 48);
         ComputeCapability = (int)(image[8] < 8 ? flags & 0xff : (flags >> 8) & 0xff);
@@ -88,7 +89,8 @@ public sealed class CubinInfo
     public KernelResources this[string name] => Kernels.FirstOrDefault(k => k.Name == name)
         ?? throw new ArgumentException($"expected the kernel {name}, the file has {string.Join(", ", Kernels.Select(k => k.Name))}");
 
-    private static InvalidDataException Damaged(string what) => new($"this is no compiled kernel: {what}; delete the cache of compiled kernels if it came from there");
+    private static InvalidDataException Damaged(string what) =>
+        new($"this is no compiled kernel: {what}; delete the cache of compiled kernels if it came from there");
 
     // All reads of the file go through Part, so that no offset in it can lead outside.
     private static ReadOnlySpan<byte> Part(ReadOnlySpan<byte> image, ulong offset, ulong bytes) =>
@@ -118,7 +120,8 @@ public sealed class CubinInfo
         for (int i = 0; i < count; i++)
         {
             ulong at = (ulong)i * SectionBytes;
-            sections[i] = new(U32(headers, at), U32(headers, at + 4), U64(headers, at + 8), U64(headers, at + 24), U64(headers, at + 32), U32(headers, at + 40));
+            sections[i] = new(U32(headers, at), U32(headers, at + 4), U64(headers, at + 8), U64(headers, at + 24), U64(headers, at + 32),
+                U32(headers, at + 40));
         }
         ReadOnlySpan<byte> strings = Content(image, sections[names]);
         for (int i = 0; i < count; i++) sections[i].Name = Text(strings, sections[i].NameOffset);
@@ -167,9 +170,11 @@ public sealed class CubinInfo
 
     // From 9.0 on the system's part lies in front of the kernel's own and is counted in.
     private int SharedBytes(Section shared) =>
-        Int(shared.Bytes) - (ComputeCapability >= 90 && shared.Bytes >= MultiprocessorLimits.ReservedSharedBytes ? MultiprocessorLimits.ReservedSharedBytes : 0);
+        Int(shared.Bytes) - (ComputeCapability >= 90 && shared.Bytes >= MultiprocessorLimits.ReservedSharedBytes
+        ? MultiprocessorLimits.ReservedSharedBytes : 0);
 
-    private static int Int(ulong value) => value <= int.MaxValue ? (int)value : throw Damaged($"it states {value} of something that is never so large");
+    private static int Int(ulong value) => value <= int.MaxValue ? (int)value
+        : throw Damaged($"it states {value} of something that is never so large");
 
     // Pairs (symbol, value) of one kind in the file's own attributes.
     private Dictionary<uint, uint> Attributes(ReadOnlySpan<byte> image, byte kind)

@@ -22,7 +22,9 @@ public sealed class KernelCompiler : IKernelCompiler
 
     /// <summary>Compiles the kernels that travel in this assembly with what this machine has.</summary>
     /// <exception cref="KernelCompileException">There is an NVRTC, and it does not work.</exception>
-    public KernelCompiler() : this(KernelSources.Embedded, Nvrtc.Find(), KernelCache.OfUser, PrebuiltKernels.Embedded, KernelRecorder.OfEnvironment) { }
+    public KernelCompiler() : this(
+        KernelSources.Embedded, Nvrtc.Find(), KernelCache.OfUser, PrebuiltKernels.Embedded, KernelRecorder.OfEnvironment)
+    { }
 
     /// <summary>Compiles with what is given.</summary>
     /// <param name="sources">The kernels' files.</param>
@@ -30,7 +32,8 @@ public sealed class KernelCompiler : IKernelCompiler
     /// <param name="cache">Where compiled kernels are kept, if anywhere.</param>
     /// <param name="prebuilt">Kernels that were compiled before, if any.</param>
     /// <param name="recorder">Told what is asked for.</param>
-    public KernelCompiler(KernelSources sources, Nvrtc? nvrtc, KernelCache? cache = null, PrebuiltKernels? prebuilt = null, KernelRecorder? recorder = null)
+    public KernelCompiler(KernelSources sources, Nvrtc? nvrtc, KernelCache? cache = null, PrebuiltKernels? prebuilt = null,
+        KernelRecorder? recorder = null)
     {
         this.sources = sources;
         this.nvrtc = nvrtc;
@@ -48,7 +51,8 @@ public sealed class KernelCompiler : IKernelCompiler
     public byte[] Compile(KernelVariant variant, string target)
     {
         recorder?.Add(variant, target);
-        Lazy<byte[]> image = compiled.GetOrAdd((variant, target), _ => new(() => Find(new(sources, variant), variant, KernelTarget.Parse(target))));
+        Lazy<byte[]> image = compiled.GetOrAdd(
+            (variant, target), _ => new(() => Find(new(sources, variant), variant, KernelTarget.Parse(target))));
         try
         {
             return image.Value;
@@ -63,7 +67,11 @@ public sealed class KernelCompiler : IKernelCompiler
 
     private byte[] Find(KernelProgram program, KernelVariant variant, KernelTarget target)
     {
-        if (nvrtc is null) return FindCompiled(program, target) ?? throw new KernelCompileException($"{variant} for {target} is not among the compiled kernels, and cannot be compiled: {NativeLibraryFile.Nvrtc.Missing}");
+        if (nvrtc is null)
+        {
+            return FindCompiled(program, target) ?? throw new KernelCompileException(
+                $"{variant} for {target} is not among the compiled kernels, and cannot be compiled: {NativeLibraryFile.Nvrtc.Missing}");
+        }
         KernelTarget able = target.For(nvrtc.Architectures);
         string key = program.Key(able, nvrtc.Version);
         if (Cached(key) is { } known) return known;

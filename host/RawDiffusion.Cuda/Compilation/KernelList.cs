@@ -27,7 +27,8 @@ public sealed class KernelList
     }
 
     /// <summary>Every variant with every target of it, sorted.</summary>
-    public IEnumerable<(KernelVariant Variant, string Target)> Entries => entries.Values.SelectMany(e => e.Targets.Select(t => (e.Variant, t)));
+    public IEnumerable<(KernelVariant Variant, string Target)> Entries =>
+        entries.Values.SelectMany(e => e.Targets.Select(t => (e.Variant, t)));
 
     /// <summary>The list's lines, sorted.</summary>
     public IEnumerable<string> Lines => entries.Select(e => $"{string.Join(",", e.Value.Targets)} {e.Key}");
@@ -37,7 +38,10 @@ public sealed class KernelList
     public void Add(KernelVariant variant, string target)
     {
         string text = TextOf(variant);
-        if (!entries.TryGetValue(text, out var entry)) entries[text] = entry = (variant, new(StringComparer.Ordinal));
+        if (!entries.TryGetValue(text, out (KernelVariant Variant, SortedSet<string> Targets) entry))
+        {
+            entries[text] = entry = (variant, new(StringComparer.Ordinal));
+        }
         entry.Targets.Add(target);
     }
 
@@ -47,7 +51,8 @@ public sealed class KernelList
     private static string TextOf(KernelVariant variant)
     {
         string[] words = [variant.File, variant.Kernel, .. variant.Defines.Select(d => $"{d.Name}={d.Value}")];
-        if (words.Any(w => w.Any(char.IsWhiteSpace))) throw new ArgumentException($"{variant} has white space in a name or value, which a list of kernels cannot hold");
+        if (words.Any(w => w.Any(char.IsWhiteSpace)))
+            throw new ArgumentException($"{variant} has white space in a name or value, which a list of kernels cannot hold");
         return string.Join(" ", words);
     }
 }

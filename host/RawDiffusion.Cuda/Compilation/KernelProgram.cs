@@ -41,7 +41,8 @@ internal sealed class KernelProgram
     public string Key(KernelTarget target, string compilerVersion)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        string[] fields = [Format, compilerVersion, target.ToString(), variant.File, variant.Kernel, source, .. headers.SelectMany(h => new[] { h.Name, h.Content }), .. Options(target)];
+        string[] fields = [Format, compilerVersion, target.ToString(), variant.File, variant.Kernel, source,
+            .. headers.SelectMany(h => new[] { h.Name, h.Content }), .. Options(target)];
         foreach (string field in fields)
         {
             byte[] bytes = Encoding.UTF8.GetBytes(field);
@@ -58,8 +59,11 @@ internal sealed class KernelProgram
         byte[] image = nvrtc.Compile(source, variant.File, headers, target.ToString(), Options(target), out string log)
             ?? throw new KernelCompileException($"{variant.File}: {variant} for {target} does not compile (NVRTC {nvrtc.Version}):\n{log}");
         if (!Holds(image, variant.Kernel))
+        {
             throw new KernelCompileException($"{variant.File}: {variant} compiles, but the result holds no kernel '{variant.Kernel}'; "
                 + $"declare it extern \"C\" __global__ between #ifdef {Selector} and #endif");
+        }
+
         return image;
     }
 

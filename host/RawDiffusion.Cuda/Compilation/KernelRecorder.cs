@@ -13,7 +13,8 @@ public sealed class KernelRecorder(string path)
     private readonly Lock append = new();
 
     /// <summary>The recorder that <see cref="PathVariable"/> asks for; null if it is not set.</summary>
-    public static KernelRecorder? OfEnvironment { get; } = Environment.GetEnvironmentVariable(PathVariable) is { Length: > 0 } path ? new(path) : null;
+    public static KernelRecorder? OfEnvironment { get; } = Environment.GetEnvironmentVariable(PathVariable) is { Length: > 0 } path
+        ? new(path) : null;
 
     /// <exception cref="IOException">The file cannot be written: somebody asked for the list and would miss it.</exception>
     internal void Add(KernelVariant variant, string target)

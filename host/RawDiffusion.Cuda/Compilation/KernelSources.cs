@@ -1,3 +1,4 @@
+using System.Reflection;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -40,7 +41,11 @@ public sealed partial class KernelSources
                 string header = match.Groups[1].Value;
                 if (headers.Any(h => h.Name == header)) continue;
                 if (!files.TryGetValue(header, out string? text))
-                    throw new KernelCompileException($"{from} includes \"{header}\", which is none of the kernel sources {string.Join(", ", Names)}");
+                {
+                    throw new KernelCompileException(
+                        $"{from} includes \"{header}\", which is none of the kernel sources {string.Join(", ", Names)}");
+                }
+
                 headers.Add((header, text));
                 Visit(text, header);
             }
@@ -52,9 +57,10 @@ public sealed partial class KernelSources
 
     private static Dictionary<string, string> ReadResources()
     {
-        var assembly = typeof(KernelSources).Assembly;
+        Assembly assembly = typeof(KernelSources).Assembly;
         return assembly.GetManifestResourceNames()
-            .Where(r => r.StartsWith(ResourcePrefix, StringComparison.Ordinal) && (r.EndsWith(".cu", StringComparison.Ordinal) || r.EndsWith(".cuh", StringComparison.Ordinal)))
+            .Where(r => r.StartsWith(ResourcePrefix, StringComparison.Ordinal)
+            && (r.EndsWith(".cu", StringComparison.Ordinal) || r.EndsWith(".cuh", StringComparison.Ordinal)))
             .ToDictionary(r => r[ResourcePrefix.Length..], r =>
             {
                 using var reader = new StreamReader(assembly.GetManifestResourceStream(r)!, Encoding.UTF8);

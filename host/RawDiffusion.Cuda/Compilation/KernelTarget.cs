@@ -16,8 +16,12 @@ public readonly record struct KernelTarget(bool IsMachineCode, int ComputeCapabi
         bool machineCode = text.StartsWith(MachineCode, StringComparison.Ordinal);
         string prefix = machineCode ? MachineCode : Ptx;
         if (text.StartsWith(prefix, StringComparison.Ordinal)
-            && int.TryParse(text.AsSpan(prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number is >= 10 and < 1000)
+            && int.TryParse(text.AsSpan(prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+                && number is >= 10 and < 1000)
+        {
             return new(machineCode, number);
+        }
+
         throw new ArgumentException($"expected a target such as sm_80 (machine code) or compute_80 (PTX), found '{text}'");
     }
 
@@ -32,7 +36,11 @@ public readonly record struct KernelTarget(bool IsMachineCode, int ComputeCapabi
         if (architectures.Contains(ComputeCapability)) return this;
         int capability = ComputeCapability;
         int newest = architectures.Where(a => a < capability).DefaultIfEmpty(0).Max();
-        if (newest == 0) throw new KernelCompileException($"the compiler has no target {this}, only {string.Join(", ", architectures)}; install an older CUDA toolkit");
+        if (newest == 0)
+        {
+            throw new KernelCompileException(
+                $"the compiler has no target {this}, only {string.Join(", ", architectures)}; install an older CUDA toolkit");
+        }
         return new(false, newest);
     }
 
@@ -46,5 +54,6 @@ public readonly record struct KernelTarget(bool IsMachineCode, int ComputeCapabi
             && (!other.IsMachineCode || other.ComputeCapability / 10 == ComputeCapability / 10));
 
     /// <summary>As NVRTC's <c>-arch</c> takes it.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(IsMachineCode ? MachineCode : Ptx)}{ComputeCapability}");
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{(IsMachineCode ? MachineCode : Ptx)}{ComputeCapability}");
 }

@@ -17,10 +17,14 @@ public sealed partial class Nvrtc
     private Nvrtc()
     {
         int result = nvrtcVersion(out int major, out int minor);
-        if (result != 0) throw new KernelCompileException($"nvrtcVersion -> {ErrorText(result)}; {NativeLibraryFile.Nvrtc.FoundAt} is damaged: install the CUDA toolkit again");
+        if (result != 0)
+        {
+            throw new KernelCompileException(
+                $"nvrtcVersion -> {ErrorText(result)}; {NativeLibraryFile.Nvrtc.FoundAt} is damaged: install the CUDA toolkit again");
+        }
         Version = $"{major}.{minor}";
         Check(nvrtcGetNumSupportedArchs(out int count), "nvrtcGetNumSupportedArchs");
-        var architectures = new int[count];
+        int[] architectures = new int[count];
         Check(nvrtcGetSupportedArchs(architectures), "nvrtcGetSupportedArchs");
         Architectures = architectures;
     }
@@ -31,7 +35,9 @@ public sealed partial class Nvrtc
     /// <summary>Compute capabilities that it compiles for, rising: 80 for 8.0.</summary>
     public IReadOnlyList<int> Architectures { get; }
 
-    /// <summary>The compiler of this machine; null where there is none, and <see cref="NativeLibraryFile.Nvrtc"/> says what was tried.</summary>
+    /// <summary>
+    /// The compiler of this machine; null where there is none, and <see cref="NativeLibraryFile.Nvrtc"/> says what was tried.
+    /// </summary>
     /// <exception cref="KernelCompileException">There is one, and it does not work.</exception>
     public static Nvrtc? Find() => Found.Value;
 
@@ -43,7 +49,8 @@ public sealed partial class Nvrtc
     /// <param name="options">Options besides <c>-arch</c>.</param>
     /// <param name="log">Errors and warnings; empty when there are none.</param>
     /// <returns>The compiled program; null if the compiler refused, and then the log says why.</returns>
-    internal byte[]? Compile(string source, string name, IReadOnlyList<(string Name, string Content)> headers, string target, IEnumerable<string> options, out string log)
+    internal byte[]? Compile(string source, string name,
+        IReadOnlyList<(string Name, string Content)> headers, string target, IEnumerable<string> options, out string log)
     {
         (byte[]? image, string text, Exception? failure) = (null, "", null);
         var thread = new Thread(() =>
@@ -86,7 +93,7 @@ public sealed partial class Nvrtc
     private static string Log(nint program)
     {
         Check(nvrtcGetProgramLogSize(program, out nuint size), "nvrtcGetProgramLogSize");
-        var log = new byte[size];
+        byte[] log = new byte[size];
         Check(nvrtcGetProgramLog(program, log), "nvrtcGetProgramLog");
         return Encoding.UTF8.GetString(log).TrimEnd('\0', '\n');
     }
@@ -94,7 +101,7 @@ public sealed partial class Nvrtc
     private static byte[] Cubin(nint program)
     {
         Check(nvrtcGetCUBINSize(program, out nuint size), "nvrtcGetCUBINSize");
-        var image = new byte[size];
+        byte[] image = new byte[size];
         Check(nvrtcGetCUBIN(program, image), "nvrtcGetCUBIN");
         return image;
     }
@@ -102,7 +109,7 @@ public sealed partial class Nvrtc
     private static byte[] Ptx(nint program)
     {
         Check(nvrtcGetPTXSize(program, out nuint size), "nvrtcGetPTXSize");
-        var text = new byte[size];
+        byte[] text = new byte[size];
         Check(nvrtcGetPTX(program, text), "nvrtcGetPTX");
         return text.AsSpan().TrimEnd((byte)0).ToArray();
     }

@@ -21,7 +21,8 @@ public sealed partial class Nvrtc
     private static string ErrorText(int result) => Marshal.PtrToStringUTF8(nvrtcGetErrorString(result)) ?? $"error {result}";
 
     [LibraryImport(NativeLibraryFile.NvrtcImport, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int nvrtcCreateProgram(out nint program, string source, string name, int headers, string[] contents, string[] includeNames);
+    private static partial int nvrtcCreateProgram(
+        out nint program, string source, string name, int headers, string[] contents, string[] includeNames);
 
     [LibraryImport(NativeLibraryFile.NvrtcImport, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int nvrtcCompileProgram(nint program, int count, string[] options);

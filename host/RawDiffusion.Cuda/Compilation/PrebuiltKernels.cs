@@ -41,8 +41,12 @@ public sealed class PrebuiltKernels
             ?? throw new InvalidDataException($"expected {ManifestName} in the prebuilt kernels; {Advice}");
         using var reader = new StreamReader(manifest.Open());
         string[] first = [reader.ReadLine() ?? "", reader.ReadLine() ?? "", reader.ReadLine() ?? ""];
-        if (first[0] != Header || !first[1].StartsWith("compiler ", StringComparison.Ordinal) || !first[2].StartsWith("lines ", StringComparison.Ordinal))
+        if (first[0] != Header || !first[1].StartsWith("compiler ", StringComparison.Ordinal)
+            || !first[2].StartsWith("lines ", StringComparison.Ordinal))
+        {
             throw new InvalidDataException($"expected prebuilt kernels that start with '{Header}', found '{first[0]}'; {Advice}");
+        }
+
         CompilerVersion = first[1]["compiler ".Length..];
         linesBytes = Number(first[2]["lines ".Length..]);
         HashSet<KernelTarget> targets = [];
@@ -78,7 +82,8 @@ public sealed class PrebuiltKernels
     /// <param name="sources">The kernels' sources as they are now.</param>
     /// <exception cref="KernelCompileException">The list names a file that does not exist.</exception>
     public IEnumerable<(KernelVariant Variant, string Target)> Missing(KernelList wanted, KernelSources sources) =>
-        wanted.Entries.Where(e => !kernels.ContainsKey(new KernelProgram(sources, e.Variant).Key(KernelTarget.Parse(e.Target), CompilerVersion)));
+        wanted.Entries.Where(e => !kernels.ContainsKey(
+        new KernelProgram(sources, e.Variant).Key(KernelTarget.Parse(e.Target), CompilerVersion)));
 
     /// <summary>The kernel of a key; null if there is none.</summary>
     internal byte[]? Read(string key)
@@ -121,7 +126,7 @@ public sealed class PrebuiltKernels
     private static byte[] Decompress(ZipArchive zip, string name, int bytes)
     {
         using var brotli = new BrotliStream(zip.GetEntry(name)?.Open() ?? Stream.Null, CompressionMode.Decompress);
-        var content = new byte[bytes];
+        byte[] content = new byte[bytes];
         brotli.ReadExactly(content);
         return content;
     }

@@ -24,7 +24,8 @@ public static class PrebuiltKernelsWriter
     /// <param name="progress">Told the number of kernels compiled so far, from any thread.</param>
     /// <exception cref="KernelCompileException">A variant does not compile, or the compiler does not know a target.</exception>
     public static void Write(
-        KernelList list, KernelSources sources, Nvrtc nvrtc, KernelCache? cache, PrebuiltKernels? known, Stream destination, Action<int> progress)
+        KernelList list, KernelSources sources, Nvrtc nvrtc, KernelCache? cache, PrebuiltKernels? known, Stream destination,
+            Action<int> progress)
     {
         (KernelVariant Variant, string Target)[] entries = [.. list.Entries];
         var kernels = new (KernelTarget Target, string Key, byte[] Image)[entries.Length];
@@ -36,7 +37,11 @@ public static class PrebuiltKernelsWriter
             {
                 var target = KernelTarget.Parse(entries[i].Target);
                 if (!nvrtc.Architectures.Contains(target.ComputeCapability))
-                    throw new KernelCompileException($"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one");
+                {
+                    throw new KernelCompileException(
+                        $"{entries[i].Variant} is wanted for {target}, which NVRTC {nvrtc.Version} does not know; use a newer one");
+                }
+
                 string key = new KernelProgram(sources, entries[i].Variant).Key(target, nvrtc.Version);
                 kernels[i] = (target, key, compiler.Compile(entries[i].Variant, entries[i].Target));
                 progress(Interlocked.Increment(ref done));
@@ -50,7 +55,8 @@ public static class PrebuiltKernelsWriter
     }
 
     /// <summary>Writes compiled kernels; those that follow each other should be alike.</summary>
-    internal static void Write(IEnumerable<(KernelTarget Target, string Key, byte[] Image)> kernels, string compilerVersion, Stream destination)
+    internal static void Write(IEnumerable<(KernelTarget Target, string Key, byte[] Image)> kernels, string compilerVersion,
+        Stream destination)
     {
         var packer = new PtxPacker();
         var places = new StringBuilder();
@@ -77,7 +83,7 @@ public static class PrebuiltKernelsWriter
 
     private static byte[] Compress(byte[] content)
     {
-        var compressed = new byte[BrotliEncoder.GetMaxCompressedLength(content.Length)];
+        byte[] compressed = new byte[BrotliEncoder.GetMaxCompressedLength(content.Length)];
         if (!BrotliEncoder.TryCompress(content, compressed, out int written, Quality, WindowBits))
             throw new InvalidOperationException("Brotli refused its own bound");
         return compressed[..written];

@@ -54,7 +54,7 @@ internal sealed partial class PtxPacker
         {
             int id = (which.Byte() << 8) | which.Byte();
             if (id >= lines.Count) throw new InvalidDataException($"line {id} of {lines.Count}");
-            if (!known.TryGetValue(id, out var line))
+            if (!known.TryGetValue(id, out (PackedReader Numbers, Piece[] Pieces) line))
                 known[id] = line = (readers[(int)NumbersOf(lines[id])], [.. Pieces(lines[id], registers)]);
             foreach (Piece piece in line.Pieces)
             {
@@ -73,7 +73,8 @@ internal sealed partial class PtxPacker
         for (int end; (end = line.AsSpan(start).IndexOfAny(Number, Register)) >= 0; start += end + 1)
         {
             string text = line.Substring(start, end);
-            yield return new(text, true, line[start + end] == Register ? Of(registers, text[Math.Max(0, text.LastIndexOfAny(['%', '$']))..]) : null);
+            yield return new(text, true, line[start + end] == Register
+                ? Of(registers, text[Math.Max(0, text.LastIndexOfAny(['%', '$']))..]) : null);
         }
         yield return new(line[start..], false, null);
     }

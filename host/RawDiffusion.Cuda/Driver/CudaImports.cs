@@ -83,7 +83,8 @@ internal static unsafe partial class CudaApi
 
     [LibraryImport(NativeLibraryFile.DriverImport)]
     public static partial int cuLaunchKernel(
-        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, nint* parameters, nint* extra);
+        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream,
+            nint* parameters, nint* extra);
 
     [LibraryImport(NativeLibraryFile.DriverImport)]
     public static partial int cuStreamCreate(nint* stream, uint flags);
@@ -116,7 +117,8 @@ internal static unsafe partial class CudaApi
     public static partial int cuGraphDestroy(nint graph);
 
     [LibraryImport(NativeLibraryFile.DriverImport)]
-    public static partial int cuGraphAddKernelNode(nint* node, nint graph, nint* dependencies, nuint count, KernelNodeParameters* parameters);
+    public static partial int cuGraphAddKernelNode(
+        nint* node, nint graph, nint* dependencies, nuint count, KernelNodeParameters* parameters);
 
     [LibraryImport(NativeLibraryFile.DriverImport)]
     public static partial int cuGraphAddMemcpyNode(nint* node, nint graph, nint* dependencies, nuint count, Memcpy3D* copy, nint context);

@@ -105,7 +105,8 @@ public interface ICudaDriver : IDisposable
     void DestroyGraph(nint graph);
 
     /// <summary>Adds a launch that waits for other nodes. cuGraphAddKernelNode.</summary>
-    nint AddKernelNode(nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments);
+    nint AddKernelNode(nint graph,
+        ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments);
 
     /// <summary>Adds a copy on the device that waits for other nodes. cuGraphAddMemcpyNode.</summary>
     nint AddCopyNode(nint graph, ReadOnlySpan<nint> dependencies, ulong destination, ulong source, long bytes);

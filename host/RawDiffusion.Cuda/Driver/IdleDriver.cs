@@ -13,7 +13,9 @@ public sealed unsafe class IdleDriver(CudaDeviceInfo device, string target) : IC
     private nint handles;
     private ulong addresses = Alignment;
 
-    /// <summary>Stands for a GPU of a compute capability: A100, RTX 3090, RTX 4090 or H100, in what the choice of kernels looks at.</summary>
+    /// <summary>
+    /// Stands for a GPU of a compute capability: A100, RTX 3090, RTX 4090 or H100, in what the choice of kernels looks at.
+    /// </summary>
     public IdleDriver(KernelTarget target) : this(
         new CudaDeviceInfo
         {
@@ -111,7 +113,8 @@ public sealed unsafe class IdleDriver(CudaDeviceInfo device, string target) : IC
     public void DestroyGraph(nint graph) { }
 
     /// <inheritdoc/>
-    public nint AddKernelNode(nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments) => ++handles;
+    public nint AddKernelNode(
+        nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments) => ++handles;
 
     /// <inheritdoc/>
     public nint AddCopyNode(nint graph, ReadOnlySpan<nint> dependencies, ulong destination, ulong source, long bytes) => ++handles;

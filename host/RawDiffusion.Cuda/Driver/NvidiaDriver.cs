@@ -40,13 +40,21 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
     {
         int count = CountDevices();
         if (ordinal < 0 || ordinal >= count)
-            throw new CudaException($"cuDeviceGet({ordinal})", "INVALID_DEVICE", $"expected a GPU from 0 to {count - 1}; nvidia-smi -L lists them, CUDA_VISIBLE_DEVICES may hide some");
+        {
+            throw new CudaException($"cuDeviceGet({ordinal})", "INVALID_DEVICE",
+                $"expected a GPU from 0 to {count - 1}; nvidia-smi -L lists them, CUDA_VISIBLE_DEVICES may hide some");
+        }
+
         int device;
         Check(cuDeviceGet(&device, ordinal), "cuDeviceGet");
         CudaDeviceInfo info = Describe(device);
         if (info.ComputeCapability < MinimumCapability)
+        {
             throw new CudaException($"cuDeviceGetAttribute({info.Name})", "NOT_SUPPORTED",
-                $"expected compute capability 8.0 (Ampere) or newer, found {info.ComputeCapability / 10}.{info.ComputeCapability % 10}; use the cpu device");
+                $"expected compute capability 8.0 (Ampere) or newer, found {info.ComputeCapability / 10}.{info.ComputeCapability % 10}; "
+                + "use the cpu device");
+        }
+
         nint context;
         Check(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
         return new(device, context, info);
@@ -77,7 +85,7 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
     /// <summary>Which GPU of all machines it is: 16 bytes.</summary>
     internal byte[] Uuid()
     {
-        var uuid = new byte[16];
+        byte[] uuid = new byte[16];
         fixed (byte* bytes = uuid) Check(cuDeviceGetUuid(bytes, device), "cuDeviceGetUuid");
         return uuid;
     }
@@ -88,7 +96,11 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
         MakeCurrent();
         ulong address;
         int result = cuMemAlloc_v2(&address, (nuint)bytes);
-        if (result != 0) throw Error(result, "cuMemAlloc", $"{bytes} bytes on {Device.Name}, which has {Device.MemoryBytes}{(result == OutOfMemory ? "; use a smaller batch or close what else uses the GPU" : "")}");
+        if (result != 0)
+        {
+            throw Error(result, "cuMemAlloc", $"{bytes} bytes on {Device.Name}, which has "
+                + $"{Device.MemoryBytes}{(result == OutOfMemory ? "; use a smaller batch or close what else uses the GPU" : "")}");
+        }
         return address;
     }
 
@@ -166,7 +178,11 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
     {
         MakeCurrent();
         int result = cuStreamSynchronize(stream);
-        if (result != 0) throw Error(result, "cuStreamSynchronize", "work that was queued before has failed; the emulated device names kernel, line and address");
+        if (result != 0)
+        {
+            throw Error(result, "cuStreamSynchronize",
+                "work that was queued before has failed; the emulated device names kernel, line and address");
+        }
     }
 
     /// <inheritdoc/>
@@ -218,14 +234,27 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
 
     private static int CountDevices()
     {
-        if (!NativeLibraryFile.Driver.IsFound) throw new CudaException("cuInit", "NO_DRIVER", $"{NativeLibraryFile.Driver.Missing}, or use the cpu or the emulated device");
+        if (!NativeLibraryFile.Driver.IsFound)
+            throw new CudaException("cuInit", "NO_DRIVER", $"{NativeLibraryFile.Driver.Missing}, or use the cpu or the emulated device");
         int result = cuInit(0);
-        if (result == NoDevice) throw Error(result, "cuInit", "no GPU is visible: see whether nvidia-smi lists one and CUDA_VISIBLE_DEVICES does not hide it, or use the cpu or the emulated device");
-        if (result != 0) throw Error(result, "cuInit", "the driver does not start: see whether nvidia-smi works; after an update of the driver the machine must be restarted");
+        if (result == NoDevice)
+        {
+            throw Error(result, "cuInit", "no GPU is visible: see whether nvidia-smi lists one and CUDA_VISIBLE_DEVICES does not hide it, "
+                + "or use the cpu or the emulated device");
+        }
+        if (result != 0)
+        {
+            throw Error(result, "cuInit",
+                "the driver does not start: see whether nvidia-smi works; after an update of the driver the machine must be restarted");
+        }
         int version;
         Check(cuDriverGetVersion(&version), "cuDriverGetVersion");
         if (version < MinimumDriverVersion)
-            throw new CudaException("cuDriverGetVersion", "NOT_SUPPORTED", $"expected a driver for CUDA {VersionText(MinimumDriverVersion)} or newer, found one for CUDA {VersionText(version)}; update NVIDIA's driver");
+        {
+            throw new CudaException("cuDriverGetVersion", "NOT_SUPPORTED", "expected a driver for CUDA "
+                + $"{VersionText(MinimumDriverVersion)} or newer, found one for CUDA {VersionText(version)}; update NVIDIA's driver");
+        }
+
         int count;
         Check(cuDeviceGetCount(&count), "cuDeviceGetCount");
         return count;
@@ -233,7 +262,7 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
 
     private static CudaDeviceInfo Describe(int device)
     {
-        var name = new byte[256];
+        byte[] name = new byte[256];
         Check(cuDeviceGetName(name, name.Length, device), "cuDeviceGetName");
         nuint bytes;
         Check(cuDeviceTotalMem_v2(&bytes, device), "cuDeviceTotalMem");
@@ -246,7 +275,8 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
             MaxSharedBytesPerBlock = Attribute(device, AttributeMaxSharedBytesPerBlockOptIn),
             ClockHz = Attribute(device, AttributeClockRateKiloHertz) * 1e3,
             // Memory transfers on both edges of its clock.
-            MemoryBytesPerSecond = 2.0 * Attribute(device, AttributeMemoryClockRateKiloHertz) * 1e3 * Attribute(device, AttributeMemoryBusBits) / 8,
+            MemoryBytesPerSecond = 2.0 * Attribute(device, AttributeMemoryClockRateKiloHertz) * 1e3 * Attribute(
+                device, AttributeMemoryBusBits) / 8,
         };
     }
 
@@ -257,7 +287,8 @@ public sealed unsafe partial class NvidiaDriver : ICudaDriver
         return value;
     }
 
-    private static string VersionText(int version) => string.Create(CultureInfo.InvariantCulture, $"{version / 1000}.{version % 1000 / 10}");
+    private static string VersionText(int version) =>
+        string.Create(CultureInfo.InvariantCulture, $"{version / 1000}.{version % 1000 / 10}");
 
     private static void CheckCopy(int result, string call, ulong destination, ulong source, long bytes)
     {

@@ -17,7 +17,8 @@ public sealed unsafe partial class NvidiaDriver
             [JitErrorLogBuffer, JitErrorLogBufferBytes], [Marshal.UnsafeAddrOfPinnedArrayElement(log, 0), LogBytes]);
         if (result == 0) return module;
         string advice = result == UnsupportedPtxVersion ? "the compiler is newer than the driver: update NVIDIA's driver" : Text(log);
-        throw Error(result, "cuModuleLoadDataEx", $"code for {Device.Name} of compute capability {Device.ComputeCapability / 10}.{Device.ComputeCapability % 10}; {advice}".TrimEnd(' ', ';'));
+        throw Error(result, "cuModuleLoadDataEx", $"code for {Device.Name} of compute capability "
+            + $"{Device.ComputeCapability / 10}.{Device.ComputeCapability % 10}; {advice}".TrimEnd(' ', ';'));
     }
 
     /// <inheritdoc/>
@@ -43,7 +44,11 @@ public sealed unsafe partial class NvidiaDriver
     {
         MakeCurrent();
         int result = cuFuncSetAttribute(function, FunctionMaxDynamicSharedBytes, bytes);
-        if (result != 0) throw Error(result, $"cuFuncSetAttribute({NameOf(function)})", $"{bytes} bytes of dynamic shared memory; a block of this GPU has at most {Device.MaxSharedBytesPerBlock}, static included");
+        if (result != 0)
+        {
+            throw Error(result, $"cuFuncSetAttribute({NameOf(function)})", $"{bytes} bytes of dynamic shared memory; a block of this GPU "
+                + $"has at most {Device.MaxSharedBytesPerBlock}, static included");
+        }
     }
 
     /// <inheritdoc/>
@@ -54,7 +59,8 @@ public sealed unsafe partial class NvidiaDriver
         int result;
         fixed (byte* start = arguments)
         {
-            nint* extra = stackalloc nint[] { LaunchParameterBuffer, (nint)start, LaunchParameterBufferBytes, (nint)(&bytes), LaunchParameterEnd };
+            nint* extra = stackalloc nint[] { LaunchParameterBuffer, (nint)start, LaunchParameterBufferBytes, (nint)(&bytes),
+                LaunchParameterEnd };
             (Dim3 grid, Dim3 block) = (geometry.Grid, geometry.Block);
             result = cuLaunchKernel(function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)block.X, (uint)block.Y, (uint)block.Z,
                 (uint)geometry.SharedBytes, stream, null, bytes == 0 ? null : extra);
@@ -79,7 +85,8 @@ public sealed unsafe partial class NvidiaDriver
     }
 
     /// <inheritdoc/>
-    public nint AddKernelNode(nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments)
+    public nint AddKernelNode(
+        nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments)
     {
         MakeCurrent();
         nuint bytes = (nuint)arguments.Length;
@@ -89,7 +96,8 @@ public sealed unsafe partial class NvidiaDriver
         fixed (nint* before = dependencies)
         {
             // The driver copies the buffer while it adds the node.
-            nint* extra = stackalloc nint[] { LaunchParameterBuffer, (nint)start, LaunchParameterBufferBytes, (nint)(&bytes), LaunchParameterEnd };
+            nint* extra = stackalloc nint[] { LaunchParameterBuffer, (nint)start, LaunchParameterBufferBytes, (nint)(&bytes),
+                LaunchParameterEnd };
             (Dim3 grid, Dim3 block) = (geometry.Grid, geometry.Block);
             var parameters = new KernelNodeParameters
             {
@@ -154,7 +162,8 @@ public sealed unsafe partial class NvidiaDriver
     private static Memcpy3D.Side Side(ulong address, long bytes) =>
         new() { MemoryType = MemoryTypeDevice, Device = address, PitchBytes = (nuint)bytes, Height = 1 };
 
-    private static string Given(in LaunchGeometry geometry, ReadOnlySpan<byte> arguments) => $"{geometry}, {arguments.Length} bytes of parameters";
+    private static string Given(in LaunchGeometry geometry, ReadOnlySpan<byte> arguments) =>
+        $"{geometry}, {arguments.Length} bytes of parameters";
 
     private static string Text(ReadOnlySpan<byte> log) => Encoding.UTF8.GetString(log[..Math.Max(0, log.IndexOf((byte)0))]).Trim();
 }

@@ -17,8 +17,12 @@ internal static class DeviceRanks
     {
         if (driver is not NvidiaDriver gpu) return new StagedRanks(driver, ranks);
         float[][] told = ranks.Gather([BitConverter.Int32BitsToSingle(Nccl.Version()), .. MemoryMarshal.Cast<byte, float>(gpu.Uuid())]);
-        if (Obstacle([.. told.Select(t => (BitConverter.SingleToInt32Bits(t[0]), Convert.ToHexString(MemoryMarshal.AsBytes(t.AsSpan(1)))))]) is not { } obstacle)
+        if (Obstacle([.. told.Select(
+            t => (BitConverter.SingleToInt32Bits(t[0]), Convert.ToHexString(MemoryMarshal.AsBytes(t.AsSpan(1)))))]) is not { } obstacle)
+        {
             return new StreamRanks(driver, new Nccl(ranks, gpu.MakeCurrent));
+        }
+
         warn?.Invoke($"sums of gradients go through host memory, which is slower: {obstacle}");
         return new StagedRanks(driver, ranks);
     }
@@ -31,7 +35,8 @@ internal static class DeviceRanks
         {
             (int version, string gpu) = told[rank];
             if (version == 0) return rank == 0 ? NativeLibraryFile.Nccl.Missing : $"process {rank} did not find NCCL";
-            if (version != told[0].Version) return $"process 0 has NCCL {Nccl.VersionText(told[0].Version)}, process {rank} {Nccl.VersionText(version)}";
+            if (version != told[0].Version)
+                return $"process 0 has NCCL {Nccl.VersionText(told[0].Version)}, process {rank} {Nccl.VersionText(version)}";
             for (int other = 0; other < rank; other++)
                 if (told[other].Gpu == gpu) return $"processes {other} and {rank} have the same GPU";
         }

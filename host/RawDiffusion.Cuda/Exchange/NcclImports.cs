@@ -33,7 +33,8 @@ public sealed unsafe partial class Nccl
     private static partial int ncclCommGetAsyncError(nint communicator, int* result);
 
     [LibraryImport(NativeLibraryFile.NcclImport)]
-    private static partial int ncclAllReduce(ulong source, ulong destination, nuint count, int type, int operation, nint communicator, nint stream);
+    private static partial int ncclAllReduce(
+        ulong source, ulong destination, nuint count, int type, int operation, nint communicator, nint stream);
 
     [LibraryImport(NativeLibraryFile.NcclImport)]
     private static partial int ncclAllGather(ulong source, ulong destination, nuint count, int type, nint communicator, nint stream);

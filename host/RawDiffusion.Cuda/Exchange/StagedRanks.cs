@@ -33,7 +33,8 @@ internal sealed class StagedRanks(ICudaDriver driver, ICommunicator ranks) : IDe
 
     public void Wait(ulong data, nint stream)
     {
-        if (!pending.Remove(data, out (Staging Staging, long Bytes) sum)) throw new InvalidOperationException($"no sum was started at 0x{data:x}");
+        if (!pending.Remove(data, out (Staging Staging, long Bytes) sum))
+            throw new InvalidOperationException($"no sum was started at 0x{data:x}");
         ranks.Wait(sum.Staging.Address);
         driver.CopyToDevice(data, sum.Staging.Address, sum.Bytes, stream);
         free.Add(sum.Staging with { Stream = stream });

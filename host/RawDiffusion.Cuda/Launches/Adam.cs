@@ -13,8 +13,10 @@ internal sealed class AdamLaunch : OperatorLaunch<Adam>
         DeviceRange state = context.Memory(node.Input(0)), next = context.Memory(node.Output);
         // Differences from 1 and logarithms are taken in double: in float32 they would lose the digits that matter.
         context.Kernel("adam.cu", "adam_step")
-            .Define("DECOUPLED", options.Decoupled).Define("CLIP", options.MaxNorm is not null).Define("LOSS_SCALE", node.Inputs.ElementAtOrDefault(5) is not null)
-            .Read(state).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3)).Read(node.Input(4)).Read(node.Inputs.ElementAtOrDefault(5)).Write(next).Read(pieces)
+            .Define("DECOUPLED", options.Decoupled).Define("CLIP", options.MaxNorm is not null)
+            .Define("LOSS_SCALE", node.Inputs.ElementAtOrDefault(5) is not null)
+            .Read(state).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3)).Read(node.Input(4))
+            .Read(node.Inputs.ElementAtOrDefault(5)).Write(next).Read(pieces)
             .Extent("COUNT", op.Layout.Shape[0])
             .Argument((float)options.Beta1).Argument((float)(1 - options.Beta1)).Argument((float)Math.Log(options.Beta1))
             .Argument((float)options.Beta2).Argument((float)(1 - options.Beta2)).Argument((float)Math.Log(options.Beta2))
@@ -30,7 +32,8 @@ internal sealed class GradientNormLaunch : OperatorLaunch<GradientNorm>
     {
         (DeviceRange pieces, int blocks) = ParameterPieces.Upload(context, op.Layout);
         context.Kernel("gradient_norm.cu", "gradient_norm").Define("LOSS_SCALE", node.Inputs.ElementAtOrDefault(1) is not null)
-            .Read(node.Input(0)).Read(pieces).Read(node.Inputs.ElementAtOrDefault(1)).Update(context.Scratch(4L * blocks)).Update(context.Counters(1)).Write(node.Output)
+            .Read(node.Input(0)).Read(pieces).Read(node.Inputs.ElementAtOrDefault(1)).Update(context.Scratch(4L * blocks))
+            .Update(context.Counters(1)).Write(node.Output)
             .Launch(blocks, Elementwise.Block);
     }
 }
@@ -48,8 +51,10 @@ internal static class ParameterPieces
         int all = layout.Shape[0];
         var pieces = new List<int>();
         foreach (Parameter parameter in layout.Parameters)
+        {
             for (long first = 0; first < parameter.Shape.Count; first += Piece)
                 pieces.AddRange([(int)(parameter.Offset + first), (int)Math.Min(Piece, parameter.Shape.Count - first)]);
+        }
         // A layout without elements still has a norm, 0.
         if (pieces.Count == 0) pieces.AddRange([all, 0]);
         return (context.Upload<int>([.. pieces]), pieces.Count / 2);

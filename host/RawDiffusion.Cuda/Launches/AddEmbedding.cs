@@ -29,10 +29,11 @@ internal sealed class AddEmbeddingGradEmbeddingLaunch : OperatorLaunch<AddEmbedd
         Storage dy = context.StorageOf(node.Input(0));
         Shape shape = node.Input(0).Shape;
         int images = shape[0], pixels = shape[1] * shape[2], channels = shape[3];
-        ChannelTiles tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, dy), MaxTiles);
+        var tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, dy), MaxTiles);
         context.Kernel("add_embedding.cu", "add_embedding_grad_embedding")
             .Type("DY_T", dy).Define("VECTOR", tiles.Vector)
-            .Read(node.Input(0)).Update(context.Scratch(4L * images * tiles.Tiles * channels)).Update(context.Counters(images)).Write(node.Output)
+            .Read(node.Input(0)).Update(context.Scratch(4L * images * tiles.Tiles * channels)).Update(context.Counters(images))
+            .Write(node.Output)
             .Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels).Extent("PIXELS", pixels).Extent("C", channels)
             .Launch(images * tiles.Tiles, Elementwise.Block);
     }

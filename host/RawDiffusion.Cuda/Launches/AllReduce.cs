@@ -35,6 +35,7 @@ internal sealed class AllGatherLaunch : OperatorLaunch<AllGather>
     {
         IDeviceRanks ranks = context.Ranks(node, op.Ranks);
         DeviceRange own = context.Memory(node.Input(0)), all = context.Memory(node.Output);
-        ExchangeLaunch.Add(context, "all_gather", node.Input(0), (count, stream) => ranks.AllGather(own.Address, all.Address, count, stream));
+        ExchangeLaunch.Add(context, "all_gather", node.Input(0),
+            (count, stream) => ranks.AllGather(own.Address, all.Address, count, stream));
     }
 }

@@ -11,7 +11,7 @@ internal sealed class AttentionGradLaunch : OperatorLaunch<AttentionGrad>
         Value qkv = node.Input(0), y = node.Input(1), dy = node.Input(2), dqkv = node.Output;
         int images = y.Shape[0], positions = y.Shape[1] * y.Shape[2], head = y.Shape[3] / op.Heads;
         AttentionTiling.Require(node, head);
-        AttentionTiling tiling = AttentionTiling.Backward(context.Precision, head);
+        var tiling = AttentionTiling.Backward(context.Precision, head);
         Driver.Dim3 grid = tiling.Grid(positions, op.Heads, images);
         if (grid.Count == 0) return;
         long rows = (long)images * op.Heads * positions;

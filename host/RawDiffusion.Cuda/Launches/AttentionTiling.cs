@@ -55,7 +55,10 @@ internal sealed record AttentionTiling(Precision Precision, int Head, int Warps,
     public static void Require(Node node, int head)
     {
         if (head > MaxHead)
-            throw new GraphException($"{node.Name}: the CUDA device attends with heads of up to {MaxHead} channels, found {head}; use more heads");
+        {
+            throw new GraphException(
+                $"{node.Name}: the CUDA device attends with heads of up to {MaxHead} channels, found {head}; use more heads");
+        }
     }
 
     /// <summary>States the tiling as macros.</summary>

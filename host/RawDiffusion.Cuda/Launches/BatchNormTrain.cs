@@ -13,7 +13,7 @@ internal sealed class BatchNormStatisticsLaunch : OperatorLaunch<BatchNormStatis
     {
         Storage x = context.StorageOf(node.Input(0));
         int channels = node.Input(0).Shape[3], pixels = Positions(node.Input(0));
-        ChannelTiles tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x), MaxTiles);
+        var tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x), MaxTiles);
         context.Kernel("batch_norm.cu", "batch_norm_statistics")
             .Type("X_T", x).Define("VECTOR", tiles.Vector)
             .Read(node.Input(0)).Read(context.Upload<float>(tiles.Counts(pixels)))
@@ -65,7 +65,7 @@ internal sealed class BatchNormGradAffineLaunch : OperatorLaunch<BatchNormGradAf
     {
         Storage x = context.StorageOf(node.Input(0)), dy = context.StorageOf(node.Input(2));
         int channels = node.Input(0).Shape[3], pixels = BatchNormStatisticsLaunch.Positions(node.Input(0));
-        ChannelTiles tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x, dy), BatchNormStatisticsLaunch.MaxTiles);
+        var tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x, dy), BatchNormStatisticsLaunch.MaxTiles);
         context.Kernel("batch_norm.cu", "batch_norm_grad_affine")
             .Type("X_T", x).Type("DY_T", dy).Define("VECTOR", tiles.Vector)
             .Read(node.Input(0)).Read(node.Input(1)).Read(node.Input(2))
@@ -86,7 +86,8 @@ internal sealed class BatchNormGradInputLaunch : OperatorLaunch<BatchNormGradInp
         context.Kernel("batch_norm.cu", "batch_norm_grad_input")
             .Type("X_T", x).Type("DY_T", dy).Type("DX_T", dx)
             .Read(node.Input(0)).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3)).Read(node.Input(4)).Write(node.Output)
-            .Argument(op.Epsilon).Argument(1f / BatchNormStatisticsLaunch.Positions(node.Input(0))).Extent("COUNT", count).Extent("C", channels)
+            .Argument(op.Epsilon).Argument(1f / BatchNormStatisticsLaunch.Positions(node.Input(0))).Extent("COUNT", count)
+            .Extent("C", channels)
             .LaunchElementwise(count, Elementwise.Vector(channels, x, dy, dx));
     }
 }

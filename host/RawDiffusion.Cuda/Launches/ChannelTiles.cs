@@ -1,6 +1,8 @@
 namespace RawDiffusion.Cuda.Launches;
 
-/// <summary>How kernels of <c>channel_tile.cuh</c> split the pixels that they reduce: a block takes a tile, the last block combines them.</summary>
+/// <summary>
+/// How kernels of <c>channel_tile.cuh</c> split the pixels that they reduce: a block takes a tile, the last block combines them.
+/// </summary>
 /// <param name="Vector">Channels of one thread.</param>
 /// <param name="TilePixels">Pixels of a tile; the last may have fewer.</param>
 /// <param name="Tiles">Number of tiles.</param>
@@ -27,7 +29,7 @@ internal readonly record struct ChannelTiles(int Vector, int TilePixels, int Til
     /// <summary>Pixels of each tile, as statistics weigh them.</summary>
     public float[] Counts(int pixels)
     {
-        var counts = new float[Tiles];
+        float[] counts = new float[Tiles];
         for (int t = 0; t < Tiles; t++) counts[t] = Math.Min(TilePixels, pixels - t * TilePixels);
         return counts;
     }

@@ -88,7 +88,8 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         Storage stored = context.StorageOf(Node.Output);
         int storeVector = Vector(16 / StoragePolicy.ElementBytes(stored), Output[3]);
         var shape = new ConvShape(batch, outHeight, outWidth, Output[3], Kernel, Stride, Channels(X, X2), Channels(Skip, Skip2),
-            Compute(context.Precision) is "bf16" or "f16" ? 2 : 4, InputBytes(context), context.Precision != Precision.Fp32, Affine is not null, storeVector);
+            Compute(context.Precision) is "bf16" or "f16" ? 2 : 4, InputBytes(context), context.Precision != Precision.Fp32,
+            Affine is not null, storeVector);
         ConvTile tile = context.TileOf(Node, shape);
         var weights = new ConvWeights(Compute(context.Precision), 16 * tile.Units / shape.ElementBytes, tile.Columns, Transpose);
         DeviceRange packed = weights.Pack(Weight, context);
@@ -143,7 +144,8 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
     }
 
     // Inputs of different formats meet as float32.
-    private int InputBytes(LaunchContext context) => ((Value?[])[X, X2]).Max(v => v is null ? 0 : StoragePolicy.ElementBytes(context.StorageOf(v)));
+    private int InputBytes(LaunchContext context) =>
+        ((Value?[])[X, X2]).Max(v => v is null ? 0 : StoragePolicy.ElementBytes(context.StorageOf(v)));
 
     private static int Channels(Value? a, Value? b) => (a?.Shape[3] ?? 0) + (b?.Shape[3] ?? 0);
 
@@ -162,7 +164,8 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         launch.Define("STATISTICS", statistics).Define("FINISH", norm is not null);
         if (!statistics) return;
         int tiles = tile.Tiles(shape);
-        var own = new ChannelStatistics(context.Scratch(8L * shape.Batch * tiles * Output[3]), context.Upload<float>(Counts(tile, shape)), tiles);
+        var own = new ChannelStatistics(
+            context.Scratch(8L * shape.Batch * tiles * Output[3]), context.Upload<float>(Counts(tile, shape)), tiles);
         context.Norms.Provide(Node.Output, own);
         launch.Write(own.Partials).Read(own.Counts);
         if (norm is null) return;
@@ -180,6 +183,7 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
     {
         int across = ConvTile.Ceiling(shape.OutWidth, tile.Width);
         return [.. Enumerable.Range(0, tile.Tiles(shape)).Select(t =>
-            (float)Math.Min(tile.Height, shape.OutHeight - t / across * tile.Height) * Math.Min(tile.Width, shape.OutWidth - t % across * tile.Width))];
+            (float)Math.Min(tile.Height, shape.OutHeight - t / across * tile.Height) * Math.Min(
+            tile.Width, shape.OutWidth - t % across * tile.Width))];
     }
 }

@@ -22,7 +22,8 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
     /// <summary>Reads what <see cref="ToString"/> writes; null where it is something else.</summary>
     public static ConvTile? Parse(string text)
     {
-        int[] numbers = [.. text.Split('x', ' ').Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n > 0 ? n : 0)];
+        int[] numbers = [.. text.Split('x', ' ')
+            .Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int n) && n > 0 ? n : 0)];
         return numbers.Length == 7 && !numbers.Contains(0)
             ? new ConvTile(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6]) : null;
     }
@@ -37,7 +38,8 @@ internal readonly record struct ConvTile(int Height, int Width, int Columns, int
     /// <summary>Shared memory of a block, laid out as <c>kernels/conv2d.cu</c> does.</summary>
     public int SharedBytes(ConvShape shape)
     {
-        int main = Operands(shape.Kernel, shape.Stride) + (shape.Affine ? 8 * Chunks(shape.Channels, shape.ElementBytes) * Units * 16 / shape.ElementBytes : 0);
+        int main = Operands(shape.Kernel, shape.Stride)
+            + (shape.Affine ? 8 * Chunks(shape.Channels, shape.ElementBytes) * Units * 16 / shape.ElementBytes : 0);
         int skip = shape.SkipChannels > 0 ? Operands(1, 1) : 0;
         int sums = 4 * WarpsK * Pixels * (Columns + 8);
         return Math.Max(Math.Max(main, skip), sums);
@@ -104,7 +106,8 @@ internal static class ConvTiling
 
     // What a multiprocessor does in a cycle, or what it takes it: its shared memory, its share of the second-level cache, the
     // elements that it normalises and activates; a barrier, a step's loads as their warp waits for them, a block's start and end.
-    private const double SharedBytesPerCycle = 128, L2BytesPerCycle = 48, ElementsPerCycle = 8, BarrierCycles = 60, StepCycles = 36, BlockCycles = 1500;
+    private const double SharedBytesPerCycle = 128, L2BytesPerCycle = 48, ElementsPerCycle = 8, BarrierCycles = 60, StepCycles =
+        36, BlockCycles = 1500;
 
     // Of what the busiest unit leaves idle, the part that the others cannot use: they wait for each other now and then.
     private const double Contention = 0.3;
@@ -118,7 +121,8 @@ internal static class ConvTiling
     private const int StaticBytes = 16 << 10;
 
     // Where kernels that are not specialised may run: A100, RTX 3090, RTX 4090, H100; with one image or many.
-    private static readonly CudaDeviceInfo[] AnyDevice = [Device(80, 108, 163), Device(86, 82, 99), Device(89, 128, 99), Device(90, 132, 227)];
+    private static readonly CudaDeviceInfo[] AnyDevice = [
+        Device(80, 108, 163), Device(86, 82, 99), Device(89, 128, 99), Device(90, 132, 227)];
     private static readonly int[] AnyBatch = [1, 4, 16, 64];
 
     /// <summary>
@@ -131,7 +135,7 @@ internal static class ConvTiling
         // The row of a 1x1 convolution may hold all images: it is taken for one of 16 x 16 pixels.
         ConvShape image = shape.OutHeight == 1 ? shape with { OutWidth = 256 } : shape;
         IReadOnlyList<ConvTile> fitting = Ranked(image, AnyDevice.MinBy(d => d.MaxSharedBytesPerBlock)!);
-        var regret = new double[fitting.Count];
+        double[] regret = new double[fitting.Count];
         foreach (CudaDeviceInfo device in AnyDevice)
         {
             foreach (int batch in AnyBatch)
@@ -152,9 +156,11 @@ internal static class ConvTiling
     /// <exception cref="GraphException">None does: the kernel has too many taps.</exception>
     public static IReadOnlyList<ConvTile> Ranked(ConvShape shape, CudaDeviceInfo device)
     {
-        ConvTile[] fitting = [.. Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock).OrderBy(t => Cycles(t, shape, device))];
+        ConvTile[] fitting = [.. Candidates(shape).Where(t => t.SharedBytes(shape) + StaticBytes <= device.MaxSharedBytesPerBlock)
+            .OrderBy(t => Cycles(t, shape, device))];
         if (fitting.Length > 0) return fitting;
-        throw new GraphException($"a convolution with {shape.Kernel}x{shape.Kernel} taps needs more than the {device.MaxSharedBytesPerBlock} bytes of shared memory that a block of {device.Name} can have; use a smaller kernel");
+        throw new GraphException($"a convolution with {shape.Kernel}x{shape.Kernel} taps needs more than the "
+            + $"{device.MaxSharedBytesPerBlock} bytes of shared memory that a block of {device.Name} can have; use a smaller kernel");
     }
 
     /// <summary>All tiles that the kernel can compute this shape with, shared memory aside.</summary>
@@ -172,7 +178,8 @@ internal static class ConvTiling
             {
                 if (units < 2 * k) continue;
                 // The smallest chunk that holds all channels, or one of the larger two.
-                if (units == 2 ? shape.Channels * shape.ElementBytes > 32 : units == 8 && shape.Channels * shape.ElementBytes <= 64) continue;
+                if (units == 2 ? shape.Channels * shape.ElementBytes > 32 : units == 8 && shape.Channels * shape.ElementBytes <= 64)
+                    continue;
                 var tile = new ConvTile(height, pixels / height, columns, m, n, k, units);
                 if (tile.Registers(shape) <= MaxRegisters) yield return tile;
             }
@@ -190,9 +197,11 @@ internal static class ConvTiling
         double steps = (double)tile.Units / stepUnits * (chunks * taps + skipChunks);
         int warpRows = tile.Pixels / tile.WarpsM, warpColumns = tile.Columns / tile.WarpsN;
 
-        double products = steps * stepUnits * 16 / shape.ElementBytes * tile.Pixels * tile.Columns / ProductsPerCycle(shape, device.ComputeCapability);
+        double products = steps * stepUnits * 16 / shape.ElementBytes * tile.Pixels * tile.Columns / ProductsPerCycle(
+            shape, device.ComputeCapability);
         double shared = steps * tile.WarpsM * tile.WarpsN * (warpRows + warpColumns) * stepUnits * 16 / SharedBytesPerCycle;
-        double elements = 16.0 * tile.Units / shape.ElementBytes * (chunks * tile.PatchPixels(shape.Kernel, shape.Stride) + skipChunks * tile.Pixels);
+        double elements = 16.0 * tile.Units / shape.ElementBytes * (
+            chunks * tile.PatchPixels(shape.Kernel, shape.Stride) + skipChunks * tile.Pixels);
         double staged = elements / ElementsPerCycle;
         double global = (elements * shape.ElementBytes + 16.0 * tile.Units * tile.Columns * (chunks * taps + skipChunks)) / L2BytesPerCycle;
         double busiest = Math.Max(Math.Max(products, shared), Math.Max(staged, global));
@@ -201,7 +210,8 @@ internal static class ConvTiling
         double chain = BlockCycles + (chunks * shape.Kernel + skipChunks) * BarrierCycles
             + steps / tile.WarpsK * (StepCycles + products / steps * 4 / (tile.WarpsM * tile.WarpsN)) + staged;
         double registers = 140 + tile.Registers(shape);
-        double resident = Math.Max(1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
+        double resident = Math.Max(
+            1, Math.Min(65536 / (registers * tile.Threads), device.MaxSharedBytesPerBlock / (tile.SharedBytes(shape) + StaticBytes)));
         double most = Math.Ceiling(blocks / device.Multiprocessors);
         // The compiler was seen to spill what more than five units need while they are normalised.
         double spills = shape.Affine && tile.Staged(shape) > 5 ? SpillFactor : 1;

@@ -25,7 +25,8 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
         (int o, int c) = Channels(weight.Shape);
         DeviceRange packed = context.Scratch((long)elements * ElementBytes);
         context.Kernel("conv2d.cu", "conv2d_pack")
-            .Type("W_T", context.StorageOf(weight)).Define("COMPUTE_T", Compute is "tf32" ? "float" : Compute).Define("ROUND_TF32", Compute is "tf32")
+            .Type("W_T", context.StorageOf(weight)).Define("COMPUTE_T", Compute is "tf32" ? "float" : Compute)
+            .Define("ROUND_TF32", Compute is "tf32")
             .Define("KERNEL_SIZE", weight.Shape[1]).Define("CHUNK", Chunk).Define("TRANSPOSE", Transpose)
             .Read(weight).Write(packed).Argument(elements)
             .Extent("O", o).Extent("PADDED_O", Padded(o)).Extent("C", c)
@@ -37,7 +38,7 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
     {
         (int outputs, int channels) = Channels(shape);
         int kernel = shape[1], taps = kernel * kernel, padded = Padded(outputs);
-        var packed = new byte[Elements(shape) * ElementBytes];
+        byte[] packed = new byte[Elements(shape) * ElementBytes];
         Parallel.For(0, ConvTile.Ceiling(channels, Chunk) * taps, row =>
         {
             int tap = row % taps, first = row / taps * Chunk;
@@ -47,7 +48,8 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
                 for (int k = 0; k < Math.Min(Chunk, channels - first); k++)
                 {
                     int c = first + k;
-                    Write(target[(k * ElementBytes)..], weight[Transpose ? (c * taps + taps - 1 - tap) * outputs + o : (o * taps + tap) * channels + c]);
+                    Write(target[(k * ElementBytes)..],
+                        weight[Transpose ? (c * taps + taps - 1 - tap) * outputs + o : (o * taps + tap) * channels + c]);
                 }
             }
         });

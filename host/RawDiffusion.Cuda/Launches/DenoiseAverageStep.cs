@@ -19,7 +19,8 @@ internal sealed class DenoiseAverageStepLaunch : OperatorLaunch<DenoiseAverageSt
         int tiles = (h[1] + Tile - 1) / Tile * ((h[2] + Tile - 1) / Tile);
         context.Kernel("denoise_average_step.cu", "denoise_average_step_forward")
             .Type("H_T", storage).Type("X_T", context.StorageOf(node.Input(1))).Type("N_T", context.StorageOf(noise ?? node.Input(1)))
-            .Type("Y_T", context.StorageOf(node.Output)).Define("AFFINE", affine is not null).Define("ACTIVATION", (int)op.OnLoad).Define("OUTPUTS", outputs)
+            .Type("Y_T", context.StorageOf(node.Output)).Define("AFFINE", affine is not null).Define("ACTIVATION", (int)op.OnLoad)
+            .Define("OUTPUTS", outputs)
             .Define("BIAS", bias is not null).Define("NOISE", noise is not null).Define("CLIP", op.Clip)
             .Define("VECTOR", Elementwise.Vector(h[3], storage))
             .Read(node.Input(0)).Read(affine).Read(context.UploadStarts(op.Groups)).Read(context.UploadWeights(op.Groups))

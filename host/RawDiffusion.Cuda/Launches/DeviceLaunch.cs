@@ -18,7 +18,8 @@ internal abstract record DeviceLaunch
 /// <param name="Reads">Memory it reads.</param>
 /// <param name="Writes">Memory it writes.</param>
 internal sealed record KernelLaunch(
-    KernelVariant Variant, LaunchGeometry Geometry, byte[] Arguments, IReadOnlyList<DeviceRange> Reads, IReadOnlyList<DeviceRange> Writes) : DeviceLaunch
+    KernelVariant Variant, LaunchGeometry Geometry, byte[] Arguments, IReadOnlyList<DeviceRange> Reads, IReadOnlyList<DeviceRange> Writes)
+        : DeviceLaunch
 {
     public override string Name => Variant.Kernel;
 }

@@ -31,7 +31,8 @@ internal static class Elementwise
     /// <exception cref="GraphException">More than they count.</exception>
     public static int Count(Value value) => value.Shape.Count <= MaxCount
         ? (int)value.Shape.Count
-        : throw new GraphException($"{value} has {value.Shape.Count} elements; a CUDA kernel takes at most {MaxCount}: use a smaller batch");
+        : throw new GraphException(
+        $"{value} has {value.Shape.Count} elements; a CUDA kernel takes at most {MaxCount}: use a smaller batch");
 
     /// <summary>Launches one thread for each vector of <paramref name="count"/> elements; defines VECTOR.</summary>
     public static void LaunchElementwise(this LaunchBuilder launch, int count, int vector) =>

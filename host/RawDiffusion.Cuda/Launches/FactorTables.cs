@@ -8,7 +8,7 @@ internal static class FactorTables
     /// <summary>[N + 1] int32: rows of trajectory n are starts[n] to starts[n + 1] - 1.</summary>
     public static DeviceRange UploadStarts(this LaunchContext context, FactorGroups groups)
     {
-        var starts = new int[groups.Trajectories + 1];
+        int[] starts = new int[groups.Trajectories + 1];
         for (int n = 0; n < groups.Trajectories; n++) starts[n + 1] = starts[n] + groups.Counts[n];
         return context.Upload<int>(starts);
     }

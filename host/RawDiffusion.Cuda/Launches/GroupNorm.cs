@@ -26,7 +26,8 @@ internal sealed class GroupNormLaunch : OperatorLaunch<GroupNorm>
 internal sealed class GroupNormAffineLaunch : OperatorLaunch<GroupNormAffine>
 {
     protected override void Prepare(Node node, GroupNormAffine op, LaunchContext context) =>
-        GroupNormStatistics.Add(context, node, node.Inputs.Count > 4 ? node.Inputs[4] : null, op.Groups, op.Epsilon, context.Memory(node.Output));
+        GroupNormStatistics.Add(context, node, node.Inputs.Count > 4 ? node.Inputs[4] : null, op.Groups, op.Epsilon,
+        context.Memory(node.Output));
 }
 
 /// <summary>The statistics kernel, which both operators begin with.</summary>
@@ -42,12 +43,14 @@ internal static class GroupNormStatistics
         Storage x = context.StorageOf(input);
         int images = input.Shape[0], pixels = input.Shape[1] * input.Shape[2], c1 = input.Shape[3], c2 = second?.Shape[3] ?? 0;
         int vector = Math.Min(Elementwise.Vector(c1, x, context.StorageOf(x2)), Elementwise.Vector(c2, x, context.StorageOf(x2)));
-        ChannelTiles tiles = ChannelTiles.Of(pixels, c1 + c2, vector, MaxTiles);
+        var tiles = ChannelTiles.Of(pixels, c1 + c2, vector, MaxTiles);
         context.Kernel("group_norm.cu", "group_norm_affine")
             .Type("X_T", x).Type("X2_T", context.StorageOf(x2)).Define("FILM", node.Inputs[3] is not null).Define("VECTOR", vector)
-            .Read(input).Read(second).Read(node.Input(1)).Read(node.Input(2)).Read(node.Inputs[3]).Read(context.Upload<float>(tiles.Counts(pixels)))
+            .Read(input).Read(second).Read(node.Input(1)).Read(node.Input(2)).Read(node.Inputs[3])
+            .Read(context.Upload<float>(tiles.Counts(pixels)))
             .Update(context.Scratch(8L * images * tiles.Tiles * (c1 + c2))).Update(context.Counters(images)).Write(affine)
-            .Argument(epsilon).Argument(groups).Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels).Extent("PIXELS", pixels)
+            .Argument(epsilon).Argument(groups).Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels)
+            .Extent("PIXELS", pixels)
             .Extent("C1", c1).Extent("C2", c2)
             .Launch(images * tiles.Tiles, Elementwise.Block);
     }

@@ -11,12 +11,13 @@ internal sealed class GroupNormGradSumsLaunch : OperatorLaunch<GroupNormGradSums
         Storage x = context.StorageOf(node.Input(0)), dy = context.StorageOf(node.Input(3));
         Shape shape = node.Input(0).Shape;
         int images = shape[0], pixels = shape[1] * shape[2], channels = shape[3];
-        ChannelTiles tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x, dy), GroupNormStatistics.MaxTiles);
+        var tiles = ChannelTiles.Of(pixels, channels, Elementwise.Vector(channels, x, dy), GroupNormStatistics.MaxTiles);
         context.Kernel("group_norm.cu", "group_norm_grad_sums")
             .Type("X_T", x).Type("DY_T", dy).Define("ACTIVATION", (int)op.Activation).Define("VECTOR", tiles.Vector)
             .Read(node.Input(0)).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3))
             .Update(context.Scratch(8L * images * tiles.Tiles * channels)).Update(context.Counters(images)).Write(node.Output)
-            .Argument(op.Groups).Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels).Extent("PIXELS", pixels).Extent("C", channels)
+            .Argument(op.Groups).Extent("TILES", tiles.Tiles).Extent("TILE_PIXELS", tiles.TilePixels).Extent("PIXELS", pixels)
+            .Extent("C", channels)
             .Launch(images * tiles.Tiles, Elementwise.Block);
     }
 }

@@ -157,15 +157,21 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     }
 
     /// <summary>Adds the launch to its node. A grid without blocks (an empty batch) launches nothing.</summary>
-    /// <exception cref="GraphException">A value is stored in 16 bits, and no macro tells the kernel of such a type: it would read other numbers; or the grid has more blocks than a GPU takes.</exception>
+    /// <exception cref="GraphException">A value is stored in 16 bits, and no macro tells the kernel of such a type: it would read other
+    /// numbers; or the grid has more blocks than a GPU takes.</exception>
     public void Launch(Dim3 grid, Dim3 block, int sharedBytes = 0)
     {
         if (values.Find(v => !types.Contains(context.StorageOf(v))) is { } untold)
             throw new GraphException($"{kernel} takes {untold} for float32, but it is stored in {context.StorageOf(untold)}");
         if (grid.Count == 0) return;
         if (grid.Y > MaxBlocks || grid.Z > MaxBlocks)
-            throw new GraphException($"{kernel} needs a grid of {grid.X} x {grid.Y} x {grid.Z} blocks; a GPU takes at most {MaxBlocks} in y and in z: use a smaller batch or smaller images");
-        context.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments], reads, writes));
+        {
+            throw new GraphException($"{kernel} needs a grid of {grid.X} x {grid.Y} x {grid.Z} blocks; a GPU takes at most {MaxBlocks} in "
+                + "y and in z: use a smaller batch or smaller images");
+        }
+
+        context.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments],
+            reads, writes));
     }
 
     private LaunchBuilder Pointer(ulong address)

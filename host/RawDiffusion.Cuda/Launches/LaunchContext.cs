@@ -8,7 +8,8 @@ using RawDiffusion.Engine.Passes;
 namespace RawDiffusion.Cuda.Launches;
 
 /// <summary>What an operator needs to make its launches: where values lie, how they are stored, memory of its own.</summary>
-internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings, Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize, IDeviceRanks? ranks)
+internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, StoragePolicy storage, NormFusion norms, Siblings siblings,
+    Func<Node, ConvShape, ConvTile> tileOf, Precision precision, bool specialize, IDeviceRanks? ranks)
 {
     // The widest load.
     private const int VectorBytes = 16;
@@ -47,7 +48,11 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     public DeviceRange Memory(Value value)
     {
         (Value root, long first) = StoragePolicy.Viewed(value);
-        if (root.Kind == ValueKind.Constant) return Constant(root, "float32", static data => MemoryMarshal.AsBytes(data.AsSpan()).ToArray()).Slice(4 * first, 4 * value.Shape.Count);
+        if (root.Kind == ValueKind.Constant)
+        {
+            return Constant(root, "float32", static data => MemoryMarshal.AsBytes(data.AsSpan()).ToArray())
+                .Slice(4 * first, 4 * value.Shape.Count);
+        }
         int element = storage.ElementBytes(root);
         long bytes = element * value.Shape.Count;
         if (bytes == 0) return default;
@@ -127,7 +132,7 @@ internal sealed class LaunchContext(DeviceMemory memory, MemoryPlan plan, Storag
     public static float[] ReadConstant(Value value)
     {
         (Value root, long first) = StoragePolicy.Viewed(value);
-        var data = new float[root.Shape.Count];
+        float[] data = new float[root.Shape.Count];
         root.Constant!(data);
         return value.Shape.Count == data.Length ? data : data[(int)first..(int)(first + value.Shape.Count)];
     }

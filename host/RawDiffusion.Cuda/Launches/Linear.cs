@@ -41,7 +41,8 @@ internal sealed class LinearLaunch : OperatorLaunch<Linear>
     {
         float[] weights = [.. led.SelectMany(n => LaunchContext.ReadConstant(n.Input(1)))];
         float[] biases = [.. led.SelectMany(n => n.Inputs[2] is { } b ? LaunchContext.ReadConstant(b) : new float[n.Output.Shape[1]])];
-        ulong[] addresses = [.. led.SelectMany(n => Enumerable.Range(0, n.Output.Shape[1]).Select(o => context.Memory(n.Output).Address + 4 * (ulong)o))];
+        ulong[] addresses = [.. led.SelectMany(
+            n => Enumerable.Range(0, n.Output.Shape[1]).Select(o => context.Memory(n.Output).Address + 4 * (ulong)o))];
         int[] strides = [.. led.SelectMany(n => Enumerable.Repeat(n.Output.Shape[1], n.Output.Shape[1]))];
         launch.Read(context.Upload<float>(weights)).Read(bias ? context.Upload<float>(biases) : default)
             .Read(context.Upload<ulong>(addresses)).Read(context.Upload<int>(strides));

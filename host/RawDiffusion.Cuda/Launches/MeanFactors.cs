@@ -13,7 +13,8 @@ internal sealed class MeanFactorsLaunch : OperatorLaunch<MeanFactors>
         int count = Elementwise.Count(node.Output);
         context.Kernel("mean_factors.cu", "mean_factors_forward")
             .Type("X_T", x).Type("Y_T", y).Define("AFFINE", node.Inputs[1] is not null).Define("ACTIVATION", (int)op.OnLoad)
-            .Read(node.Input(0)).Read(node.Inputs[1]).Read(context.UploadStarts(op.Groups)).Read(context.UploadWeights(op.Groups)).Write(node.Output)
+            .Read(node.Input(0)).Read(node.Inputs[1]).Read(context.UploadStarts(op.Groups)).Read(context.UploadWeights(op.Groups))
+            .Write(node.Output)
             .Extent("COUNT", count).Extent("SIZE", shape[1] * shape[2] * shape[3]).Extent("C", shape[3])
             .LaunchElementwise(count, Elementwise.Vector(shape[3], x, y));
     }

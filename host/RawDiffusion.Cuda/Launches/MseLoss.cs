@@ -17,7 +17,8 @@ internal sealed class MseLossLaunch : OperatorLaunch<MseLoss>
         int blocks = Math.Min(MaxBlocks, (count + Elementwise.Block * vector - 1) / (Elementwise.Block * vector));
         context.Kernel("mse_loss.cu", "mse_loss_forward")
             .Type("P_T", prediction).Type("T_T", target).Define("WEIGHTS", node.Inputs[2] is not null).Define("VECTOR", vector)
-            .Read(node.Input(0)).Read(node.Input(1)).Read(node.Inputs[2]).Update(context.Scratch(4L * blocks)).Update(context.Counters(1)).Write(node.Output)
+            .Read(node.Input(0)).Read(node.Input(1)).Read(node.Inputs[2]).Update(context.Scratch(4L * blocks)).Update(context.Counters(1))
+            .Write(node.Output)
             .Argument((float)(1.0 / count)).Extent("COUNT", count).Extent("SIZE", size)
             .Launch(blocks, Elementwise.Block);
     }
@@ -28,7 +29,8 @@ internal sealed class MseLossGradPredictionLaunch : OperatorLaunch<MseLossGradPr
 {
     protected override void Prepare(Node node, MseLossGradPrediction op, LaunchContext context)
     {
-        Storage prediction = context.StorageOf(node.Input(0)), target = context.StorageOf(node.Input(1)), y = context.StorageOf(node.Output);
+        Storage prediction = context.StorageOf(node.Input(0)), target = context.StorageOf(
+            node.Input(1)), y = context.StorageOf(node.Output);
         int count = Elementwise.Count(node.Output), size = count / node.Output.Shape[0];
         context.Kernel("mse_loss.cu", "mse_loss_grad_prediction")
             .Type("P_T", prediction).Type("T_T", target).Type("Y_T", y).Define("WEIGHTS", node.Inputs[2] is not null)

@@ -3,7 +3,9 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cuda.Launches;
 
-/// <summary>Statistics of a tensor [N, H, W, C] as a convolution leaves them: for each tile of pixels mean and M2 of each channel.</summary>
+/// <summary>
+/// Statistics of a tensor [N, H, W, C] as a convolution leaves them: for each tile of pixels mean and M2 of each channel.
+/// </summary>
 /// <param name="Partials">[N, Tiles, 2, C] float32: mean, then the sum of squared deviations from it.</param>
 /// <param name="Counts">[Tiles] float32: pixels of each tile.</param>
 /// <param name="Tiles">Tiles of an image.</param>

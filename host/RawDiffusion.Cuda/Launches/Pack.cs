@@ -37,7 +37,10 @@ internal sealed class PackLaunch : OperatorLaunch<Pack>
         {
             long count = source.Bytes / bytes;
             for (long first = 0; first < count; first += Part)
-                table.AddRange([source.Address + (ulong)(first * bytes), destination.Address + (ulong)(first * bytes), (ulong)Math.Min(Part, count - first)]);
+            {
+                table.AddRange([source.Address + (ulong)(first * bytes), destination.Address + (ulong)(first * bytes),
+                    (ulong)Math.Min(Part, count - first)]);
+            }
         }
         LaunchBuilder launch = context.Kernel("pack.cu", "pack_forward").Type("X_T", storage).Read(context.Upload<ulong>([.. table]));
         foreach ((DeviceRange source, DeviceRange destination) in moves) launch.AlsoReads(source).AlsoWrites(destination);

@@ -15,7 +15,8 @@ internal sealed class Pool2dLaunch : OperatorLaunch<Pool2d>
             .Type("X_T", x).Type("Y_T", y)
             .Define("KERNEL", op.Kernel).Define("STRIDE", op.Stride).Define("PADDING", op.Padding).Define("MAX", op.Kind == PoolKind.Max)
             .Read(node.Input(0)).Write(node.Output)
-            .Extent("COUNT", count).Extent("H", input[1]).Extent("W", input[2]).Extent("OH", output[1]).Extent("OW", output[2]).Extent("C", input[3])
+            .Extent("COUNT", count).Extent("H", input[1]).Extent("W", input[2]).Extent("OH", output[1]).Extent("OW", output[2])
+            .Extent("C", input[3])
             .LaunchElementwise(count, Elementwise.Vector(input[3], x, y));
     }
 }

@@ -18,14 +18,21 @@ internal sealed class Siblings
         var siblings = new Siblings();
         var index = new Dictionary<Node, int>();
         foreach (Node node in graph.Nodes) index.Add(node, index.Count);
-        foreach (IGrouping<Value, Node> readers in graph.Nodes.Where(n => n.Operator is Linear or AvgPool2d && n.Output.Shape.Count > 0).GroupBy(n => n.Input(0)))
+        foreach (IGrouping<Value, Node> readers in graph.Nodes.Where(n => n.Operator is Linear or AvgPool2d && n.Output.Shape.Count > 0)
+            .GroupBy(n => n.Input(0)))
         {
             foreach (IGrouping<Operator, Node> alike in readers.GroupBy(n => n.Operator is AvgPool2d ? new AvgPool2d() : n.Operator))
             {
                 Node leader = alike.First();
-                List<Node> group = [leader, .. alike.Skip(1).Where(n => n.Inputs.Skip(1).All(v => v?.Producer is not { } p || index[p] < index[leader]))];
-                if (leader.Operator is Linear) group.RemoveAll(n => n.Inputs.Skip(1).Any(v => v is not null && !LaunchContext.IsConstant(v)));
-                if (leader.Operator is AvgPool2d && (group.Count != 2 || AvgPool2dLaunch.IsPlain(group[0]) == AvgPool2dLaunch.IsPlain(group[1]))) continue;
+                List<Node> group = [leader,
+                    .. alike.Skip(1).Where(n => n.Inputs.Skip(1).All(v => v?.Producer is not { } p || index[p] < index[leader]))];
+                if (leader.Operator is Linear)
+                    group.RemoveAll(n => n.Inputs.Skip(1).Any(v => v is not null && !LaunchContext.IsConstant(v)));
+                if (leader.Operator is AvgPool2d
+                    && (group.Count != 2 || AvgPool2dLaunch.IsPlain(group[0]) == AvgPool2dLaunch.IsPlain(group[1])))
+                {
+                    continue;
+                }
                 if (group.Count > 1 && group[0] == leader) siblings.groups.Add(leader, group);
             }
         }

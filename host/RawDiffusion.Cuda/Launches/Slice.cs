@@ -10,7 +10,8 @@ internal sealed class SliceLaunch : OperatorLaunch<Slice>
     {
         Storage x = context.StorageOf(node.Input(0)), y = context.StorageOf(node.Output);
         int count = Elementwise.Count(node.Output), channels = node.Input(0).Shape[^1];
-        int vector = Math.Min(Elementwise.Vector(channels, x, y), Math.Min(Elementwise.Vector(op.Start, x, y), Elementwise.Vector(op.Count, x, y)));
+        int vector = Math.Min(Elementwise.Vector(channels, x, y),
+            Math.Min(Elementwise.Vector(op.Start, x, y), Elementwise.Vector(op.Count, x, y)));
         context.Kernel("slice.cu", "slice_forward")
             .Type("X_T", x).Type("Y_T", y)
             .Read(node.Input(0)).Write(node.Output)

@@ -22,7 +22,8 @@ internal static unsafe partial class CudaApi
 
     public static int cuDeviceGet(int* device, int ordinal) => (int)DeviceManagement.cuDeviceGet(ref *(CUdevice*)device, ordinal);
 
-    public static int cuDeviceGetName(byte[] name, int bytes, int device) => (int)DeviceManagement.cuDeviceGetName(name, bytes, Device(device));
+    public static int cuDeviceGetName(byte[] name, int bytes, int device) =>
+        (int)DeviceManagement.cuDeviceGetName(name, bytes, Device(device));
 
     public static int cuDeviceGetUuid(byte* uuid, int device)
     {
@@ -32,12 +33,14 @@ internal static unsafe partial class CudaApi
         return result;
     }
 
-    public static int cuDeviceTotalMem_v2(nuint* bytes, int device) => (int)DeviceManagement.cuDeviceTotalMem_v2(ref *(SizeT*)bytes, Device(device));
+    public static int cuDeviceTotalMem_v2(nuint* bytes, int device) =>
+        (int)DeviceManagement.cuDeviceTotalMem_v2(ref *(SizeT*)bytes, Device(device));
 
     public static int cuDeviceGetAttribute(int* value, int attribute, int device) =>
         (int)DeviceManagement.cuDeviceGetAttribute(ref *value, (CUDeviceAttribute)attribute, Device(device));
 
-    public static int cuDevicePrimaryCtxRetain(nint* context, int device) => (int)ContextManagement.cuDevicePrimaryCtxRetain(ref *(CUcontext*)context, Device(device));
+    public static int cuDevicePrimaryCtxRetain(nint* context, int device) =>
+        (int)ContextManagement.cuDevicePrimaryCtxRetain(ref *(CUcontext*)context, Device(device));
 
     public static int cuDevicePrimaryCtxRelease_v2(int device) => (int)ContextManagement.cuDevicePrimaryCtxRelease(Device(device));
 
@@ -47,7 +50,8 @@ internal static unsafe partial class CudaApi
 
     public static int cuMemFree_v2(ulong address) => (int)MemoryManagement.cuMemFree_v2(At(address));
 
-    public static int cuMemHostAlloc(nint* address, nuint bytes, uint flags) => (int)MemoryManagement.cuMemHostAlloc(ref *address, bytes, (CUMemHostAllocFlags)flags);
+    public static int cuMemHostAlloc(nint* address, nuint bytes, uint flags) =>
+        (int)MemoryManagement.cuMemHostAlloc(ref *address, bytes, (CUMemHostAllocFlags)flags);
 
     public static int cuMemFreeHost(nint address) => (int)MemoryManagement.cuMemFreeHost(address);
 
@@ -64,7 +68,8 @@ internal static unsafe partial class CudaApi
         (int)MemsetAsync.cuMemsetD8Async(At(destination), value, bytes, Stream(stream));
 
     public static int cuModuleLoadDataEx(nint* module, byte[] image, uint count, int[] options, nint[] values) =>
-        (int)ModuleManagement.cuModuleLoadDataEx(ref *(CUmodule*)module, image, count, Array.ConvertAll(options, o => (CUJITOption)o), values);
+        (int)ModuleManagement.cuModuleLoadDataEx(
+        ref *(CUmodule*)module, image, count, Array.ConvertAll(options, o => (CUJITOption)o), values);
 
     public static int cuModuleUnload(nint module) => (int)ModuleManagement.cuModuleUnload(new() { Pointer = module });
 
@@ -75,8 +80,10 @@ internal static unsafe partial class CudaApi
         (int)FunctionManagement.cuFuncSetAttribute(Function(function), (CUFunctionAttribute)attribute, value);
 
     public static int cuLaunchKernel(
-        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, nint* parameters, nint* extra) =>
-        (int)global::ManagedCuda.DriverAPINativeMethods.Launch.cuLaunchKernel(Function(function), gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, Stream(stream),
+        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream,
+            nint* parameters, nint* extra) =>
+        (int)global::ManagedCuda.DriverAPINativeMethods.Launch.cuLaunchKernel(
+        Function(function), gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, Stream(stream),
             null, extra == null ? null : new ReadOnlySpan<nint>(extra, ExtraEntries).ToArray());
 
     public static int cuStreamCreate(nint* stream, uint flags) => (int)Streams.cuStreamCreate(ref *(CUstream*)stream, (CUStreamFlags)flags);
@@ -85,7 +92,8 @@ internal static unsafe partial class CudaApi
 
     public static int cuStreamSynchronize(nint stream) => (int)Streams.cuStreamSynchronize(Stream(stream));
 
-    public static int cuStreamWaitEvent(nint stream, nint happened, uint flags) => (int)Streams.cuStreamWaitEvent(Stream(stream), Event(happened), flags);
+    public static int cuStreamWaitEvent(nint stream, nint happened, uint flags) =>
+        (int)Streams.cuStreamWaitEvent(Stream(stream), Event(happened), flags);
 
     public static int cuEventCreate(nint* happened, uint flags) => (int)Events.cuEventCreate(ref *(CUevent*)happened, (CUEventFlags)flags);
 
@@ -93,7 +101,8 @@ internal static unsafe partial class CudaApi
 
     public static int cuEventRecord(nint happened, nint stream) => (int)Events.cuEventRecord(Event(happened), Stream(stream));
 
-    public static int cuEventElapsedTime(float* milliseconds, nint start, nint end) => (int)Events.cuEventElapsedTime(ref *milliseconds, Event(start), Event(end));
+    public static int cuEventElapsedTime(float* milliseconds, nint start, nint end) =>
+        (int)Events.cuEventElapsedTime(ref *milliseconds, Event(start), Event(end));
 
     public static int cuGraphCreate(nint* graph, uint flags) => (int)GraphManagment.cuGraphCreate(ref *(CUgraph*)graph, flags);
 
@@ -114,18 +123,21 @@ internal static unsafe partial class CudaApi
             kernelParams = (nint)parameters->Parameters,
             extra = (nint)parameters->Extra,
         };
-        return (int)GraphManagment.cuGraphAddKernelNode(ref *(CUgraphNode*)node, Graph(graph), Nodes(dependencies, count), count, ref given);
+        return (int)GraphManagment.cuGraphAddKernelNode(
+            ref *(CUgraphNode*)node, Graph(graph), Nodes(dependencies, count), count, ref given);
     }
 
     public static int cuGraphAddMemcpyNode(nint* node, nint graph, nint* dependencies, nuint count, Memcpy3D* copy, nint context) =>
-        (int)GraphManagment.cuGraphAddMemcpyNode(ref *(CUgraphNode*)node, Graph(graph), Nodes(dependencies, count), count, ref *(CUDAMemCpy3D*)copy, new() { Pointer = context });
+        (int)GraphManagment.cuGraphAddMemcpyNode(
+        ref *(CUgraphNode*)node, Graph(graph), Nodes(dependencies, count), count, ref *(CUDAMemCpy3D*)copy, new() { Pointer = context });
 
     public static int cuGraphInstantiateWithFlags(nint* executable, nint graph, ulong flags) =>
         (int)GraphManagment.cuGraphInstantiate(ref *(CUgraphExec*)executable, Graph(graph), (CUgraphInstantiate_flags)flags);
 
     public static int cuGraphExecDestroy(nint executable) => (int)GraphManagment.cuGraphExecDestroy(new() { Pointer = executable });
 
-    public static int cuGraphLaunch(nint executable, nint stream) => (int)GraphManagment.cuGraphLaunch(new() { Pointer = executable }, Stream(stream));
+    public static int cuGraphLaunch(nint executable, nint stream) =>
+        (int)GraphManagment.cuGraphLaunch(new() { Pointer = executable }, Stream(stream));
 
     private static CUdevice Device(int device) => new() { Pointer = device };
 

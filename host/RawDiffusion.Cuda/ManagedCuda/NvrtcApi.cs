@@ -23,9 +23,11 @@ public sealed partial class Nvrtc
 
     private static string ErrorText(int result) => NVRTCNativeMethods.nvrtcGetErrorString((nvrtcResult)result);
 
-    private static int nvrtcCreateProgram(out nint program, string source, string name, int headers, string[] contents, string[] includeNames)
+    private static int nvrtcCreateProgram(
+        out nint program, string source, string name, int headers, string[] contents, string[] includeNames)
     {
-        nint[] contentTexts = Array.ConvertAll(contents, Marshal.StringToCoTaskMemUTF8), nameTexts = Array.ConvertAll(includeNames, Marshal.StringToCoTaskMemUTF8);
+        nint[] contentTexts = Array.ConvertAll(contents, Marshal.StringToCoTaskMemUTF8), nameTexts = Array.ConvertAll(
+            includeNames, Marshal.StringToCoTaskMemUTF8);
         try
         {
             var created = new nvrtcProgram();

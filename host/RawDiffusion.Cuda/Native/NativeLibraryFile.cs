@@ -56,7 +56,8 @@ public sealed partial class NativeLibraryFile : SystemLibrary
             : ["libcublas.so.12", "libcublas.so.13", "libcublas.so.11", "libcublas.so"]);
 
     /// <summary>NVIDIA's convolutions, for comparison only.</summary>
-    public static NativeLibraryFile CuDnn { get; } = new("cuDNN", "only comparisons need it; NVIDIA offers it for download beside the CUDA toolkit",
+    public static NativeLibraryFile CuDnn { get; } = new(
+        "cuDNN", "only comparisons need it; NVIDIA offers it for download beside the CUDA toolkit",
         OperatingSystem.IsWindows() ? ["cudnn64_9.dll", "cudnn64_8.dll"] : ["libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"]);
 
     /// <summary>NVIDIA's exchanges between GPUs of several processes. There is none for Windows.</summary>

@@ -13,7 +13,8 @@ namespace RawDiffusion.Cuda.Vendor;
 /// <param name="Kernel">Rows and columns of the filter.</param>
 /// <param name="Stride">Distance of the filter's places.</param>
 /// <param name="Padding">Zeros around the input.</param>
-public readonly record struct ConvolutionShape(int Batch, int Height, int Width, int InputChannels, int OutputChannels, int Kernel, int Stride, int Padding)
+public readonly record struct ConvolutionShape(
+    int Batch, int Height, int Width, int InputChannels, int OutputChannels, int Kernel, int Stride, int Padding)
 {
     /// <summary>Rows of the output.</summary>
     public int OutputHeight => (Height + 2 * Padding - Kernel) / Stride + 1;
@@ -47,7 +48,8 @@ public sealed unsafe class CuDnn : IDisposable
             Describe(shape, precision);
             algorithm = FastestAlgorithm(shape, precision);
             nuint bytes;
-            Check(cudnnGetConvolutionForwardWorkspaceSize(handle, input, filter, convolution, output, algorithm, &bytes), "cudnnGetConvolutionForwardWorkspaceSize");
+            Check(cudnnGetConvolutionForwardWorkspaceSize(handle, input, filter, convolution, output, algorithm, &bytes),
+                "cudnnGetConvolutionForwardWorkspaceSize");
             workspaceBytes = bytes;
             if (bytes > 0) workspace = driver.Allocate((long)bytes);
         }
@@ -69,7 +71,8 @@ public sealed unsafe class CuDnn : IDisposable
         driver.MakeCurrent();
         Check(cudnnSetStream(handle, stream), "cudnnSetStream");
         float alpha = 1, beta = 0;
-        Check(cudnnConvolutionForward(handle, &alpha, input, x, filter, w, convolution, algorithm, workspace, workspaceBytes, &beta, output, y), "cudnnConvolutionForward");
+        Check(cudnnConvolutionForward(handle, &alpha, input, x, filter, w, convolution, algorithm, workspace, workspaceBytes, &beta, output,
+            y), "cudnnConvolutionForward");
     }
 
     /// <summary>Frees the workspace and closes the library.</summary>
@@ -109,10 +112,12 @@ public sealed unsafe class CuDnn : IDisposable
         output = Tensor(type, shape.Batch, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth);
         Check(cudnnCreateFilterDescriptor(&made), "cudnnCreateFilterDescriptor");
         filter = made;
-        Check(cudnnSetFilter4dDescriptor(filter, type, FormatNhwc, shape.OutputChannels, shape.InputChannels, shape.Kernel, shape.Kernel), "cudnnSetFilter4dDescriptor");
+        Check(cudnnSetFilter4dDescriptor(filter, type, FormatNhwc, shape.OutputChannels, shape.InputChannels, shape.Kernel, shape.Kernel),
+            "cudnnSetFilter4dDescriptor");
         Check(cudnnCreateConvolutionDescriptor(&made), "cudnnCreateConvolutionDescriptor");
         convolution = made;
-        Check(cudnnSetConvolution2dDescriptor(convolution, shape.Padding, shape.Padding, shape.Stride, shape.Stride, 1, 1, ModeCrossCorrelation, TypeF32), "cudnnSetConvolution2dDescriptor");
+        Check(cudnnSetConvolution2dDescriptor(convolution, shape.Padding, shape.Padding, shape.Stride, shape.Stride, 1, 1,
+            ModeCrossCorrelation, TypeF32), "cudnnSetConvolution2dDescriptor");
         Check(cudnnSetConvolutionMathType(convolution, precision switch
         {
             Precision.Fp32 => MathFma,
@@ -133,9 +138,11 @@ public sealed unsafe class CuDnn : IDisposable
     {
         int found;
         Measurement* candidates = stackalloc Measurement[CandidateCount];
-        Check(cudnnFindConvolutionForwardAlgorithm(handle, input, filter, convolution, output, CandidateCount, &found, candidates), $"cudnnFindConvolutionForwardAlgorithm({shape}, {precision})");
+        Check(cudnnFindConvolutionForwardAlgorithm(handle, input, filter, convolution, output, CandidateCount, &found, candidates),
+            $"cudnnFindConvolutionForwardAlgorithm({shape}, {precision})");
         // They come sorted by time; those that failed have a status.
-        if (found == 0 || candidates[0].Status != 0) throw new CudaException("cudnnFindConvolutionForwardAlgorithm", "NOT_SUPPORTED", $"no algorithm for {shape} in {precision}");
+        if (found == 0 || candidates[0].Status != 0)
+            throw new CudaException("cudnnFindConvolutionForwardAlgorithm", "NOT_SUPPORTED", $"no algorithm for {shape} in {precision}");
         return candidates[0].Algorithm;
     }
 }

@@ -30,10 +30,13 @@ public static class VendorBaseline
     /// <returns>An entry for each of <see cref="IExecutable.Profile"/>'s, null where the libraries have nothing like it.</returns>
     /// <exception cref="CudaException">A library was not found, or refused a call.</exception>
     /// <exception cref="ArgumentException">The device is no GPU, or the executable another device's.</exception>
-    public static IReadOnlyList<VendorTime?> Measure(CudaDevice device, IExecutable executable, int repeat, CancellationToken cancellation = default)
+    public static IReadOnlyList<VendorTime?> Measure(
+        CudaDevice device, IExecutable executable, int repeat, CancellationToken cancellation = default)
     {
-        if (device.Driver is not NvidiaDriver driver) throw new ArgumentException($"NVIDIA's libraries run on a GPU, found {device.Description}", nameof(device));
-        if (executable is not CudaExecutable compiled) throw new ArgumentException("expected an executable that a CUDA device compiled", nameof(executable));
+        if (device.Driver is not NvidiaDriver driver)
+            throw new ArgumentException($"NVIDIA's libraries run on a GPU, found {device.Description}", nameof(device));
+        if (executable is not CudaExecutable compiled)
+            throw new ArgumentException("expected an executable that a CUDA device compiled", nameof(executable));
         using var blas = new CuBlas(driver);
         nint stream = driver.CreateStream();
         try
@@ -61,7 +64,8 @@ public static class VendorBaseline
         DeviceRange from = memory.Upload(Operand(x, bytes)), weights = memory.Upload(Operand(w, bytes)), to = memory.Allocate(y * bytes);
         try
         {
-            return call.Measure(driver, blas, from.Address, weights.Address, to.Address, stream, run => Median(driver, run, repeat, stream));
+            return call.Measure(driver, blas, from.Address, weights.Address, to.Address, stream,
+                run => Median(driver, run, repeat, stream));
         }
         catch (CudaException e) when (e.Result == "NOT_SUPPORTED")
         {
@@ -72,7 +76,7 @@ public static class VendorBaseline
     // All calls are queued before the first is waited for: the host's time between them then counts only where it is longer.
     private static double Median(NvidiaDriver driver, Action run, int repeat, nint stream)
     {
-        var marks = new nint[repeat + 1];
+        nint[] marks = new nint[repeat + 1];
         try
         {
             for (int i = 0; i < marks.Length; i++) marks[i] = driver.CreateEvent();
@@ -94,7 +98,7 @@ public static class VendorBaseline
     // Small numbers of many bits: a GPU's clock, and so its time, depends on the bits that change. The exponent's byte is fixed.
     private static byte[] Operand(long elements, int elementBytes)
     {
-        var data = new byte[elements * elementBytes];
+        byte[] data = new byte[elements * elementBytes];
         new Random(1).NextBytes(data);
         for (long i = elementBytes - 1; i < data.LongLength; i += elementBytes) data[i] = 0x3c;
         return data;

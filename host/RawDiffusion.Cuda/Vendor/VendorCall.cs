@@ -31,12 +31,14 @@ internal abstract record VendorCall(Precision Precision)
         Shape x = node.Input(0).Shape, weight = node.Input(1).Shape;
         int scale = conv.Upsample ? 2 : 1;
         if (weight[1] == 1 && conv.Stride == 1 && conv.Padding == 0) return Pixelwise(node, weight, precision);
-        return new VendorConvolution(new(x[0], scale * x[1], scale * x[2], weight[3], weight[0], weight[1], conv.Stride, conv.Padding), precision);
+        return new VendorConvolution(
+            new(x[0], scale * x[1], scale * x[2], weight[3], weight[0], weight[1], conv.Stride, conv.Padding), precision);
     }
 
     private static IEnumerable<VendorCall> Skip(Node node, Precision precision)
     {
-        if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is { } weight) yield return Pixelwise(node, weight.Shape, precision);
+        if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is { } weight)
+            yield return Pixelwise(node, weight.Shape, precision);
     }
 
     // A 1x1 convolution is the product of pixels and weights.
@@ -64,7 +66,8 @@ internal sealed record VendorConvolution(ConvolutionShape Shape, Precision Preci
     }
 
     public override string ToString() =>
-        $"cuDNN {Shape.Batch} x {Shape.Height} x {Shape.Width} x {Shape.InputChannels} -> {Shape.OutputChannels}, {Shape.Kernel}x{Shape.Kernel}, stride {Shape.Stride}, padding {Shape.Padding}";
+        $"cuDNN {Shape.Batch} x {Shape.Height} x {Shape.Width} x {Shape.InputChannels} -> {Shape.OutputChannels}, "
+        + $"{Shape.Kernel}x{Shape.Kernel}, stride {Shape.Stride}, padding {Shape.Padding}";
 }
 
 /// <summary>cuBLAS's product of [Rows, Depth] and a transposed [Columns, Depth].</summary>

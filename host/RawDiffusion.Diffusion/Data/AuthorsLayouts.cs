@@ -61,7 +61,8 @@ public static class AuthorsLayouts
     {
         int each = count / 2 ?? int.MaxValue;
         var passedOver = new PassedOver();
-        IEnumerable<string> files = Find(folder, "faces", CelebaHq, passedOver).Take(each).Concat(Find(folder, "faces", Anime, passedOver).Take(each));
+        IEnumerable<string> files = Find(folder, "faces", CelebaHq, passedOver).Take(each)
+            .Concat(Find(folder, "faces", Anime, passedOver).Take(each));
         return new FileSet("faces", [.. files], size) { PassedOver = passedOver };
     }
 
@@ -69,6 +70,7 @@ public static class AuthorsLayouts
     {
         string path = Path.Combine(folder, pattern);
         IReadOnlyList<string> found = GlobPattern.Files(path, passedOver);
-        return found.Count > 0 ? found : throw new IOException($"expected pictures of {name} at {path}, found none{FileSet.And(passedOver)}");
+        return found.Count > 0 ? found
+            : throw new IOException($"expected pictures of {name} at {path}, found none{FileSet.And(passedOver)}");
     }
 }

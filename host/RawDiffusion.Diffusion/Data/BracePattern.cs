@@ -18,9 +18,11 @@ public static class BracePattern
     public static IReadOnlyList<string> Expand(string pattern)
     {
         if (!pattern.Contains('{')) return [pattern];
-        if (pattern.Length > MaxLength) throw new ArgumentException($"expected a pattern of at most {MaxLength} characters, found {pattern.Length}");
+        if (pattern.Length > MaxLength)
+            throw new ArgumentException($"expected a pattern of at most {MaxLength} characters, found {pattern.Length}");
         string[] names = [.. All(pattern).Take(MaxNames + 1)];
-        if (names.Length > MaxNames) throw new ArgumentException($"expected a pattern of at most {MaxNames} names, found more in '{pattern}'");
+        if (names.Length > MaxNames)
+            throw new ArgumentException($"expected a pattern of at most {MaxNames} names, found more in '{pattern}'");
         return names;
     }
 
@@ -67,12 +69,17 @@ public static class BracePattern
         long step = 1;
         if (parts.Length is not (2 or 3) || (parts.Length == 3 && !TryNumber(parts[2], out step))) return null;
         step = Math.Max(1, Math.Abs(step));
-        if (parts[0] is [var first and (>= 'a' and <= 'z' or >= 'A' and <= 'Z')] && parts[1] is [var last and (>= 'a' and <= 'z' or >= 'A' and <= 'Z')])
+        if (parts[0] is [var first and (>= 'a' and <= 'z' or >= 'A' and <= 'Z')]
+            && parts[1] is [var last and (>= 'a' and <= 'z' or >= 'A' and <= 'Z')])
+        {
             return Numbers(first, last, step).Select(c => ((char)c).ToString());
+        }
+
         if (!TryNumber(parts[0], out long from) || !TryNumber(parts[1], out long to)) return null;
         bool padded = parts[..2].Any(p => p.TrimStart('-') is ['0', _, ..]);
         int width = padded ? Math.Max(parts[0].Length, parts[1].Length) : 0;
-        return Numbers(from, to, step).Select(n => n.ToString(CultureInfo.InvariantCulture).TrimStart('-').PadLeft(width - (n < 0 ? 1 : 0), '0').Insert(0, n < 0 ? "-" : ""));
+        return Numbers(from, to, step).Select(
+            n => n.ToString(CultureInfo.InvariantCulture).TrimStart('-').PadLeft(width - (n < 0 ? 1 : 0), '0').Insert(0, n < 0 ? "-" : ""));
     }
 
     private static IEnumerable<long> Numbers(long from, long to, long step)
@@ -82,5 +89,6 @@ public static class BracePattern
 
     // Far from the ends of the type, so that no step leaves it.
     private static bool TryNumber(string text, out long value) =>
-        long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value is > -(1L << 60) and < 1L << 60;
+        long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value)
+        && value is > -(1L << 60) and < 1L << 60;
 }

@@ -47,8 +47,10 @@ public sealed class CachedSet : ImageSet
     /// <param name="tell">Told in one line why there is no cache.</param>
     /// <param name="progress">Told after each image, where the file is made.</param>
     /// <param name="cancellation">Stops between images.</param>
-    /// <returns>The set with a cache; without one where it cannot be made, as on a full disk or of images none of which can be read.</returns>
-    public static ImageSet Of(ImageSet set, string folder, Action<string> tell, Action? progress = null, CancellationToken cancellation = default)
+    /// <returns>The set with a cache; without one where it cannot be made, as on a full disk or of images none of which can be
+    /// read.</returns>
+    public static ImageSet Of(
+        ImageSet set, string folder, Action<string> tell, Action? progress = null, CancellationToken cancellation = default)
     {
         try
         {

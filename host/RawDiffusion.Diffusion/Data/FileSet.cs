@@ -19,14 +19,17 @@ public sealed class FileSet : ImageSet
     /// <param name="size">S.</param>
     /// <param name="crop">Part of each to use, or null.</param>
     /// <param name="orientation">What to do with pictures that a camera has turned.</param>
-    public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null, ImageOrientation orientation = ImageOrientation.Exif)
+    public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null,
+        ImageOrientation orientation = ImageOrientation.Exif)
         : base(name, paths.Count, size) => (this.paths, this.crop, this.orientation) = (paths, crop, orientation);
 
     /// <summary>Real paths, lengths and times of the files, the crop and the size: links stand for what they lead to.</summary>
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
         $"files of {Size} pixels, {Describe(crop, orientation)}\n{Stamps(paths)}");
 
-    /// <summary>Names below the folder that all files have in common, and what <see cref="ContentSample"/> tells; the crop and the size.</summary>
+    /// <summary>
+    /// Names below the folder that all files have in common, and what <see cref="ContentSample"/> tells; the crop and the size.
+    /// </summary>
     public override string Content
     {
         get
@@ -66,7 +69,8 @@ public sealed class FileSet : ImageSet
             else if (GlobPattern.Is(source)) files.AddRange(passedOver.Pictures(GlobPattern.Files(source, passedOver)));
             else throw new FileNotFoundException($"expected pictures at {source}, found no such file or folder");
         }
-        return files.Count > 0 ? new FileSet(name, files, size, crop, orientation) { PassedOver = passedOver } : throw Empty(name, passedOver);
+        return files.Count > 0 ? new FileSet(name, files, size, crop, orientation) { PassedOver = passedOver }
+            : throw Empty(name, passedOver);
     }
 
     /// <inheritdoc/>
@@ -97,13 +101,15 @@ public sealed class FileSet : ImageSet
         {
             var file = new FileInfo(real.Of(path));
             // One that is gone is told of where it is read.
-            return string.Create(CultureInfo.InvariantCulture, $"{file.FullName} {(file.Exists ? $"{file.Length} {file.LastWriteTimeUtc.Ticks}" : "gone")}");
+            return string.Create(CultureInfo.InvariantCulture,
+                $"{file.FullName} {(file.Exists ? $"{file.Length} {file.LastWriteTimeUtc.Ticks}" : "gone")}");
         }));
     }
 
     /// <summary>Crop and orientation in words.</summary>
     internal static string Describe(ImageCrop? crop, ImageOrientation orientation) =>
-        (crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}") + (orientation == ImageOrientation.Raw ? ", as stored" : "");
+        (crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}")
+        + (orientation == ImageOrientation.Raw ? ", as stored" : "");
 
     private static string WithSeparator(string folder) =>
         folder.Length == 0 || Path.EndsInDirectorySeparator(folder) ? folder : folder + Path.DirectorySeparatorChar;
@@ -111,7 +117,7 @@ public sealed class FileSet : ImageSet
     private static byte[] FirstBytes(string path)
     {
         using FileStream stream = Formats.RegularFile.OpenStream(path);
-        var bytes = new byte[Math.Min(ContentSample.MaxBytes, stream.Length)];
+        byte[] bytes = new byte[Math.Min(ContentSample.MaxBytes, stream.Length)];
         stream.ReadExactly(bytes);
         return bytes;
     }

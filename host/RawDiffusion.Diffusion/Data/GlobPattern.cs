@@ -18,7 +18,8 @@ public static class GlobPattern
     public static IReadOnlyList<string> Files(string pattern, PassedOver passedOver)
     {
         string root = Path.IsPathRooted(pattern) ? Path.GetPathRoot(pattern)! : "";
-        string[] parts = pattern[root.Length..].Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries);
+        string[] parts = pattern[root.Length..]
+            .Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries);
         return parts.Length > 0 ? new Search(passedOver).Find(root, parts) : [];
     }
 
@@ -41,7 +42,8 @@ public static class GlobPattern
         public IReadOnlyList<string> Find(string root, string[] parts)
         {
             folders.Enqueue((root, parts));
-            while (folders.TryDequeue(out var next) || linked.TryDequeue(out next)) Visit(next.Folder, next.Parts);
+            while (folders.TryDequeue(out (string Folder, string[] Parts) next) || linked.TryDequeue(out next))
+                Visit(next.Folder, next.Parts);
             return [.. found.Order(StringComparer.Ordinal)];
         }
 
@@ -92,7 +94,8 @@ public static class GlobPattern
         {
             foreach (FileSystemInfo entry in List(folder))
             {
-                if (entry is DirectoryInfo != folders || !FileSystemName.MatchesSimpleExpression(pattern, entry.Name, ignoreCase: false)) continue;
+                if (entry is DirectoryInfo != folders || !FileSystemName.MatchesSimpleExpression(pattern, entry.Name, ignoreCase: false))
+                    continue;
                 string path = Path.Combine(folder, entry.Name);
                 if (entry.Name.StartsWith('.') == pattern.StartsWith('.') && IsThere(entry, path)) yield return (entry, path);
                 else if (entry.Name.StartsWith('.') && !pattern.StartsWith('.')) Pass(PassReason.Hidden, path);
@@ -114,7 +117,8 @@ public static class GlobPattern
         {
             try
             {
-                return [.. new DirectoryInfo(folder.Length == 0 ? "." : folder).EnumerateFileSystemInfos().OrderBy(e => e.Name, StringComparer.Ordinal)];
+                return [.. new DirectoryInfo(folder.Length == 0 ? "." : folder).EnumerateFileSystemInfos()
+                    .OrderBy(e => e.Name, StringComparer.Ordinal)];
             }
             catch (DirectoryNotFoundException)
             {

@@ -16,9 +16,14 @@ public sealed record ImageCrop(int X, int Y, int Width, int Height)
     /// <exception cref="FileFormatException">Nothing of it is inside.</exception>
     public Image Of(Image image, string name)
     {
-        int width = Math.Min(Width == 0 ? int.MaxValue : Width, image.Width - X), height = Math.Min(Height == 0 ? int.MaxValue : Height, image.Height - Y);
+        int width = Math.Min(Width == 0 ? int.MaxValue : Width, image.Width - X), height = Math.Min(
+            Height == 0 ? int.MaxValue : Height, image.Height - Y);
         if (width <= 0 || height <= 0 || X < 0 || Y < 0)
-            throw new FileFormatException($"{name}: the crop {X},{Y},{Width},{Height} has nothing of a picture of {image.Width} x {image.Height} pixels");
+        {
+            throw new FileFormatException(
+                $"{name}: the crop {X},{Y},{Width},{Height} has nothing of a picture of {image.Width} x {image.Height} pixels");
+        }
+
         return image.Crop(X, Y, width, height);
     }
 }

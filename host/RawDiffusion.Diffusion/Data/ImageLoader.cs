@@ -34,7 +34,8 @@ public sealed class ImageLoader : IDisposable
     public ImageLoader(ImageSet set, LoaderOptions options, long step = 0)
     {
         if (options.Batch < 1) throw new ArgumentException($"expected a batch of at least one image, found {options.Batch}");
-        if (options.Rank < 0 || options.Rank >= options.World) throw new ArgumentException($"expected a rank from 0 to {options.World - 1}, found {options.Rank}");
+        if (options.Rank < 0 || options.Rank >= options.World)
+            throw new ArgumentException($"expected a rank from 0 to {options.World - 1}, found {options.Rank}");
         if (options.Threads < 1 || options.Ahead < 1) throw new ArgumentException("expected at least one thread and one step ahead");
         ArgumentOutOfRangeException.ThrowIfNegative(step);
         (this.set, this.options, Step) = (set, options, step);
@@ -59,7 +60,8 @@ public sealed class ImageLoader : IDisposable
     public int Length => options.Batch * set.Length;
 
     /// <summary>Images of a step in the set, in the batch's order, before any is replaced because it cannot be read.</summary>
-    public int[] IndicesOf(long step) => [.. Enumerable.Range(0, options.Batch).Select(item => order.IndexAt(PositionOf(step * options.Batch + item)))];
+    public int[] IndicesOf(long step) =>
+        [.. Enumerable.Range(0, options.Batch).Select(item => order.IndexAt(PositionOf(step * options.Batch + item)))];
 
     /// <summary>The batch of <see cref="Step"/>, which becomes the next one.</summary>
     /// <param name="images">Receives [b, S, S, 3] in [0, 1].</param>

@@ -17,7 +17,8 @@ public abstract class ImageSet : IDisposable
     protected ImageSet(string name, int count, int size)
     {
         if (count < 1) throw new ArgumentException($"{name}: expected at least one image, found {count}");
-        if (size is < 1 or > MaxSize) throw new ArgumentException($"{name}: expected an image size from 1 to {MaxSize} pixels, found {size}");
+        if (size is < 1 or > MaxSize)
+            throw new ArgumentException($"{name}: expected an image size from 1 to {MaxSize} pixels, found {size}");
         (Name, Count, Size) = (name, count, size);
     }
 
@@ -72,7 +73,7 @@ public abstract class ImageSet : IDisposable
     /// <summary>Loads an image: [S, S, 3].</summary>
     public float[] Load(int index)
     {
-        var pixels = new float[Length];
+        float[] pixels = new float[Length];
         Load(index, pixels);
         return pixels;
     }

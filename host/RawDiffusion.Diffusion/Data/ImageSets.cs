@@ -31,10 +31,13 @@ public static class ImageSets
     private static ImageSet OpenAll(string source, ImageSetOptions options)
     {
         bool procedural = options.BaseFolder is null && ProceduralSet.Names.Contains(source);
-        if (options.Crop is not null && (procedural || options.BaseFolder is not null)) throw new ArgumentException($"the data set {source} has its own images: expected no crop");
+        if (options.Crop is not null && (procedural || options.BaseFolder is not null))
+            throw new ArgumentException($"the data set {source} has its own images: expected no crop");
         if (procedural) return OpenProcedural(source, options);
-        if (options.BaseFolder is { } folder && source == "faces") return AuthorsLayouts.OpenFaces(folder, options.Size ?? DefaultSize, options.Count);
-        ImageSet set = options.BaseFolder is not null ? AuthorsLayouts.Open(source, options.BaseFolder, options.Size ?? DefaultSize) : OpenFiles(source, options);
+        if (options.BaseFolder is { } folder && source == "faces")
+            return AuthorsLayouts.OpenFaces(folder, options.Size ?? DefaultSize, options.Count);
+        ImageSet set = options.BaseFolder is not null ? AuthorsLayouts.Open(source, options.BaseFolder, options.Size ?? DefaultSize)
+            : OpenFiles(source, options);
         return options.Start == 0 && options.Count is null ? set : new ImageRange(set, options.Start, options.Count ?? int.MaxValue);
     }
 
@@ -55,12 +58,15 @@ public static class ImageSets
         if (File.Exists(Path.Combine(source, MadeSet.TableName))) return OpenMade(source, options);
         IReadOnlyList<string> sources = File.Exists(source) || Directory.Exists(source) ? [source] : BracePattern.Expand(source);
         if (sources.Any(IsTar)) return TarSet.Open(source, [.. sources.SelectMany(Shards)], size, options.Crop, options.Orientation);
-        if (sources is not [var only] || File.Exists(only) || Directory.Exists(only) || GlobPattern.Is(only)) return FileSet.Open(source, sources, size, options.Crop, options.Orientation);
-        throw new IOException($"expected a folder of pictures, a pattern, a .tar, .tar.gz or {PackedSet.Extension} file, or a procedural set " +
+        if (sources is not [var only] || File.Exists(only) || Directory.Exists(only) || GlobPattern.Is(only))
+            return FileSet.Open(source, sources, size, options.Crop, options.Orientation);
+        throw new IOException($"expected a folder of pictures, a pattern, a .tar, .tar.gz or {PackedSet.Extension} file, or a "
+            + "procedural set " +
             $"({string.Join(", ", ProceduralSet.Names)}), found no '{source}'");
     }
 
-    private static bool IsTar(string path) => !Directory.Exists(path) && TarEndings.Any(e => path.EndsWith(e, StringComparison.OrdinalIgnoreCase));
+    private static bool IsTar(string path) => !Directory.Exists(path)
+        && TarEndings.Any(e => path.EndsWith(e, StringComparison.OrdinalIgnoreCase));
 
     private static IReadOnlyList<string> Shards(string source)
     {
@@ -68,7 +74,8 @@ public static class ImageSets
         var passedOver = new PassedOver();
         IReadOnlyList<string> found = GlobPattern.Files(source, passedOver);
         if (found.Count > 0 && passedOver.Groups.FirstOrDefault(g => g.IsLoss) is not { Count: > 0 }) return found;
-        throw new IOException($"expected tar files that {source} matches, found {(found.Count == 0 ? "none" : found.Count)}{FileSet.And(passedOver)}");
+        throw new IOException($"expected tar files that {source} matches, found "
+            + $"{(found.Count == 0 ? "none" : found.Count)}{FileSet.And(passedOver)}");
     }
 
     private static MadeSet OpenMade(string folder, ImageSetOptions options) => options.Crop is null

@@ -60,10 +60,15 @@ public sealed class MadeSet : ImageSet
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
         {
-            throw new FileFormatException($"{path}: expected a table that dataset make wrote, found something else ({e.Message}); make the set again", e);
+            throw new FileFormatException(
+                $"{path}: expected a table that dataset make wrote, found something else ({e.Message}); make the set again", e);
         }
         if (size is int asked && asked != table.Size)
-            throw new ArgumentException($"{folder} was made with images of {table.Size} x {table.Size} pixels: expected that size, found {asked}");
+        {
+            throw new ArgumentException(
+                $"{folder} was made with images of {table.Size} x {table.Size} pixels: expected that size, found {asked}");
+        }
+
         return new MadeSet(folder, new FileSet(folder, [.. table.Names.Select(n => Path.Combine(folder, "images", n))], table.Size), table);
     }
 
@@ -115,8 +120,12 @@ public sealed class MadeSet : ImageSet
     {
         Image image = ImageFile.Read(masks[index]);
         if ((image.Width, image.Height, image.Channels, image.BitDepth) != (Objects * Size, Size, 1, 8))
-            throw new FileFormatException($"{masks[index]}: expected {Objects} gray masks of {Size} x {Size} pixels side by side, found {image.Width} x {image.Height} pixels; make the set again");
-        var planes = new float[Objects * Size * Size];
+        {
+            throw new FileFormatException($"{masks[index]}: expected {Objects} gray masks of {Size} x {Size} pixels side by side, found "
+                + $"{image.Width} x {image.Height} pixels; make the set again");
+        }
+
+        float[] planes = new float[Objects * Size * Size];
         for (int i = 0; i < planes.Length; i++)
         {
             (int k, int pixel) = Math.DivRem(i, Size * Size);
@@ -140,7 +149,8 @@ public sealed class MadeSet : ImageSet
                 [.. json.GetProperty("attributes").EnumerateArray().Select(a => a.GetString() ?? "")],
                 // Files are looked for in the folder alone, whatever the table says.
                 [.. images.Select(i => Path.GetFileName(i.GetProperty("file").GetString() ?? ""))],
-                [.. images.Select(i => i.GetProperty("objects").EnumerateArray().SelectMany(o => o.EnumerateArray().Select(v => v.GetSingle())).ToArray())]);
+                [.. images.Select(i => i.GetProperty("objects").EnumerateArray()
+                .SelectMany(o => o.EnumerateArray().Select(v => v.GetSingle())).ToArray())]);
             bool good = table is { Size: > 0 and <= MaxSize, Objects: > 0 and <= MaxObjects, Names.Length: > 0 } &&
                 table.Attributes.All(a => a.Length == table.Objects * table.AttributeNames.Length);
             return good ? table : throw new FormatException("sizes and numbers do not fit together");

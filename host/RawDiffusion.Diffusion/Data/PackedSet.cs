@@ -30,7 +30,8 @@ public sealed class PackedSet : ImageSet
     private readonly Header header;
     private readonly byte[] checksums;
 
-    private PackedSet(SafeFileHandle file, string path, Header header, byte[] checksums, int[] skipped) : base(path, header.Count, header.Size) =>
+    private PackedSet(SafeFileHandle file, string path, Header header, byte[] checksums, int[] skipped)
+        : base(path, header.Count, header.Size) =>
         (this.file, this.path, this.header, this.checksums, SkippedImages) = (file, path, header, checksums, skipped);
 
     /// <summary>Images of the set that could not be read when it was packed, and are not here.</summary>
@@ -60,20 +61,28 @@ public sealed class PackedSet : ImageSet
         SafeFileHandle file = RegularFile.Open(path);
         try
         {
-            var bytes = new byte[HeaderLength];
+            byte[] bytes = new byte[HeaderLength];
             Read(file, path, 0, bytes);
-            Header header = Header.Parse(bytes) ?? throw new FileFormatException($"{path}: expected a packed set of images, found another file, or a damaged one; make it again with dataset pack");
+            Header header = Header.Parse(bytes) ?? throw new FileFormatException(
+                $"{path}: expected a packed set of images, found another file, or a damaged one; make it again with dataset pack");
             long length = header.SkippedEnd + 4;
             if (RandomAccess.GetLength(file) != length)
-                throw new FileFormatException($"{path}: expected {length} bytes for {header.Count} images, found {RandomAccess.GetLength(file)}; the file is truncated or damaged, make it again with dataset pack");
-            var checksums = new byte[4 * header.Count];
+            {
+                throw new FileFormatException($"{path}: expected {length} bytes for {header.Count} images, found "
+                    + $"{RandomAccess.GetLength(file)}; the file is truncated or damaged, make it again with dataset pack");
+            }
+
+            byte[] checksums = new byte[4 * header.Count];
             Read(file, path, header.ImagesEnd, checksums);
-            var list = new byte[4 * header.Skipped + 4];
+            byte[] list = new byte[4 * header.Skipped + 4];
             Read(file, path, header.SkippedEnd - 4L * header.Skipped, list);
-            int[] skipped = [.. Enumerable.Range(0, header.Skipped).Select(i => BinaryPrimitives.ReadInt32LittleEndian(list.AsSpan(4 * i)))];
+            int[] skipped = [.. Enumerable.Range(0, header.Skipped)
+                .Select(i => BinaryPrimitives.ReadInt32LittleEndian(list.AsSpan(4 * i)))];
             bool good = Crc32.Of(list.AsSpan(..^4)) == BinaryPrimitives.ReadUInt32LittleEndian(list.AsSpan(list.Length - 4))
-                && skipped.Select((image, i) => image >= 0 && image < (long)header.Count + header.Skipped && (i == 0 || image > skipped[i - 1])).All(fits => fits);
-            if (!good) throw new FileFormatException($"{path}: the list of skipped images is damaged; make the file again with dataset pack");
+                && skipped.Select((image, i) => image >= 0 && image < (long)header.Count + header.Skipped
+                && (i == 0 || image > skipped[i - 1])).All(fits => fits);
+            if (!good)
+                throw new FileFormatException($"{path}: the list of skipped images is damaged; make the file again with dataset pack");
             return new PackedSet(file, path, header, checksums, skipped);
         }
         catch
@@ -88,14 +97,15 @@ public sealed class PackedSet : ImageSet
     /// <param name="path">The file to make or replace, whole or not at all.</param>
     /// <param name="options">Threads, what to do about images that cannot be read.</param>
     /// <param name="cancellation">Stops between images.</param>
-    /// <exception cref="FileFormatException">With <see cref="PackOptions.Strict"/>, an image that cannot be read; else a set in which none can.</exception>
+    /// <exception cref="FileFormatException">With <see cref="PackOptions.Strict"/>, an image that cannot be read; else a set in which none
+    /// can.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void Write(ImageSet set, string path, PackOptions options, CancellationToken cancellation = default) =>
         WriteFile(set, KeyOf(set), path, options, cancellation);
 
     /// <summary>
-    /// The set as a packed file in a cache: made where it is not there yet, used again as long as the set's <see cref="ImageSet.Identity"/> is
-    /// the same. A damaged one is made again.
+    /// The set as a packed file in a cache: made where it is not there yet, used again as long as the set's <see cref="ImageSet.Identity"/>
+    /// is the same. A damaged one is made again.
     /// </summary>
     /// <param name="set">The images; the caller may dispose it afterwards.</param>
     /// <param name="cacheFolder">Where packed files are; made where it is missing.</param>
@@ -124,7 +134,7 @@ public sealed class PackedSet : ImageSet
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
-        var bytes = new byte[header.ImageLength];
+        byte[] bytes = new byte[header.ImageLength];
         Read(file, path, HeaderLength + header.ImageLength * index, bytes);
         if (Crc32.Of(bytes) != BinaryPrimitives.ReadUInt32LittleEndian(checksums.AsSpan(4 * index)))
             throw new FileFormatException($"{NameOf(index)}: the checksum is wrong, the file is damaged; make it again with dataset pack");
@@ -199,10 +209,10 @@ public sealed class PackedSet : ImageSet
 
     private static Packed Pack(ImageSet set, int index, int valueBytes)
     {
-        var pixels = new float[set.Length];
+        float[] pixels = new float[set.Length];
         if (ReadPolicy.Attempt(() => set.Load(index, pixels)) is { } problem) return new Packed(null, problem);
         if (valueBytes == 4) return new Packed(MemoryMarshal.AsBytes<float>(pixels).ToArray(), null);
-        var bytes = new byte[pixels.Length];
+        byte[] bytes = new byte[pixels.Length];
         for (int i = 0; i < bytes.Length; i++)
         {
             bytes[i] = (byte)MathF.Round(255 * Math.Clamp(pixels[i], 0, 1));
@@ -237,7 +247,11 @@ public sealed class PackedSet : ImageSet
         while (destination.Length > 0)
         {
             int count = RandomAccess.Read(file, destination, position);
-            if (count == 0) throw new FileFormatException($"{path}: the file ends at byte {position}; it is truncated, make it again with dataset pack");
+            if (count == 0)
+            {
+                throw new FileFormatException(
+                    $"{path}: the file ends at byte {position}; it is truncated, make it again with dataset pack");
+            }
             position += count;
             destination = destination[count..];
         }
@@ -258,7 +272,7 @@ public sealed class PackedSet : ImageSet
 
         public byte[] ToBytes()
         {
-            var bytes = new byte[HeaderLength];
+            byte[] bytes = new byte[HeaderLength];
             Magic.CopyTo(bytes);
             BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(8), Count);
             BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(12), Size);
@@ -272,11 +286,20 @@ public sealed class PackedSet : ImageSet
         /// <summary>The header, or null where it is none or out of range.</summary>
         public static Header? Parse(ReadOnlySpan<byte> bytes)
         {
-            if (!bytes.StartsWith(Magic) || BinaryPrimitives.ReadUInt32LittleEndian(bytes[(HeaderLength - 4)..]) != Crc32.Of(bytes[..(HeaderLength - 4)])) return null;
+            if (!bytes.StartsWith(Magic) || BinaryPrimitives.ReadUInt32LittleEndian(bytes[(HeaderLength - 4)..]) != Crc32.Of(
+                bytes[..(HeaderLength - 4)]))
+            {
+                return null;
+            }
             var header = new Header(
                 BinaryPrimitives.ReadInt32LittleEndian(bytes[8..]), BinaryPrimitives.ReadInt32LittleEndian(bytes[12..]),
-                BinaryPrimitives.ReadInt32LittleEndian(bytes[16..]), BinaryPrimitives.ReadInt32LittleEndian(bytes[20..]), Convert.ToHexStringLower(bytes[24..56]));
-            bool good = header is { Count: > 0 and < int.MaxValue / 4, Size: > 0 and <= MaxSize, ValueBytes: 1 or 4, Skipped: >= 0 and < int.MaxValue / 4 - 1 };
+                BinaryPrimitives.ReadInt32LittleEndian(bytes[16..]), BinaryPrimitives.ReadInt32LittleEndian(bytes[20..]),
+                Convert.ToHexStringLower(bytes[24..56]));
+            bool good = header is
+            {
+                Count: > 0 and < int.MaxValue / 4, Size: > 0 and <= MaxSize, ValueBytes: 1 or 4,
+                Skipped: >= 0 and < int.MaxValue / 4 - 1
+            };
             return good ? header : null;
         }
     }

@@ -56,7 +56,8 @@ public sealed record PassedOverGroup(PassReason Reason, int Count, IReadOnlyList
     public bool IsLoss => Reason is not (PassReason.NotPicture or PassReason.Hidden or PassReason.Again);
 
     /// <summary><c>2 not pictures (.txt)</c>.</summary>
-    public override string ToString() => $"{Count} {Why} ({string.Join(", ", Examples)}{(Examples.Count < Count && Reason != PassReason.NotPicture ? ", ..." : "")})";
+    public override string ToString() =>
+        $"{Count} {Why} ({string.Join(", ", Examples)}{(Examples.Count < Count && Reason != PassReason.NotPicture ? ", ..." : "")})";
 }
 
 /// <summary>What a set's source holds that is not among its images, and why.</summary>

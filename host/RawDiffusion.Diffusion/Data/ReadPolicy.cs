@@ -56,6 +56,7 @@ public sealed class ReadPolicy(ImageSet set, bool strict, Action<string>? warn)
     public FileFormatException NoneLeft()
     {
         int first = unreadable.IsEmpty ? 0 : unreadable.Keys.Min();
-        return new($"{set.Name}: none of the {set.Count} images can be read; the first, {set.NameOf(first)}: {unreadable.GetValueOrDefault(first)}");
+        return new($"{set.Name}: none of the {set.Count} images can be read; the first, {set.NameOf(first)}: "
+            + $"{unreadable.GetValueOrDefault(first)}");
     }
 }

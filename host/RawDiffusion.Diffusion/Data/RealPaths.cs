@@ -33,7 +33,8 @@ internal sealed class RealPaths
         if (new FileInfo(path).LinkTarget is not { } target || ++links > MaxLinks) return path;
         string at = folder;
         if (Path.IsPathRooted(target)) (at, target) = (Path.GetPathRoot(target)!, target[Path.GetPathRoot(target)!.Length..]);
-        foreach (string part in target.Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries))
+        foreach (string part in target.Split(
+            [Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries))
         {
             at = part switch
             {

@@ -14,7 +14,8 @@ public sealed class TarSet : ImageSet
     private readonly ImageOrientation orientation;
 
     private TarSet(
-        string name, IReadOnlyList<Shard> shards, (int Shard, TarEntry Entry)[] pictures, int size, ImageCrop? crop, ImageOrientation orientation)
+        string name, IReadOnlyList<Shard> shards, (int Shard, TarEntry Entry)[] pictures, int size, ImageCrop? crop,
+            ImageOrientation orientation)
         : base(name, pictures.Length, size) =>
         (this.shards, this.pictures, this.crop, this.orientation) = (shards, pictures, crop, orientation);
 
@@ -22,7 +23,9 @@ public sealed class TarSet : ImageSet
     public override string Identity => string.Create(CultureInfo.InvariantCulture,
         $"tar files of {Size} pixels, {FileSet.Describe(crop, orientation)}\n{FileSet.Stamps(shards.Select(s => s.Path))}");
 
-    /// <summary>Names of the tar files and of the pictures in them, and what <see cref="ContentSample"/> tells; the crop and the size.</summary>
+    /// <summary>
+    /// Names of the tar files and of the pictures in them, and what <see cref="ContentSample"/> tells; the crop and the size.
+    /// </summary>
     public override string Content
     {
         get
@@ -30,7 +33,8 @@ public sealed class TarSet : ImageSet
             string[] names = [.. pictures.Select(p => $"{Path.GetFileName(shards[p.Shard].Path)}/{p.Entry.Name}")];
             string sample = ContentSample.Of(names, i => pictures[i].Entry.Length,
                 i => shards[pictures[i].Shard].File.ReadStart(pictures[i].Entry, ContentSample.MaxBytes));
-            return string.Create(CultureInfo.InvariantCulture, $"tar files of {Size} pixels, {FileSet.Describe(crop, orientation)}\n{sample}");
+            return string.Create(CultureInfo.InvariantCulture,
+                $"tar files of {Size} pixels, {FileSet.Describe(crop, orientation)}\n{sample}");
         }
     }
 
@@ -58,7 +62,8 @@ public sealed class TarSet : ImageSet
         {
             foreach (string path in paths)
             {
-                if (!File.Exists(path)) throw new FileNotFoundException($"expected a tar file at {path}, found none: fetch it, or leave it out of --data");
+                if (!File.Exists(path))
+                    throw new FileNotFoundException($"expected a tar file at {path}, found none: fetch it, or leave it out of --data");
                 shards.Add(new Shard(path, TarFile.Open(path, UserCache.Folder("unpacked"))));
                 foreach (string link in shards[^1].File.Links) passedOver.Add(PassReason.TarLink, $"{path}/{link}");
                 foreach (TarEntry entry in shards[^1].File.Entries)

@@ -29,7 +29,7 @@ public static class Assignment
         for (int added = 1; added <= rows; added++)
         {
             double[] slack = [.. Enumerable.Repeat(double.PositiveInfinity, columns + 1)];
-            var visited = new bool[columns + 1];
+            bool[] visited = new bool[columns + 1];
             rowAt[0] = added;
             int column = 0;
             do
@@ -60,7 +60,7 @@ public static class Assignment
             while (rowAt[column] != 0);
             for (; column != 0; column = previous[column]) rowAt[column] = rowAt[previous[column]];
         }
-        var columnOf = new int[rows];
+        int[] columnOf = new int[rows];
         for (int j = 1; j <= columns; j++) if (rowAt[j] > 0) columnOf[rowAt[j] - 1] = j - 1;
         return columnOf;
     }

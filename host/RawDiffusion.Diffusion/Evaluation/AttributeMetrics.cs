@@ -45,7 +45,7 @@ public static class AttributeMetrics
         if (!Comparable(latents, attributes)) return double.NaN;
         double[][] v = [.. Columns(attributes).Where(c => c.Distinct().Count() > 1)], z = [.. Columns(latents)];
         if (v.Length == 0) return double.NaN;
-        var correlation = new double[v.Length, z.Length];
+        double[,] correlation = new double[v.Length, z.Length];
         for (int i = 0; i < v.Length; i++)
             for (int j = 0; j < z.Length; j++) correlation[i, j] = Math.Abs(Correlation(v[i], z[j]));
         return Assignment.Maximise(correlation).Select((j, i) => j < 0 ? 0 : correlation[i, j]).Sum() / v.Length;
@@ -54,7 +54,11 @@ public static class AttributeMetrics
     private static bool Comparable(double[,] latents, double[,] attributes)
     {
         if (latents.GetLength(0) != attributes.GetLength(0))
-            throw new ArgumentException($"{latents.GetLength(0)} latents and {attributes.GetLength(0)} sets of attributes are not one for each sample");
+        {
+            throw new ArgumentException(
+                $"{latents.GetLength(0)} latents and {attributes.GetLength(0)} sets of attributes are not one for each sample");
+        }
+
         return latents.Cast<double>().Concat(attributes.Cast<double>()).All(double.IsFinite);
     }
 
@@ -74,7 +78,8 @@ public static class AttributeMetrics
         return [.. values.Select(v => Array.BinarySearch(classes, v))];
     }
 
-    private static double Entropy(int[] v) => v.CountBy(i => i).Sum(group => -(double)group.Value / v.Length * Math.Log((double)group.Value / v.Length));
+    private static double Entropy(int[] v) =>
+        v.CountBy(i => i).Sum(group => -(double)group.Value / v.Length * Math.Log((double)group.Value / v.Length));
 
     // Rounding must not make independence look like a little less than that.
     private static double Information(int[] a, int[] b) =>

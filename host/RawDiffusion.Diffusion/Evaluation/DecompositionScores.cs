@@ -25,7 +25,8 @@ public sealed class DecompositionScores(int components, int channels, int size, 
     private readonly List<ImageScores> images = [];
 
     // By factor: its latent and the attributes of the object that it was matched with, for each image where there is one.
-    private readonly List<(double[] Latent, double[] Attributes)>[] samples = [.. Enumerable.Range(0, components).Select(_ => new List<(double[], double[])>())];
+    private readonly List<(double[] Latent, double[] Attributes)>[] samples = [
+        .. Enumerable.Range(0, components).Select(_ => new List<(double[], double[])>())];
 
     /// <summary>Scores in the order in which images were added.</summary>
     public IReadOnlyList<ImageScores> Images => images;
@@ -75,7 +76,7 @@ public sealed class DecompositionScores(int components, int channels, int size, 
     public static int[] LabelObjects(ReadOnlySpan<float> masks, int objects)
     {
         if (objects == 0) throw new ArgumentException("masks of no objects do not tell how many pixels there are");
-        var labels = new int[masks.Length / objects];
+        int[] labels = new int[masks.Length / objects];
         for (int p = 0; p < labels.Length; p++)
         {
             float rest = 1;
@@ -97,15 +98,20 @@ public sealed class DecompositionScores(int components, int channels, int size, 
     /// <param name="latents">[K, D].</param>
     /// <param name="known">What is in the image, or null.</param>
     /// <exception cref="ArgumentException">Sizes disagree.</exception>
-    public ImageScores Add(ReadOnlySpan<float> input, ReadOnlySpan<float> factors, ReadOnlySpan<float> reconstruction, ReadOnlySpan<float> latents, KnownObjects? known)
+    public ImageScores Add(
+        ReadOnlySpan<float> input, ReadOnlySpan<float> factors, ReadOnlySpan<float> reconstruction, ReadOnlySpan<float> latents,
+        KnownObjects? known)
     {
-        if (factors.Length != components * input.Length) throw new ArgumentException($"{factors.Length} values are not {components} factors of {input.Length} values");
-        var shown = new float[reconstruction.Length];
+        if (factors.Length != components * input.Length)
+            throw new ArgumentException($"{factors.Length} values are not {components} factors of {input.Length} values");
+        float[] shown = new float[reconstruction.Length];
         for (int i = 0; i < shown.Length; i++) shown[i] = Math.Clamp(reconstruction[i], 0, 1);
         double mse = ReconstructionMetrics.Mse(input, shown);
         MaskMatch? match = known is null ? null
-            : MaskMetrics.Match(FactorMasks.Label(factors, components, channels, maskThreshold), components, known.Objects, known.Attributes.GetLength(0));
-        var scores = new ImageScores(mse, ReconstructionMetrics.Psnr(mse), ReconstructionMetrics.Ssim(input, shown, channels, size, size), match);
+            : MaskMetrics.Match(FactorMasks.Label(factors, components, channels, maskThreshold), components, known.Objects,
+            known.Attributes.GetLength(0));
+        var scores = new ImageScores(
+            mse, ReconstructionMetrics.Psnr(mse), ReconstructionMetrics.Ssim(input, shown, channels, size, size), match);
         if (known is not null) AddSamples(latents, known.Attributes, match!.FactorOf);
         images.Add(scores);
         return scores;
@@ -133,7 +139,7 @@ public sealed class DecompositionScores(int components, int channels, int size, 
 
     private static double[,] Matrix(double[][] rows)
     {
-        var m = new double[rows.Length, rows[0].Length];
+        double[,] m = new double[rows.Length, rows[0].Length];
         for (int i = 0; i < rows.Length; i++)
             for (int j = 0; j < rows[i].Length; j++) m[i, j] = rows[i][j];
         return m;

@@ -28,7 +28,7 @@ public static class FactorMasks
             throw new ArgumentException($"{factors.Length} values are not {components} images of {channels} channels");
         int[] labels = [.. Enumerable.Repeat(Background, pixels)];
         double[] most = [.. Enumerable.Repeat(threshold, pixels)];
-        var departure = new double[pixels];
+        double[] departure = new double[pixels];
         for (int k = 0; k < components; k++)
         {
             Array.Clear(departure);

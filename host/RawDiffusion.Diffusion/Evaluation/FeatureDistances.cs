@@ -86,7 +86,7 @@ public static class FeatureDistances
     {
         int[] order = [.. Enumerable.Range(0, rows)];
         if (size < rows) random.Shuffle(order);
-        var subset = new double[size * width];
+        double[] subset = new double[size * width];
         for (int i = 0; i < subset.Length; i++) subset[i] = x[order[i / width] * width + i % width];
         return subset;
     }
@@ -98,11 +98,11 @@ public static class FeatureDistances
     // Means, and X with X^T X = covariance: rows less their mean, over the root of N - 1.
     private static (double[] Mean, double[] X) Centre(float[] features, int rows, int width)
     {
-        var mean = new double[width];
+        double[] mean = new double[width];
         for (int i = 0; i < features.Length; i++) mean[i % width] += features[i];
         for (int j = 0; j < width; j++) mean[j] /= rows;
         double scale = 1 / Math.Sqrt(rows - 1);
-        var x = new double[features.Length];
+        double[] x = new double[features.Length];
         for (int i = 0; i < x.Length; i++) x[i] = (features[i] - mean[i % width]) * scale;
         return (mean, x);
     }

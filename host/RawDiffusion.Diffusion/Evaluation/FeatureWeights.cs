@@ -4,7 +4,9 @@ using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Evaluation;
 
-/// <summary>Tensors of an image network as PyTorch stores them, as constants for graphs. What a network lacks is said before it runs.</summary>
+/// <summary>
+/// Tensors of an image network as PyTorch stores them, as constants for graphs. What a network lacks is said before it runs.
+/// </summary>
 /// <param name="what">What the network is called in errors: <c>torchvision's VGG16</c>.</param>
 internal sealed class FeatureWeights(string what)
 {

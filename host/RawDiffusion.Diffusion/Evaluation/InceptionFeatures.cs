@@ -35,7 +35,8 @@ public sealed class InceptionFeatures : IDisposable
             new Network(new Graph(), (name, inputs, outputs, height, width) =>
             {
                 weights.Expect($"{name}.conv.weight", outputs, inputs, height, width);
-                foreach (string part in (string[])["weight", "bias", "running_mean", "running_var"]) weights.Expect($"{name}.bn.{part}", outputs);
+                foreach (string part in (string[])["weight", "bias", "running_mean", "running_var"])
+                    weights.Expect($"{name}.bn.{part}", outputs);
                 return null;
             }).Build(1);
             weights.Require();
@@ -54,18 +55,20 @@ public sealed class InceptionFeatures : IDisposable
     /// <param name="imageDone">Called after each image.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>[N, 2048].</returns>
-    public float[] Of(IDevice device, ReadOnlySpan<float> images, int size, Action? imageDone = null, CancellationToken cancellation = default)
+    public float[] Of(IDevice device, ReadOnlySpan<float> images, int size, Action? imageDone = null,
+        CancellationToken cancellation = default)
     {
         int length = 3 * size * size, count = images.Length / length;
-        if (count * length != images.Length) throw new ArgumentException($"{images.Length} values are not images of {size} x {size} pixels");
-        var features = new float[count * Width];
+        if (count * length != images.Length)
+            throw new ArgumentException($"{images.Length} values are not images of {size} x {size} pixels");
+        float[] features = new float[count * Width];
         if (count == 0) return features;
         int atOnce = Math.Min(ImagesAtOnce, count);
         var g = new Graph();
         Value output = new Network(g, (name, _, _, _, _) => Parameters(g, name)).Build(atOnce);
         g.Output("features", output); // [N, 8, 8, 2048]
         using IExecutable executable = device.Compile(g);
-        (var x, var map) = (new float[atOnce * Side * Side * 3], new float[output.Shape.Count]);
+        (float[]? x, float[]? map) = (new float[atOnce * Side * Side * 3], new float[output.Shape.Count]);
         for (int first = 0; first < count; first += atOnce)
         {
             int batch = Math.Min(atOnce, count - first);
@@ -154,16 +157,19 @@ public sealed class InceptionFeatures : IDisposable
 
         private Value B(Value x, string name) => Join(
             Conv(x, $"{name}.branch3x3", 384, 3, stride: 2, padding: 0),
-            Conv(Conv(Conv(x, $"{name}.branch3x3dbl_1", 64, 1), $"{name}.branch3x3dbl_2", 96, 3), $"{name}.branch3x3dbl_3", 96, 3, stride: 2, padding: 0),
+            Conv(Conv(Conv(x, $"{name}.branch3x3dbl_1", 64, 1), $"{name}.branch3x3dbl_2", 96, 3), $"{name}.branch3x3dbl_3", 96, 3,
+            stride: 2, padding: 0),
             MaxPool(x));
 
         private Value C(Value x, string name, int width)
         {
-            Value single = Tall(Wide(Conv(x, $"{name}.branch7x7_1", width, 1), $"{name}.branch7x7_2", width, 7), $"{name}.branch7x7_3", 192, 7);
+            Value single = Tall(Wide(Conv(x, $"{name}.branch7x7_1", width, 1), $"{name}.branch7x7_2", width, 7),
+                $"{name}.branch7x7_3", 192, 7);
             Value twice = Conv(x, $"{name}.branch7x7dbl_1", width, 1);
             twice = Wide(Tall(twice, $"{name}.branch7x7dbl_2", width, 7), $"{name}.branch7x7dbl_3", width, 7);
             twice = Wide(Tall(twice, $"{name}.branch7x7dbl_4", width, 7), $"{name}.branch7x7dbl_5", 192, 7);
-            return Join(Conv(x, $"{name}.branch1x1", 192, 1), single, twice, Conv(Pool(x, PoolKind.Average), $"{name}.branch_pool", 192, 1));
+            return Join(Conv(x, $"{name}.branch1x1", 192, 1), single, twice,
+                Conv(Pool(x, PoolKind.Average), $"{name}.branch_pool", 192, 1));
         }
 
         private Value D(Value x, string name)

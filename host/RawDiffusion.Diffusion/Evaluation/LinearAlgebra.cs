@@ -23,7 +23,7 @@ internal static class LinearAlgebra
     /// <summary>A B^T of A [n, width] and B [m, width]: [n, m].</summary>
     public static double[] MultiplyTransposed(double[] a, int n, double[] b, int m, int width)
     {
-        var product = new double[(long)n * m];
+        double[] product = new double[(long)n * m];
         Parallel.For(0, (n + RowBlock - 1) / RowBlock, block =>
         {
             int end = Math.Min(n, (block + 1) * RowBlock);
@@ -39,13 +39,13 @@ internal static class LinearAlgebra
     /// <summary>The upper triangle R [width, width] of the QR decomposition of X [rows, width]: R^T R = X^T X.</summary>
     public static double[] Triangle(double[] x, int rows, int width)
     {
-        var r = new double[width * width];
+        double[] r = new double[width * width];
         for (int first = 0; first < rows; first += TriangleRows)
         {
             int count = Math.Min(TriangleRows, rows - first);
             // Column k of the reflected matrix is that of R and of the rows that join, but for R's zeros below the diagonal.
             double[] joining = x.AsSpan(first * width, count * width).ToArray();
-            var v = new double[count];
+            double[] v = new double[count];
             for (int k = 0; k < width; k++)
             {
                 for (int i = 0; i < count; i++) v[i] = joining[i * width + k];
@@ -76,8 +76,8 @@ internal static class LinearAlgebra
         double[] work = rows >= columns ? (double[])a.Clone() : Transpose(a, rows, columns);
         if (rows < columns) (rows, columns) = (columns, rows);
         if (columns == 0) return [];
-        var beside = new double[2 * columns];
-        var column = new double[rows];
+        double[] beside = new double[2 * columns];
+        double[] column = new double[rows];
         for (int k = 0; k < columns; k++)
         {
             Span<double> v = column.AsSpan(k + 1, rows - k - 1);
@@ -91,7 +91,7 @@ internal static class LinearAlgebra
             }
             beside[2 * k + 1] = ReflectRows(work, rows, columns, k);
         }
-        var diagonal = new double[2 * columns];
+        double[] diagonal = new double[2 * columns];
         EigenvaluesOfTridiagonal(diagonal, beside);
         Array.Sort(diagonal);
         return [.. Enumerable.Range(1, columns).Select(i => Math.Max(0, diagonal[^i]))];
@@ -196,7 +196,7 @@ internal static class LinearAlgebra
 
     private static double[] Transpose(double[] a, int rows, int columns)
     {
-        var transposed = new double[a.Length];
+        double[] transposed = new double[a.Length];
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < columns; j++) transposed[j * rows + i] = a[i * columns + j];
         return transposed;

@@ -22,7 +22,8 @@ public sealed class Lpips : IDisposable
 
     // Convolutions by their index in torchvision's features: outputs, kernel, stride, padding; whether a pool comes before, a tap after.
     private static readonly Layer[] AlexLayers =
-        [new(0, 64, 11, 4, 2), new(3, 192, 5, 1, 2, Pool: true), new(6, 384, 3, 1, 1, Pool: true), new(8, 256, 3, 1, 1), new(10, 256, 3, 1, 1)];
+        [new(0, 64, 11, 4, 2), new(3, 192, 5, 1, 2, Pool: true), new(6, 384, 3, 1, 1, Pool: true), new(8, 256, 3, 1, 1),
+        new(10, 256, 3, 1, 1)];
 
     private static readonly Layer[] VggLayers =
     [
@@ -90,13 +91,19 @@ public sealed class Lpips : IDisposable
     /// <returns>[N].</returns>
     /// <exception cref="ArgumentException">The images are too small, or not as many.</exception>
     public double[] Distances(
-        IDevice device, ReadOnlySpan<float> first, ReadOnlySpan<float> second, int size, Action? pairDone = null, CancellationToken cancellation = default)
+        IDevice device, ReadOnlySpan<float> first, ReadOnlySpan<float> second, int size, Action? pairDone = null,
+            CancellationToken cancellation = default)
     {
         int length = 3 * size * size;
-        if (size < SmallestSide) throw new ArgumentException($"LPIPS with {Network} needs images of at least {SmallestSide} x {SmallestSide} pixels, found {size} x {size}");
-        if (first.Length != second.Length || first.Length % length != 0) throw new ArgumentException($"{first.Length} and {second.Length} values are not pairs of {size} x {size} images");
+        if (size < SmallestSide)
+        {
+            throw new ArgumentException(
+                $"LPIPS with {Network} needs images of at least {SmallestSide} x {SmallestSide} pixels, found {size} x {size}");
+        }
+        if (first.Length != second.Length || first.Length % length != 0)
+            throw new ArgumentException($"{first.Length} and {second.Length} values are not pairs of {size} x {size} images");
         int count = first.Length / length, atOnce = Math.Min(PairsAtOnce, count);
-        var distances = new double[count];
+        double[] distances = new double[count];
         if (count == 0) return distances;
         (int side, int channels) = Entry(size);
         var g = new Graph();
@@ -104,7 +111,7 @@ public sealed class Lpips : IDisposable
         List<Value> taps = Build(g, x);
         for (int k = 0; k < Taps; k++) g.Output($"tap{k}", taps[k]);
         using IExecutable executable = device.Compile(g);
-        var entered = new float[x.Shape.Count];
+        float[] entered = new float[x.Shape.Count];
         float[][] features = [.. taps.Select(t => new float[t.Shape.Count])];
         for (int begin = 0; begin < count; begin += atOnce)
         {
@@ -121,7 +128,10 @@ public sealed class Lpips : IDisposable
                 executable.Read($"tap{k}", features[k]);
                 int map = features[k].Length / (2 * atOnce);
                 for (int i = 0; i < pairs; i++)
-                    distances[begin + i] += Distance(features[k].AsSpan(2 * i * map, map), features[k].AsSpan((2 * i + 1) * map, map), linear[k]);
+                {
+                    distances[begin + i] += Distance(
+                        features[k].AsSpan(2 * i * map, map), features[k].AsSpan((2 * i + 1) * map, map), linear[k]);
+                }
             }
             for (int i = 0; i < pairs; i++) pairDone?.Invoke();
         }
@@ -159,7 +169,10 @@ public sealed class Lpips : IDisposable
                 if (row >= side || column >= side) continue;
                 int part = (y + padding) % block * block + (x + padding) % block;
                 for (int c = 0; c < 3; c++)
-                    entered[(row * side + column) * channels + part * 3 + c] = (2 * image[(y * size + x) * 3 + c] - 1 - Shift[c]) / Scale[c];
+                {
+                    entered[(row * side + column) * channels + part * 3 + c] = (
+                        2 * image[(y * size + x) * 3 + c] - 1 - Shift[c]) / Scale[c];
+                }
             }
         }
     }

@@ -1,13 +1,18 @@
 namespace RawDiffusion.Diffusion.Evaluation;
 
 /// <summary>How one image's factors and objects go together.</summary>
-/// <param name="FactorOf">Factor of each object; -1 where it has none: there are fewer factors than objects, or no pixel of the object is seen.</param>
-/// <param name="IoU">Intersection over union of each object and its factor, 0 without one; NaN where no pixel of the object is seen.</param>
+/// <param name="FactorOf">Factor of each object; -1 where it has none: there are fewer factors than objects, or no pixel of the object is
+/// seen.</param>
+/// <param name="IoU">Intersection over union of each object and its factor, 0 without one; NaN where no pixel of the object is
+/// seen.</param>
 /// <param name="AriForeground">Adjusted Rand index over the pixels of objects; NaN where there are none.</param>
 /// <param name="AriAll">Adjusted Rand index over all pixels, the background being one more segment.</param>
 public sealed record MaskMatch(int[] FactorOf, double[] IoU, double AriForeground, double AriAll);
 
-/// <summary>Segmentation by factors against that of ground truth. A segmentation is a label for each pixel, <see cref="FactorMasks.Background"/> for none.</summary>
+/// <summary>
+/// Segmentation by factors against that of ground truth. A segmentation is a label for each pixel, <see cref="FactorMasks.Background"/> for
+/// none.
+/// </summary>
 public static class MaskMetrics
 {
     /// <summary>IoU above which an object counts as found.</summary>
@@ -25,7 +30,7 @@ public static class MaskMetrics
         long[] objectSize = [.. Enumerable.Range(0, objectCount).Select(o => Enumerable.Range(0, components + 1).Sum(k => table[o, k]))];
         long[] factorSize = [.. Enumerable.Range(0, components).Select(k => Enumerable.Range(0, objectCount + 1).Sum(o => table[o, k]))];
         int[] seen = [.. Enumerable.Range(0, objectCount).Where(o => objectSize[o] > 0)];
-        var iou = new double[seen.Length, components];
+        double[,] iou = new double[seen.Length, components];
         for (int i = 0; i < seen.Length; i++)
         {
             for (int k = 0; k < components; k++)
@@ -56,7 +61,7 @@ public static class MaskMetrics
         int columns = table.GetLength(1);
         double pairs = 0, rowPairs = 0, columnPairs = 0;
         long total = 0;
-        var columnSum = new long[columns];
+        long[] columnSum = new long[columns];
         for (int i = 0; i < rows; i++)
         {
             long rowSum = 0;
@@ -80,12 +85,17 @@ public static class MaskMetrics
 
     private static long[,] Contingency(ReadOnlySpan<int> factors, int components, ReadOnlySpan<int> objects, int objectCount)
     {
-        if (factors.Length != objects.Length) throw new ArgumentException($"segmentations of {factors.Length} and {objects.Length} pixels cannot be compared");
-        var table = new long[objectCount + 1, components + 1];
+        if (factors.Length != objects.Length)
+            throw new ArgumentException($"segmentations of {factors.Length} and {objects.Length} pixels cannot be compared");
+        long[,] table = new long[objectCount + 1, components + 1];
         for (int p = 0; p < factors.Length; p++)
         {
-            if (factors[p] < FactorMasks.Background || factors[p] >= components || objects[p] < FactorMasks.Background || objects[p] >= objectCount)
+            if (factors[p] < FactorMasks.Background || factors[p] >= components || objects[p] < FactorMasks.Background
+                || objects[p] >= objectCount)
+            {
                 throw new ArgumentException($"pixel {p} has factor {factors[p]} of {components} and object {objects[p]} of {objectCount}");
+            }
+
             table[objects[p] < 0 ? objectCount : objects[p], factors[p] < 0 ? components : factors[p]]++;
         }
         return table;

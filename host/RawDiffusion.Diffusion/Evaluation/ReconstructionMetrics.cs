@@ -1,6 +1,8 @@
 namespace RawDiffusion.Diffusion.Evaluation;
 
-/// <summary>How far images are from others. Images are planes [C, H, W] with values in [0, 1]; a NaN in either makes the result NaN.</summary>
+/// <summary>
+/// How far images are from others. Images are planes [C, H, W] with values in [0, 1]; a NaN in either makes the result NaN.
+/// </summary>
 public static class ReconstructionMetrics
 {
     /// <summary>Width and height of the window of <see cref="Ssim"/>.</summary>
@@ -18,7 +20,8 @@ public static class ReconstructionMetrics
     /// <exception cref="ArgumentException">The images are empty or of different sizes.</exception>
     public static double Mse(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
     {
-        if (a.Length != b.Length || a.IsEmpty) throw new ArgumentException($"images of {a.Length} and {b.Length} values cannot be compared");
+        if (a.Length != b.Length || a.IsEmpty)
+            throw new ArgumentException($"images of {a.Length} and {b.Length} values cannot be compared");
         double sum = 0;
         for (int i = 0; i < a.Length; i++)
         {
@@ -64,7 +67,8 @@ public static class ReconstructionMetrics
             (x[i], y[i]) = (a[i], b[i]);
             (xx[i], yy[i], xy[i]) = (x[i] * x[i], y[i] * y[i], x[i] * y[i]);
         }
-        (x, y, xx, yy, xy) = (Blur(x, height, width), Blur(y, height, width), Blur(xx, height, width), Blur(yy, height, width), Blur(xy, height, width));
+        (x, y, xx, yy, xy) = (Blur(x, height, width), Blur(y, height, width), Blur(xx, height, width), Blur(yy, height, width),
+            Blur(xy, height, width));
         double sum = 0;
         for (int i = 0; i < x.Length; i++)
         {
@@ -79,13 +83,13 @@ public static class ReconstructionMetrics
     private static double[] Blur(double[] x, int height, int width)
     {
         int inner = width - SsimWindow + 1;
-        var rows = new double[height * inner];
+        double[] rows = new double[height * inner];
         for (int i = 0; i < height; i++)
         {
             for (int j = 0; j < inner; j++)
                 for (int t = 0; t < SsimWindow; t++) rows[i * inner + j] += Gaussian[t] * x[i * width + j + t];
         }
-        var blurred = new double[(height - SsimWindow + 1) * inner];
+        double[] blurred = new double[(height - SsimWindow + 1) * inner];
         for (int p = 0; p < blurred.Length; p++)
             for (int t = 0; t < SsimWindow; t++) blurred[p] += Gaussian[t] * rows[p + t * inner];
         return blurred;

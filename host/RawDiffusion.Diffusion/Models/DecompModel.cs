@@ -77,7 +77,7 @@ public sealed class DecompModel : IDisposable
         using IExecutable executable = device.Compile(g, new CompileOptions { RunsOnce = true });
         executable.Write("x", images);
         executable.Run(cancellation);
-        var result = new float[latents.Shape.Count];
+        float[] result = new float[latents.Shape.Count];
         executable.Read("latents", result);
         return result;
     }

@@ -33,11 +33,13 @@ public sealed class LatentEncoder(INetworkWeights weights)
         for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
         {
             h = BasicBlock(g, h, $"{module}", trainings, ranks);
-            h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2), $"{module + 3}"); // half the size, rounded up; twice the channels
+            // half the size, rounded up; twice the channels
+            h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2), $"{module + 3}");
         }
         int channels = h.Shape[^1];
         h = g.Reshape(h, [x.Shape[0], h.Shape[1] * h.Shape[2] * channels], "14");
-        h = g.Linear(h, weights.Flattened(g, $"latent_encoder.{module + 1}.weight", channels), weights.Plain(g, $"latent_encoder.{module + 1}.bias"), "15");
+        h = g.Linear(h, weights.Flattened(g, $"latent_encoder.{module + 1}.weight", channels),
+            weights.Plain(g, $"latent_encoder.{module + 1}.bias"), "15");
         return g.Relu(h, "16");
     }
 
@@ -63,7 +65,11 @@ public sealed class LatentEncoder(INetworkWeights weights)
         {
             Value next = running;
             for (int i = 0; i < trainings; i++)
-                next = g.Apply(new BatchNormRunning(statistic, Momentum, ranks * x.Shape.WithChannels(1).Count), [next, statistics], running.Name);
+            {
+                next = g.Apply(new BatchNormRunning(statistic, Momentum, ranks * x.Shape.WithChannels(1).Count), [next, statistics],
+                    running.Name);
+            }
+
             g.Assign(running, next);
         }
     }
@@ -71,6 +77,7 @@ public sealed class LatentEncoder(INetworkWeights weights)
     private Value Conv(Graph g, Value x, string name, bool bias = false, int stride = 1)
     {
         string full = "latent_encoder." + name;
-        return g.Conv2d(x, weights.Conv(g, full + ".weight"), bias ? weights.Plain(g, full + ".bias") : null, stride, padding: 1, name: name);
+        return g.Conv2d(x, weights.Conv(g, full + ".weight"), bias ? weights.Plain(g, full + ".bias")
+            : null, stride, padding: 1, name: name);
     }
 }

@@ -30,7 +30,14 @@ public static class Presets
         ["celebahq"] = Default with { EncChannels = 128 },
         ["faces"] = Default with { EncChannels = 128 },
         ["clevr_toy"] = Default with { EmbDim = 64, EncChannels = 128 },
-        ["tetris"] = Default with { ImageSize = 32, ChannelMult = [1, 2], NumComponents = 3, NumResBlocks = 1, AttentionDownsamples = [1, 2] },
+        ["tetris"] = Default with
+        {
+            ImageSize = 32,
+            ChannelMult = [1, 2],
+            NumComponents = 3,
+            NumResBlocks = 1,
+            AttentionDownsamples = [1, 2]
+        },
         ["vkitti"] = Default,
         ["comb_kitti"] = Default,
         ["falcor3d"] = Default with { EmbDim = 32, ChannelMult = [1, 2], AttentionDownsamples = [2] },

@@ -34,7 +34,8 @@ public static class RandomWeights
 
     private static Tensor Tensor(StateDictEntry entry, float centre, float bound, uint seed)
     {
-        if (entry.Name.EndsWith(".num_batches_tracked", StringComparison.Ordinal)) return new Tensor(TensorType.Int64, entry.Shape, bytes => bytes.Clear());
+        if (entry.Name.EndsWith(".num_batches_tracked", StringComparison.Ordinal))
+            return new Tensor(TensorType.Int64, entry.Shape, bytes => bytes.Clear());
         return new Tensor(TensorType.Float32, entry.Shape, bytes =>
         {
             Span<float> values = MemoryMarshal.Cast<byte, float>(bytes);

@@ -103,7 +103,11 @@ public sealed class UNet(UNetConfig config, INetworkWeights weights, BlockDropou
         if (config.UseScaleShiftNorm) h = Norm(g, h, name + ".out_layers.0", Activation.Silu, e);
         else h = Norm(g, g.AddEmbedding(h, e, name + ".add_emb"), name + ".out_layers.0", Activation.Silu);
         // Each block draws from a stream of its own.
-        if (dropout is not null) h = g.Dropout(h, dropout.Step, dropout.Rate, dropout.Seed, dropout.Stream + dropped++, dropout.FirstRow * (h.Shape.Count / h.Shape[0]), name + ".out_layers.2");
+        if (dropout is not null)
+        {
+            h = g.Dropout(h, dropout.Step, dropout.Rate, dropout.Seed, dropout.Stream + dropped++,
+                dropout.FirstRow * (h.Shape.Count / h.Shape[0]), name + ".out_layers.2");
+        }
         h = Conv(g, h, name + ".out_layers.3", padding: 1);
         bool widens = x.Shape[^1] != h.Shape[^1];
         return g.Add(widens ? Conv(g, x, name + ".skip_connection") : x, h, name + ".add");
@@ -119,7 +123,8 @@ public sealed class UNet(UNetConfig config, INetworkWeights weights, BlockDropou
     }
 
     private Value Norm(Graph g, Value x, string name, Activation activation, Value? film = null) =>
-        g.GroupNorm(x, weights.Plain(g, name + ".weight"), weights.Plain(g, name + ".bias"), UNetConfig.NormGroups, activation, film, name: name);
+        g.GroupNorm(x, weights.Plain(g, name + ".weight"), weights.Plain(g, name + ".bias"), UNetConfig.NormGroups, activation,
+        film, name: name);
 
     private Value Conv(Graph g, Value x, string name, int stride = 1, int padding = 0) =>
         g.Conv2d(x, weights.Conv(g, name + ".weight"), weights.Plain(g, name + ".bias"), stride, padding, name);

@@ -56,7 +56,8 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
     /// <param name="stepDone">Called after each step.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     public Decomposition Sample(
-        float[] latents, int count, Func<int, int, ReadOnlyMemory<float>> noise, Action? stepDone = null, CancellationToken cancellation = default)
+        float[] latents, int count, Func<int, int, ReadOnlyMemory<float>> noise, Action? stepDone = null,
+            CancellationToken cancellation = default)
     {
         var result = new Decomposition(new float[count * components * imageLength], new float[count * imageLength]);
         Sampler? sampler = null;
@@ -76,7 +77,7 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
                     sampler = new Sampler(device, [model], trajectories, table, options);
                     compiledFor = images;
                 }
-                var x = new float[trajectories.Length * imageLength];
+                float[] x = new float[trajectories.Length * imageLength];
                 for (int n = 0; n < trajectories.Length; n++)
                     noise(first + n / TrajectoriesOfImage, n % TrajectoriesOfImage).Span.CopyTo(x.AsSpan(n * imageLength, imageLength));
                 float[] sampled = sampler.Run(x, stepDone is null ? null : _ => stepDone(), cancellation: cancellation);
@@ -113,7 +114,7 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
         if (model.Config.ImageChannels != 3)
             throw new ArgumentException($"expected a model of pictures with 3 channels, found one with {model.Config.ImageChannels}");
         float[] latents = Encode([.. images.SelectMany(i => i)], images.Count, cancellation);
-        var noise = new float[imageLength];
+        float[] noise = new float[imageLength];
         Philox.Normal(noise, 0, 0, options?.Seed ?? 0, Sampler.InitialStream);
         Decomposition sampled = Sample(latents, images.Count, (_, _) => noise, null, cancellation);
         float[][] factors = [.. sampled.Factors.Chunk(imageLength)], compositions = [.. sampled.Reconstructions.Chunk(imageLength)];
@@ -129,7 +130,8 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
     {
         int width = model.Config.LatentDim;
         ReadOnlyMemory<float>[] factors =
-            [.. Enumerable.Range(0, components).Select(k => (ReadOnlyMemory<float>)latents.AsMemory((image * components + k) * width, width))];
+            [.. Enumerable.Range(0, components)
+            .Select(k => (ReadOnlyMemory<float>)latents.AsMemory((image * components + k) * width, width))];
         IEnumerable<Trajectory> all = factors.Select(Trajectory.Factor).Append(Trajectory.Composition([.. factors.Select(f => (f, 0))]));
         return all.Select(t => t.Guided(guidance));
     }

@@ -31,7 +31,8 @@ public sealed class Sampler : IDisposable
     /// <param name="table">The steps.</param>
     /// <param name="options">Clipping, seed, where noise comes from.</param>
     /// <exception cref="ArgumentException">Image sizes or channels of the models differ.</exception>
-    public Sampler(IDevice device, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, StepTable table, SamplerOptions? options = null)
+    public Sampler(IDevice device, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, StepTable table,
+        SamplerOptions? options = null)
     {
         options ??= new SamplerOptions();
         this.models = models;
@@ -96,7 +97,7 @@ public sealed class Sampler : IDisposable
     /// <summary>The images as they are now, [N, S, S, C].</summary>
     public float[] Current()
     {
-        var x = new float[count];
+        float[] x = new float[count];
         executable.Read("x", x);
         return x;
     }
@@ -104,13 +105,17 @@ public sealed class Sampler : IDisposable
     /// <inheritdoc/>
     public void Dispose() => executable.Dispose();
 
-    private static Graph Build(IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, StepTable table, SamplerOptions options)
+    private static Graph Build(IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, StepTable table,
+        SamplerOptions options)
     {
         (int size, int channels) = (models[0].Config.ImageSize, models[0].Config.ImageChannels);
         foreach (DecompModel model in models)
         {
             if (model.Config.ImageSize != size || model.Config.ImageChannels != channels)
-                throw new ArgumentException($"models that are combined must have one image size: {size} and {model.Config.ImageSize} differ");
+            {
+                throw new ArgumentException(
+                    $"models that are combined must have one image size: {size} and {model.Config.ImageSize} differ");
+            }
         }
         var g = new Graph();
         Value x = g.State("x", [trajectories.Count, size, size, channels]);
@@ -121,7 +126,8 @@ public sealed class Sampler : IDisposable
         Value prediction = Predict(g, models, trajectories, x, timesteps, step);
         Value? noise = !table.AddsNoise ? null
             : options.ExternalNoise ? g.Input("noise", x.Shape)
-            : g.RepeatFactors(g.RandomNormal(x.Shape.WithRows(1), step, options.Seed, StepStream), new FactorGroups([trajectories.Count], new float[trajectories.Count]));
+            : g.RepeatFactors(g.RandomNormal(x.Shape.WithRows(1), step, options.Seed, StepStream),
+            new FactorGroups([trajectories.Count], new float[trajectories.Count]));
         g.Assign(x, g.DenoiseStep(prediction, x, coefficients, step, noise, options.Clip));
         g.Assign(step, g.NextStep(step));
         return g;
@@ -134,7 +140,8 @@ public sealed class Sampler : IDisposable
     /// <param name="x">Noisy images [N, S, S, C].</param>
     /// <param name="timesteps">Table of timesteps [S].</param>
     /// <param name="step">Row of the table in use; null where the table has one row.</param>
-    internal static Value Predict(Graph g, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, Value x, Value timesteps, Value? step)
+    internal static Value Predict(Graph g, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, Value x,
+        Value timesteps, Value? step)
     {
         int[] used = [.. Enumerable.Range(0, models.Count).Where(m => trajectories.Any(t => t.Rows.Any(r => r.Model == m)))];
         Value? prediction = null;
@@ -165,7 +172,7 @@ public sealed class Sampler : IDisposable
         return g.Constant("biases", [trajectories.Count, channels], destination =>
         {
             destination.Clear();
-            var bias = new float[channels];
+            float[] bias = new float[channels];
             for (int i = 0; i < used.Length; i++)
             {
                 biases[i].Constant!(bias);
@@ -189,7 +196,7 @@ public sealed class Sampler : IDisposable
             FactorRow[] rows = [.. trajectories.SelectMany(t => t.Rows).Where(r => r.Model == m)];
             if (rows.Length == 0) continue;
             int width = models[m].Config.LatentDim;
-            var latents = new float[rows.Length * width];
+            float[] latents = new float[rows.Length * width];
             for (int r = 0; r < rows.Length; r++) rows[r].Latent.Span.CopyTo(latents.AsSpan(r * width, width));
             executable.Write($"latents{m}", latents);
         }

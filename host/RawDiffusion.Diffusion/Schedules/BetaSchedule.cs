@@ -21,7 +21,7 @@ public static class BetaSchedule
         double start = scale * 0.0001;
         double end = scale * 0.02;
         double stride = (end - start) / (timesteps - 1);
-        var betas = new double[timesteps];
+        double[] betas = new double[timesteps];
         for (int t = 0; t < timesteps; t++) betas[t] = t * stride + start;
         betas[^1] = end;
         return betas;
@@ -38,7 +38,7 @@ public static class BetaSchedule
     {
         if (timesteps < 1)
             throw new ArgumentException($"a squared-cosine schedule needs at least 1 timestep, found {timesteps}");
-        var betas = new double[timesteps];
+        double[] betas = new double[timesteps];
         for (int t = 0; t < timesteps; t++)
         {
             double alphaBar = AlphaBar((double)t / timesteps);

@@ -28,7 +28,7 @@ public sealed class GaussianDiffusion
         this.modelTimesteps = modelTimesteps;
 
         int count = betas.Length;
-        var alphasCumprod = new double[count];
+        double[] alphasCumprod = new double[count];
         double product = 1;
         for (int t = 0; t < count; t++)
         {
@@ -57,7 +57,7 @@ public sealed class GaussianDiffusion
 
         double[] Table(Func<int, double> entry)
         {
-            var table = new double[count];
+            double[] table = new double[count];
             for (int t = 0; t < count; t++) table[t] = entry(t);
             return table;
         }
@@ -151,7 +151,7 @@ public sealed class GaussianDiffusion
             if (t < 0 || t >= Timesteps)
                 throw new ArgumentException($"a process of {Timesteps} timesteps has no timestep {t} to retain");
         }
-        var spacedBetas = new double[map.Length];
+        double[] spacedBetas = new double[map.Length];
         double lastAlphaCumprod = 1;
         for (int i = 0; i < map.Length; i++)
         {

@@ -27,12 +27,16 @@ public sealed class DiffusionLoss(UNetConfig config, INetworkWeights weights, Tr
     /// <param name="images">N.</param>
     public Value InEvaluation(Graph g, int images) => Append(g, images, 0, null);
 
-    /// <summary>As in training: batch norm uses the batch's statistics, which the running ones follow, and blocks drop activations.</summary>
+    /// <summary>
+    /// As in training: batch norm uses the batch's statistics, which the running ones follow, and blocks drop activations.
+    /// </summary>
     /// <param name="g">Graph to append to; gets the inputs.</param>
     /// <param name="images">N.</param>
     /// <param name="firstImage">Place of the first among those of all processes and parts of a batch.</param>
-    public Value InTraining(Graph g, int images, int firstImage) => Append(g, images, options.LatentOrthogonality ? 2 : 1, options.Dropout == 0 ? null
-        : new((float)options.Dropout, options.Seed, DropoutStream, g.Input("step", [1], DType.I32), (long)config.NumComponents * firstImage));
+    public Value InTraining(Graph g, int images, int firstImage) =>
+        Append(g, images, options.LatentOrthogonality ? 2 : 1, options.Dropout == 0 ? null
+        : new((float)options.Dropout, options.Seed, DropoutStream, g.Input("step", [1], DType.I32),
+        (long)config.NumComponents * firstImage));
 
     private Value Append(Graph g, int n, int encodings, BlockDropout? dropout)
     {
@@ -42,10 +46,11 @@ public sealed class DiffusionLoss(UNetConfig config, INetworkWeights weights, Tr
         Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [n]), "keep") : latents;
 
         var unet = new UNet(config, weights, dropout);
-        FactorGroups groups = FactorGroups.Mean(n, config.NumComponents);
+        var groups = FactorGroups.Mean(n, config.NumComponents);
         Value embedding = g.RepeatFactors(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [N * K, E / 2]
         Value rows = g.Reshape(given, [n * config.NumComponents, config.LatentDim], "latents"); // [N * K, E / 2]
-        Value xt = g.Add(g.ScaleRows(xStart, g.Input("signal", [n]), "q_sample.signal"), g.ScaleRows(noise, g.Input("sigma", [n]), "q_sample.noise"), "q_sample");
+        Value xt = g.Add(g.ScaleRows(xStart, g.Input("signal", [n]), "q_sample.signal"),
+        g.ScaleRows(noise, g.Input("sigma", [n]), "q_sample.noise"), "q_sample");
         Value prediction = unet.Predict(g, xt, embedding, rows, groups);
 
         Value loss = g.MseLoss(prediction, options.PredictXStart ? xStart : noise, g.Input("weights", [n]), "mse");

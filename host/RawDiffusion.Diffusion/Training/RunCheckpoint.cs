@@ -61,7 +61,11 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
     {
         if (!File.Exists(SumOf(path))) throw new FileFormatException($"{path} has no checksum beside it");
         string expected = Encoding.UTF8.GetString(RegularFile.ReadAllBytes(SumOf(path), MaxSumBytes)).Split(' ')[0], found = HashOf(path);
-        if (expected != found) throw new FileFormatException($"{path} is damaged: its SHA-256 should begin with {expected[..Math.Min(12, expected.Length)]}, found {found[..12]}");
+        if (expected != found)
+        {
+            throw new FileFormatException(
+                $"{path} is damaged: its SHA-256 should begin with {expected[..Math.Min(12, expected.Length)]}, found {found[..12]}");
+        }
         using TensorFile file = SafeTensors.Open(path);
         string? told = file.Metadata.GetValueOrDefault(SettingsKey);
         if (told is not null && RunIdentity.Difference(told, settings) is { } difference)
@@ -72,12 +76,16 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
         foreach ((string name, Tensor tensor) in trainer.State())
         {
             if (!file.TryGet(name, out Tensor? saved) || !saved.Shape.SequenceEqual(tensor.Shape))
-                throw new FileFormatException($"{path} is not of the network that config.json describes: expected {name} [{string.Join(", ", tensor.Shape)}], found {(saved is null ? "none" : $"[{string.Join(", ", saved.Shape)}]")}");
+            {
+                throw new FileFormatException($"{path} is not of the network that config.json describes: expected {name} "
+                    + $"[{string.Join(", ", tensor.Shape)}], found {(saved is null ? "none" : $"[{string.Join(", ", saved.Shape)}]")}");
+            }
         }
         if (!long.TryParse(file.Metadata.GetValueOrDefault(StepKey), NumberStyles.None, CultureInfo.InvariantCulture, out long step))
             throw new FileFormatException($"{path}: expected a step in its metadata, found '{file.Metadata.GetValueOrDefault(StepKey)}'");
         trainer.Restore(file, step);
-        return new RunCheckpoint(step, LogWindow.Parse(file.Metadata.GetValueOrDefault(WindowKey) ?? ""), file.Metadata.GetValueOrDefault(ImagesKey) ?? "", told);
+        return new RunCheckpoint(step, LogWindow.Parse(file.Metadata.GetValueOrDefault(WindowKey) ?? ""),
+            file.Metadata.GetValueOrDefault(ImagesKey) ?? "", told);
     }
 
     /// <summary>Deletes a file and its checksum.</summary>

@@ -94,7 +94,11 @@ public sealed record RunConfig
         {
             int factor = resolution < 1 || size % resolution != 0 ? 0 : size / resolution;
             if (!int.IsPow2(factor))
-                throw new CheckpointException($"attention-resolutions are widths of feature maps, {size} and its halves, found {resolution}");
+            {
+                throw new CheckpointException(
+                    $"attention-resolutions are widths of feature maps, {size} and its halves, found {resolution}");
+            }
+
             if (factor < 1 << Network.ChannelMult.Count) downsamples.Add(factor);
         }
         UNetConfig network = Network with { ImageSize = size, AttentionDownsamples = [.. downsamples] };
@@ -112,9 +116,12 @@ public sealed record RunConfig
     /// <exception cref="IOException">There are none.</exception>
     public ImageSet OpenImages() => ImageSets.Open(Data, Images with { Size = ImageSize, Seed = Training.Seed, Strict = Strict });
 
-    /// <summary>Folder for images of a set that are decoded once; null where the run reads each once at most, or they are not decoded at all.</summary>
+    /// <summary>
+    /// Folder for images of a set that are decoded once; null where the run reads each once at most, or they are not decoded at all.
+    /// </summary>
     /// <param name="set">The images.</param>
     /// <param name="world">Processes that train together.</param>
     public string? CacheFor(ImageSet set, int world) =>
-        Cache == NoCache || !set.IsDecoded || (long)Training.Steps * Training.BatchSize * world <= set.Count ? null : Cache ?? UserCache.Folder("images");
+        Cache == NoCache || !set.IsDecoded || (long)Training.Steps * Training.BatchSize * world <= set.Count ? null
+        : Cache ?? UserCache.Folder("images");
 }

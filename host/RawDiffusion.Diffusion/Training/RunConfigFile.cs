@@ -14,14 +14,16 @@ public static class RunConfigFile
     public const string Preset = "preset";
 
     /// <summary>Reads a file; what it leaves out has its default.</summary>
-    /// <exception cref="FileFormatException">It is no such object, or a value cannot be used; names file, member and what was expected.</exception>
+    /// <exception cref="FileFormatException">It is no such object, or a value cannot be used; names file, member and what was
+    /// expected.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>
     public static RunConfig Read(string path)
     {
         using var text = new MemoryStream(RegularFile.ReadAllBytes(path, MaxBytes));
         try
         {
-            using var json = JsonDocument.Parse(text, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            using var json = JsonDocument.Parse(
+                text, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
             return Read(path, json.RootElement);
         }
         catch (JsonException e)
@@ -61,14 +63,17 @@ public static class RunConfigFile
 
     private static RunConfig Read(string path, JsonElement root)
     {
-        if (root.ValueKind != JsonValueKind.Object) throw new FileFormatException($"{path}: expected a JSON object of settings, found {root.ValueKind}");
+        if (root.ValueKind != JsonValueKind.Object)
+            throw new FileFormatException($"{path}: expected a JSON object of settings, found {root.ValueKind}");
         var config = new RunConfig();
-        if (root.TryGetProperty(Preset, out JsonElement preset)) config = Set(path, Preset, () => config.WithNetwork(Presets.Get(RunSettings.TextOf(preset))));
+        if (root.TryGetProperty(Preset, out JsonElement preset))
+            config = Set(path, Preset, () => config.WithNetwork(Presets.Get(RunSettings.TextOf(preset))));
         foreach (JsonProperty member in root.EnumerateObject())
         {
             if (member.Name == Preset || member.Value.ValueKind == JsonValueKind.Null) continue;
             RunSetting setting = RunSettings.All.FirstOrDefault(s => s.Name == member.Name)
-                ?? throw new FileFormatException($"{path}: there is no setting '{member.Name}'; there are: {string.Join(", ", RunSettings.All.Select(s => s.Name))}");
+                ?? throw new FileFormatException(
+                $"{path}: there is no setting '{member.Name}'; there are: {string.Join(", ", RunSettings.All.Select(s => s.Name))}");
             config = Set(path, member.Name, () => setting.Set(config, RunSettings.TextOf(member.Value)));
         }
         return config;

@@ -29,7 +29,8 @@ internal static class RunEnvironment
             json.WriteStartObject();
             json.WriteNumber("step", step);
             json.WriteString("time", DateTime.UtcNow);
-            json.WriteString("version", typeof(RunEnvironment).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion);
+            json.WriteString("version",
+                typeof(RunEnvironment).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion);
             json.WriteString("command_line", commandLine);
             json.WriteString("device", device.Description);
             json.WriteString("system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}");

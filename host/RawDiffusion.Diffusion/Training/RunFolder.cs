@@ -54,7 +54,8 @@ public sealed class RunFolder : IDisposable
         if (File.Exists(path)) throw new TrainingException($"expected a folder for the run at {path}, found a file");
         if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any(e => Path.GetFileName(e) != LockName))
         {
-            string advice = File.Exists(Path.Combine(path, "config.json")) ? $"go on with it by --resume {path}, or give another --out" : "give another --out";
+            string advice = File.Exists(Path.Combine(path, "config.json")) ? $"go on with it by --resume {path}, or give another --out"
+                : "give another --out";
             throw new TrainingException($"expected an empty folder for the run at {path}, found files in it: {advice}");
         }
         var folder = new RunFolder(path);
@@ -68,7 +69,11 @@ public sealed class RunFolder : IDisposable
     public static RunFolder Open(string path)
     {
         if (!File.Exists(Path.Combine(path, "config.json")))
-            throw new TrainingException($"expected the folder of a run at {path}, found no config.json in it: begin one with --data and --out");
+        {
+            throw new TrainingException(
+                $"expected the folder of a run at {path}, found no config.json in it: begin one with --data and --out");
+        }
+
         var folder = new RunFolder(path);
         Directory.CreateDirectory(folder.Checkpoints);
         Directory.CreateDirectory(folder.Samples);
@@ -78,13 +83,15 @@ public sealed class RunFolder : IDisposable
     }
 
     /// <summary>The checkpoint of a step.</summary>
-    public string Checkpoint(long step) => Path.Combine(Checkpoints, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{step}.safetensors"));
+    public string Checkpoint(long step) =>
+        Path.Combine(Checkpoints, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{step}.safetensors"));
 
     /// <summary>The sheet of samples of a step.</summary>
     public string Sample(long step) => Path.Combine(Samples, string.Create(CultureInfo.InvariantCulture, $"{Prefix}{step}.png"));
 
     /// <summary>Steps that there are checkpoints of, ascending.</summary>
-    public IReadOnlyList<long> Steps() => [.. Directory.GetFiles(Checkpoints, $"{Prefix}*.safetensors").Select(StepOf).OfType<long>().Order()];
+    public IReadOnlyList<long> Steps() =>
+        [.. Directory.GetFiles(Checkpoints, $"{Prefix}*.safetensors").Select(StepOf).OfType<long>().Order()];
 
     /// <summary>Deletes all but the newest checkpoints up to a step.</summary>
     public void Prune(long step, int keep)
@@ -96,5 +103,6 @@ public sealed class RunFolder : IDisposable
     public void Dispose() => owner.Dispose();
 
     private static long? StepOf(string path) =>
-        long.TryParse(Path.GetFileNameWithoutExtension(path)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long step) ? step : null;
+        long.TryParse(Path.GetFileNameWithoutExtension(path)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture,
+        out long step) ? step : null;
 }

@@ -10,8 +10,8 @@ namespace RawDiffusion.Diffusion.Training;
 public static class RunIdentity
 {
     /// <summary>
-    /// The other settings, which a run that goes on may change: where its images lie, how it is kept and how long it is. They change nothing
-    /// of what its steps compute but the end of the rate's decay.
+    /// The other settings, which a run that goes on may change: where its images lie, how it is kept and how long it is. They change
+    /// nothing of what its steps compute but the end of the rate's decay.
     /// </summary>
     public static IReadOnlyList<string> Open { get; } =
     [

@@ -18,7 +18,8 @@ public readonly record struct LogWindow(int Steps, double Loss, double GradientN
         : this with { Steps = Steps + 1, Loss = Loss + step.Loss, Overflows = Overflows + 1 };
 
     /// <summary>Text that <see cref="Parse"/> gives back exactly.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Steps} {Loss:R} {GradientNorm:R}{(Overflows > 0 ? $" {Overflows}" : "")}");
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{Steps} {Loss:R} {GradientNorm:R}{(Overflows > 0 ? $" {Overflows}" : "")}");
 
     /// <summary>Reads <see cref="ToString"/>.</summary>
     /// <exception cref="FileFormatException">It is something else.</exception>
@@ -89,7 +90,8 @@ public sealed class RunLog(string path)
         try
         {
             using var json = JsonDocument.Parse(line);
-            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("step", out JsonElement step) && step.TryGetInt64(out long value) ? value : null;
+            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("step", out JsonElement step)
+                && step.TryGetInt64(out long value) ? value : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {

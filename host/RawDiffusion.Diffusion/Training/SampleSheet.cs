@@ -22,12 +22,13 @@ internal static class SampleSheet
     /// <param name="set">The images; those that cannot be read are left out.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
-    public static Image Draw(IDevice device, UNetConfig config, RunConfig run, TensorFile weights, ImageSet set, CancellationToken cancellation)
+    public static Image Draw(
+        IDevice device, UNetConfig config, RunConfig run, TensorFile weights, ImageSet set, CancellationToken cancellation)
     {
         using var model = new DecompModel(weights, new ArchitectureOverrides(config.ImageSize, config.NumHeads, config.NumHeadChannels));
         GaussianDiffusion process = run.Diffusion();
         int steps = Enumerable.Range(1, Steps).Last(n => process.Timesteps % n == 0);
-        StepTable table = StepTable.Sampling(process.Respace(TimestepSpacing.Every(process.Timesteps, steps)), SamplerKind.Ddim,
+        var table = StepTable.Sampling(process.Respace(TimestepSpacing.Every(process.Timesteps, steps)), SamplerKind.Ddim,
             run.Training.PredictXStart ? Prediction.XStart : Prediction.Epsilon);
         var decomposer = new Decomposer(device, model, table, new SamplerOptions { Seed = run.Training.Seed });
 

@@ -61,8 +61,9 @@ public sealed class TrainableWeights : INetworkWeights
     /// <exception cref="KeyNotFoundException">A tensor is missing.</exception>
     public float[] Read(TensorFile file)
     {
-        var row = new float[Layout.Count];
-        foreach (Parameter parameter in Layout.Parameters) Read(file[parameter.Name], parameter, row.AsSpan((int)parameter.Offset, (int)parameter.Shape.Count));
+        float[] row = new float[Layout.Count];
+        foreach (Parameter parameter in Layout.Parameters)
+            Read(file[parameter.Name], parameter, row.AsSpan((int)parameter.Offset, (int)parameter.Shape.Count));
         return row;
     }
 
@@ -105,7 +106,8 @@ public sealed class TrainableWeights : INetworkWeights
         }))];
     }
 
-    private Value Once(Graph g, string name, Func<Value> make) => values.TryGetValue((g, name), out Value? value) ? value : values[(g, name)] = make();
+    private Value Once(Graph g, string name, Func<Value> make) => values.TryGetValue((g, name), out Value? value) ? value
+        : values[(g, name)] = make();
 }
 
 /// <summary>Reads elements of an array that may be elsewhere.</summary>

@@ -22,7 +22,8 @@ public readonly record struct StepResult(long Step, float Loss, float GradientNo
 public sealed class Trainer : IDisposable
 {
     // The names of the ema_pytorch package, whose files every reader of checkpoints knows; then our own.
-    private const string OnlinePrefix = "online_model.", AveragePrefix = "ema_model.", FirstPrefix = "adam.first.", SecondPrefix = "adam.second.";
+    private const string OnlinePrefix = "online_model.", AveragePrefix = "ema_model.", FirstPrefix = "adam.first.", SecondPrefix =
+        "adam.second.";
 
     // Numbers of the state that are in memory a second time while it is shared.
     private const int SharedAtOnce = 1 << 20;
@@ -110,16 +111,17 @@ public sealed class Trainer : IDisposable
 
     /// <summary>The network as a checkpoint, as tensors that are read from the device when they are asked for.</summary>
     /// <param name="average">Whether to take the moving average of the parameters instead of the parameters.</param>
-    public IReadOnlyList<KeyValuePair<string, Tensor>> Tensors(bool average) => [.. Row(average ? Adam.Average : Adam.Parameters, "", buffers: true)];
+    public IReadOnlyList<KeyValuePair<string, Tensor>> Tensors(bool average) =>
+        [.. Row(average ? Adam.Average : Adam.Parameters, "", buffers: true)];
 
     /// <summary>Gives all processes that train together the state of the first.</summary>
     /// <exception cref="IOException">They can no longer reach each other.</exception>
     public void Share(ICommunicator ranks)
     {
-        var step = new long[] { Step };
+        long[] step = new long[] { Step };
         ranks.Broadcast(MemoryMarshal.AsBytes(step.AsSpan()), 0);
         SetStep(step[0]);
-        var part = new float[SharedAtOnce];
+        float[] part = new float[SharedAtOnce];
         for (long first = 0; first < Adam.Rows * RowLength; first += SharedAtOnce)
             ShareState(TrainableWeights.StateName, first, part.AsSpan(0, (int)Math.Min(SharedAtOnce, Adam.Rows * RowLength - first)));
         foreach (StateDictEntry entry in training.Weights.Statistics) ShareState(entry.Name, 0, new float[entry.Count]);
@@ -187,7 +189,7 @@ public sealed class Trainer : IDisposable
     {
         foreach (Parameter parameter in training.Weights.Layout.Parameters)
         {
-            var values = new float[parameter.Shape.Count];
+            float[] values = new float[parameter.Shape.Count];
             if (prefix is not null) training.Weights.Read(file[prefix + parameter.Name], parameter, values);
             executable.WritePart(TrainableWeights.StateName, row * RowLength + parameter.Offset, values);
         }
@@ -206,12 +208,14 @@ public sealed class Trainer : IDisposable
                 executable.ReadPart(TrainableWeights.StateName, row * RowLength + first, destination);
                 RequireFinite(prefix + e.Name, destination);
             }),
-            { Shape.Count: > 0 } => new Tensor(TensorType.Float32, e.Shape, bytes => executable.Read(e.Name, MemoryMarshal.Cast<byte, float>(bytes))),
+            { Shape.Count: > 0 } => new Tensor(
+            TensorType.Float32, e.Shape, bytes => executable.Read(e.Name, MemoryMarshal.Cast<byte, float>(bytes))),
             _ => Tensor.FromInt64s([], [Batches]),
         }));
 
     private IEnumerable<KeyValuePair<string, Tensor>> LossScales() => !options.LossScaling ? []
-        : [KeyValuePair.Create(TrainingGraph.ScaleName, new Tensor(TensorType.Float32, [LossScale.Length], bytes => executable.Read(TrainingGraph.ScaleName, MemoryMarshal.Cast<byte, float>(bytes))))];
+        : [KeyValuePair.Create(TrainingGraph.ScaleName, new Tensor(TensorType.Float32, [LossScale.Length],
+        bytes => executable.Read(TrainingGraph.ScaleName, MemoryMarshal.Cast<byte, float>(bytes))))];
 
     private void RequireFinite(string name, ReadOnlySpan<float> values)
     {
@@ -223,7 +227,8 @@ public sealed class Trainer : IDisposable
     private void WriteTimesteps()
     {
         int batch = options.BatchSize;
-        float[] t = new float[batch], signal = new float[batch], sigma = new float[batch], weights = new float[batch], keep = new float[batch];
+        float[] t = new float[batch], signal = new float[batch], sigma = new float[batch], weights = new float[batch], keep =
+            new float[batch];
         for (int i = 0; i < batch; i++)
         {
             int timestep = (int)(Uniform(i, TrainingGraph.TimestepStream) * diffusion.Timesteps);

@@ -85,7 +85,11 @@ public sealed class TrainingGraph
             var arguments = new Dictionary<string, Value>(running) { [TrainableWeights.StateName] = state, ["step"] = step };
             if (scale is not null) arguments[ScaleName] = scale;
             foreach ((string name, Value value) in whole)
-                arguments[name] = options.Accumulate == 1 ? value : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
+            {
+                arguments[name] = options.Accumulate == 1 ? value
+                    : g.View(value, value.Shape.WithRows(Part), i * (value.Shape.Count / options.Accumulate), $"{name}.{i}");
+            }
+
             Func<Value, Value> copy = Inline.Into(g, part, arguments);
             foreach ((Value old, Value next) in part.Updates) running[old.Name] = copy(next);
             Value partLoss = copy(part.Outputs["loss"]);
@@ -122,8 +126,8 @@ public sealed class TrainingGraph
         return g.Pack(layout, [.. sums.Select((sum, b) => g.AllReduceWait(sum, $"gradient.{b}.sum"))], "gradient");
     }
 
-    // Loss and gradient of a part of the batch, as shares of the loss of all processes' batches. What does not depend on the factor is shared before
-    // gradients are taken, so that its gradients are shared too.
+    // Loss and gradient of a part of the batch, as shares of the loss of all processes' batches. What does not depend on the factor is
+    // shared before gradients are taken, so that its gradients are shared too.
     private Graph BuildPart(int part)
     {
         var g = new Graph();
@@ -133,7 +137,8 @@ public sealed class TrainingGraph
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossFactors.Apply(g);
         loss = g.Outputs["loss"];
-        if (options.LossScaling) loss = g.ScaleRows(loss, g.View(g.Input(ScaleName, [LossScale.Length]), [1], LossScale.Scale, ScaleName), "loss.scaled");
+        if (options.LossScaling)
+            loss = g.ScaleRows(loss, g.View(g.Input(ScaleName, [LossScale.Length]), [1], LossScale.Scale, ScaleName), "loss.scaled");
         var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
             .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
         IReadOnlyList<Value> gradients = Gradients.Of(g, loss, [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])]);

@@ -61,12 +61,15 @@ public sealed record TrainingOptions
     /// <summary>Share of images whose latents are replaced by zeros, for guidance.</summary>
     public double UnconditionalProbability { get; init; }
 
-    /// <summary>Share of activations that each residual block drops before its last convolution. The authors' scripts drop 0.1, their network by itself 0.</summary>
+    /// <summary>
+    /// Share of activations that each residual block drops before its last convolution. The authors' scripts drop 0.1, their network by
+    /// itself 0.
+    /// </summary>
     public double Dropout { get; init; }
 
     /// <summary>
-    /// Whether gradients are those of the loss times a number that <see cref="Engine.Operators.LossScale"/> keeps as large as they allow: for
-    /// float16. A step whose gradients overflow is skipped.
+    /// Whether gradients are those of the loss times a number that <see cref="Engine.Operators.LossScale"/> keeps as large as they allow:
+    /// for float16. A step whose gradients overflow is skipped.
     /// </summary>
     public bool LossScaling { get; init; }
 

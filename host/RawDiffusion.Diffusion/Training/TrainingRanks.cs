@@ -50,10 +50,11 @@ public static class TrainingRanks
     /// <param name="stop">Asks all processes to stop, as the first process's signals do.</param>
     public static void Follow(RunConfig config, IDevice device, ImageSet set, ICommunicator ranks, CancellationToken stop = default)
     {
-        using var trainer = new Trainer(device, config.NetworkFor(set.Size), config.Diffusion(), OptionsOf(config, ranks), new CompileOptions { Guard = config.Guard, Recompute = config.Recompute });
+        using var trainer = new Trainer(device, config.NetworkFor(set.Size), config.Diffusion(), OptionsOf(config, ranks),
+            new CompileOptions { Guard = config.Guard, Recompute = config.Recompute });
         Meet(ranks, trainer, set);
         using ImageLoader loader = LoaderOf(config, set, ranks, trainer.Step, null);
-        var batch = new float[loader.Length];
+        float[] batch = new float[loader.Length];
         while (GoesOn(ranks, !stop.IsCancellationRequested))
         {
             loader.Next(batch);
@@ -66,21 +67,26 @@ public static class TrainingRanks
         config.Training with { Rank = ranks?.Rank ?? 0, World = ranks?.Size ?? 1, LossScaling = config.Precision == "fp16" };
 
     /// <summary>Loads this process's images.</summary>
-    internal static ImageLoader LoaderOf(RunConfig config, ImageSet set, ICommunicator? ranks, long step, Action<string>? warn) => new(set, new LoaderOptions(config.Training.BatchSize)
-    {
-        Seed = config.Training.Seed,
-        Strict = config.Strict,
-        Rank = ranks?.Rank ?? 0,
-        World = ranks?.Size ?? 1,
-        Warn = warn,
-    }, step);
+    internal static ImageLoader LoaderOf(RunConfig config, ImageSet set, ICommunicator? ranks, long step, Action<string>? warn) =>
+        new(set, new LoaderOptions(config.Training.BatchSize)
+        {
+            Seed = config.Training.Seed,
+            Strict = config.Strict,
+            Rank = ranks?.Rank ?? 0,
+            World = ranks?.Size ?? 1,
+            Warn = warn,
+        }, step);
 
     /// <summary>Before the first step: the same images, then the same state.</summary>
     internal static void Meet(ICommunicator ranks, Trainer trainer, ImageSet set)
     {
         byte[] own = Convert.FromHexString(set.Fingerprint), first = [.. own];
         ranks.Broadcast(first, 0);
-        if (!own.SequenceEqual(first)) throw new TrainingException($"expected the images of the first process, found others in {set.Name}: all processes must see the same files");
+        if (!own.SequenceEqual(first))
+        {
+            throw new TrainingException(
+                $"expected the images of the first process, found others in {set.Name}: all processes must see the same files");
+        }
         trainer.Share(ranks);
     }
 

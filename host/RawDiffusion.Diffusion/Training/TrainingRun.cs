@@ -71,10 +71,12 @@ public sealed class TrainingRun : IDisposable
     /// <param name="init">Weights to begin with; random ones where null.</param>
     /// <param name="commandLine">For the record.</param>
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
-    /// <param name="ranks">The processes that train together, of which this is the first (<see cref="TrainingRanks"/>); null where it is alone.</param>
+    /// <param name="ranks">The processes that train together, of which this is the first (<see cref="TrainingRanks"/>); null where it is
+    /// alone.</param>
     /// <exception cref="CheckpointException">There is no such network, or the weights are another's.</exception>
     /// <exception cref="TrainingException">The first checkpoint cannot be written.</exception>
-    public static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, TensorFile? init, string commandLine, Action<string> tell, ICommunicator? ranks = null)
+    public static TrainingRun Begin(RunFolder folder, RunConfig config, IDevice device, ImageSet set, TensorFile? init, string commandLine,
+        Action<string> tell, ICommunicator? ranks = null)
     {
         UNetConfig network = config.NetworkFor(set.Size);
         if (init is not null) StateDictCheck.Require(network, init.Names.ToDictionary(n => n, n => init[n].Shape));
@@ -96,8 +98,10 @@ public sealed class TrainingRun : IDisposable
     /// <param name="tell">Told what people should know, line by line, from any thread.</param>
     /// <param name="ranks">The processes that train together, of which this is the first; null where it is alone.</param>
     /// <param name="moved">Whether the images are said to be the same in another place: others are then an error.</param>
-    /// <exception cref="TrainingException">There are checkpoints, but none is whole, or the newest is of other images or another run's.</exception>
-    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit, string commandLine,
+    /// <exception cref="TrainingException">There are checkpoints, but none is whole, or the newest is of other images or another
+    /// run's.</exception>
+    public static TrainingRun Resume(RunFolder folder, RunConfig config, IDevice device, ImageSet set, Func<TensorFile?> openInit,
+        string commandLine,
         Action<string> tell, ICommunicator? ranks = null, bool moved = false) =>
         Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
         {
@@ -110,13 +114,14 @@ public sealed class TrainingRun : IDisposable
     /// <summary>Trains to the end, or until asked to stop: then the step at hand is finished and saved.</summary>
     /// <param name="progress">Called after each step.</param>
     /// <param name="stop">Asks to stop.</param>
-    /// <exception cref="TrainingException">The loss is not finite, an image cannot be read in a strict run, or the disk is full.</exception>
+    /// <exception cref="TrainingException">The loss is not finite, an image cannot be read in a strict run, or the disk is
+    /// full.</exception>
     public RunResult Run(Action<RunProgress>? progress = null, CancellationToken stop = default)
     {
         stopped = stop;
         var watch = Stopwatch.StartNew();
         using ImageLoader loader = Load(trainer.Step);
-        var batch = new float[loader.Length];
+        float[] batch = new float[loader.Length];
         (double lineStart, double lineWaited) = (0, 0);
         StepResult? last = null;
         if (ranks is not null) TrainingRanks.Meet(ranks, trainer, set);
@@ -133,7 +138,8 @@ public sealed class TrainingRun : IDisposable
             if (logs)
             {
                 double now = watch.Elapsed.TotalSeconds;
-                Keep(folder.Log, () => log.Append(step, window, now - lineStart, window.Steps * ImagesOfStep, loader.WaitedSeconds - lineWaited, loader.Skipped));
+                Keep(folder.Log, () => log.Append(
+                    step, window, now - lineStart, window.Steps * ImagesOfStep, loader.WaitedSeconds - lineWaited, loader.Skipped));
                 (lineStart, lineWaited, window) = (now, loader.WaitedSeconds, default);
             }
             progress?.Invoke(new RunProgress(step, config.Training.Steps, watch.Elapsed.TotalSeconds - start, ImagesOfStep, logs));
@@ -161,7 +167,8 @@ public sealed class TrainingRun : IDisposable
         }
     }
 
-    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), TrainingRanks.OptionsOf(config, ranks), new CompileOptions { Guard = guard, Recompute = config.Recompute });
+    private Trainer Compile(bool guard) => new(device, Network, config.Diffusion(), TrainingRanks.OptionsOf(config, ranks),
+        new CompileOptions { Guard = guard, Recompute = config.Recompute });
 
     private ImageLoader Load(long step) => TrainingRanks.LoaderOf(config, set, ranks, step, tell);
 
@@ -179,13 +186,19 @@ public sealed class TrainingRun : IDisposable
         {
             try
             {
-                RunCheckpoint found = RunCheckpoint.Read(folder.Checkpoint(step), trainer, settings);
+                var found = RunCheckpoint.Read(folder.Checkpoint(step), trainer, settings);
                 if (found.Step != step) throw new FileFormatException($"{folder.Checkpoint(step)} holds step {found.Step}");
                 (window, saved) = (found.Window, found.Step);
-                if (found.Settings is null) tell($"{folder.Checkpoint(step)} does not say whose it is, as an earlier version wrote it: it is taken for this run's");
+                if (found.Settings is null)
+                    tell($"{folder.Checkpoint(step)} does not say whose it is, as an earlier version wrote it: it is taken for this run's");
                 if (found.Images != images && moved)
-                    throw new TrainingException($"expected the run's images in {set.Name}, found others: names, lengths, order, crop or contents differ");
-                if (found.Images != images) tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
+                {
+                    throw new TrainingException(
+                        $"expected the run's images in {set.Name}, found others: names, lengths, order, crop or contents differ");
+                }
+
+                if (found.Images != images)
+                    tell($"the images of {set.Name} are not those that the run began with: it goes on, but not as it would have");
                 // Whoever ended the run may have done so between the checkpoint and the model of it.
                 WriteModel();
                 return;
@@ -195,7 +208,11 @@ public sealed class TrainingRun : IDisposable
                 tell($"{e.Message}: the checkpoint before it is used");
             }
         }
-        if (steps.Length > 0) throw new TrainingException($"expected a checkpoint that is whole in {folder.FullPath}, found {steps.Length} that are not: begin the run anew in another folder");
+        if (steps.Length > 0)
+        {
+            throw new TrainingException($"expected a checkpoint that is whole in {folder.FullPath}, found {steps.Length} that are not: "
+                + "begin the run anew in another folder");
+        }
         using TensorFile? init = openInit();
         Start(init);
     }
@@ -226,8 +243,13 @@ public sealed class TrainingRun : IDisposable
             if (!float.IsFinite(step.Loss) || (!float.IsFinite(step.GradientNorm) && step.LowerScale is null))
                 throw Diagnose(step.Step, $"the loss is {step.Loss} and the norm of the gradients {step.GradientNorm}");
             if (step.LowerScale < 1)
-                throw new TrainingException($"step {step.Step}: the gradients overflow even where the loss is not scaled up; {LastGood}, or train in another --precision");
-            if (step.LowerScale is { } scale) tell($"step {step.Step}: gradients overflow and the step is skipped; the loss is scaled by {scale} from now on");
+            {
+                throw new TrainingException($"step {step.Step}: the gradients overflow even where the loss is not scaled up; {LastGood}, "
+                    + "or train in another --precision");
+            }
+
+            if (step.LowerScale is { } scale)
+                tell($"step {step.Step}: gradients overflow and the step is skipped; the loss is scaled by {scale} from now on");
             return step;
         }
         catch (NonFiniteException e)
@@ -238,7 +260,8 @@ public sealed class TrainingRun : IDisposable
 
     private int ImagesOfStep => config.Training.BatchSize * (ranks?.Size ?? 1);
 
-    private string LastGood => $"the checkpoint of step {saved} is the last good one: go on from it with a smaller --lr or with --clip-norm";
+    private string LastGood =>
+        $"the checkpoint of step {saved} is the last good one: go on from it with a smaller --lr or with --clip-norm";
 
     // Steps are the same when they are done again, so that the operator is found that a run without a guard did not look at.
     private TrainingException Diagnose(long failed, string what)
@@ -251,7 +274,7 @@ public sealed class TrainingRun : IDisposable
         {
             RunCheckpoint.Read(folder.Checkpoint(saved), trainer, settings);
             using ImageLoader loader = Load(saved);
-            var batch = new float[loader.Length];
+            float[] batch = new float[loader.Length];
             while (trainer.Step < failed)
             {
                 loader.Next(batch, stopped);
@@ -302,7 +325,11 @@ public sealed class TrainingRun : IDisposable
 
     private void DrawIfDue()
     {
-        if (config.SampleEvery == 0 || trainer.Step == 0 || trainer.Step % config.SampleEvery != 0 || File.Exists(folder.Sample(trainer.Step))) return;
+        if (config.SampleEvery == 0 || trainer.Step == 0 || trainer.Step % config.SampleEvery != 0
+            || File.Exists(folder.Sample(trainer.Step)))
+        {
+            return;
+        }
         try
         {
             Image sheet = SampleSheet.Draw(device, Network, config, new TensorFile(trainer.Tensors(average: true)), set, stopped);
@@ -323,7 +350,8 @@ public sealed class TrainingRun : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             string state = saved < 0 ? "nothing is saved yet" : $"the run is saved at step {saved}";
-            throw new TrainingException($"cannot write {path}: {e.Message}; {state}: make room and go on with rawdiffusion train --resume {folder.FullPath}", e);
+            throw new TrainingException(
+                $"cannot write {path}: {e.Message}; {state}: make room and go on with rawdiffusion train --resume {folder.FullPath}", e);
         }
     }
 }

@@ -88,7 +88,8 @@ public sealed record GradientNorm(ParameterLayout Layout) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Operators.Adam"/>
-    public static Value Adam(this Graph g, ParameterLayout layout, AdamOptions options, Value state, Value gradient, Value norm, Value rates, Value step, Value? lossScale = null, string? name = null) =>
+    public static Value Adam(this Graph g, ParameterLayout layout, AdamOptions options, Value state, Value gradient, Value norm,
+        Value rates, Value step, Value? lossScale = null, string? name = null) =>
         g.Apply(new Adam(layout, options), [state, gradient, norm, rates, step, lossScale], name);
 
     /// <inheritdoc cref="Operators.GradientNorm"/>

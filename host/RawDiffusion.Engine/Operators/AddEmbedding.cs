@@ -37,11 +37,13 @@ public sealed record AddEmbeddingGradEmbedding : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="AddEmbedding"/>
-    public static Value AddEmbedding(this Graph g, Value x, Value embedding, string? name = null) => g.Apply(new AddEmbedding(), [x, embedding], name);
+    public static Value AddEmbedding(this Graph g, Value x, Value embedding, string? name = null) =>
+        g.Apply(new AddEmbedding(), [x, embedding], name);
 }

@@ -33,6 +33,7 @@ public sealed record BatchNorm(float Epsilon = 1e-5f) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="BatchNorm"/>
-    public static Value BatchNorm(this Graph g, Value x, Value gamma, Value beta, Value mean, Value variance, float epsilon = 1e-5f, string? name = null) =>
+    public static Value BatchNorm(this Graph g, Value x, Value gamma, Value beta, Value mean, Value variance, float epsilon = 1e-5f,
+        string? name = null) =>
         g.Apply(new BatchNorm(epsilon), [x, gamma, beta, mean, variance], name);
 }

@@ -15,7 +15,8 @@ public sealed record BatchNormStatistics : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>
@@ -23,7 +24,8 @@ public sealed record BatchNormStatistics : Operator
 /// Inputs: 0 x [N, H, W, C]; 1 gamma [C]; 2 beta [C]; 3 the output of <see cref="BatchNormStatistics"/>.
 /// </summary>
 /// <param name="Epsilon">Added to the variance; PyTorch's default is 1e-5.</param>
-/// <param name="Ranks">Processes, equally large parts of whose batch the statistics are of: the gradient by x goes through all of it.</param>
+/// <param name="Ranks">Processes, equally large parts of whose batch the statistics are of: the gradient by x goes through all of
+/// it.</param>
 public sealed record BatchNormTrain(float Epsilon = 1e-5f, int Ranks = 1) : Operator
 {
     /// <inheritdoc/>
@@ -119,7 +121,8 @@ public sealed record BatchNormGradAffine(float Epsilon = 1e-5f) : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(5.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(5.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>

@@ -12,7 +12,8 @@ public sealed record ChannelSum : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 public static partial class GraphBuilder

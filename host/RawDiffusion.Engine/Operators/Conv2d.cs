@@ -93,7 +93,8 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
-        Require(this == new Conv2d(Stride, Padding) && node.Inputs.Skip(X2).All(i => i is null), "a convolution has no gradient once others were fused into it");
+        Require(this == new Conv2d(Stride, Padding) && node.Inputs.Skip(X2).All(i => i is null),
+            "a convolution has no gradient once others were fused into it");
         Value x = node.Input(0), weight = node.Input(1);
         return
         [
@@ -181,7 +182,8 @@ public sealed record Conv2dGradWeight(int Kernel, int Stride, int Padding) : Ope
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Operators.Conv2dGradInput"/>
-    public static Value Conv2dGradInput(this Graph g, Value dy, Value weight, int stride, int padding, int height, int width, string? name = null) =>
+    public static Value Conv2dGradInput(this Graph g, Value dy, Value weight, int stride, int padding, int height, int width,
+        string? name = null) =>
         g.Apply(new Conv2dGradInput(stride, padding, height, width), [dy, weight], name);
 
     /// <inheritdoc cref="Operators.Conv2dGradWeight"/>

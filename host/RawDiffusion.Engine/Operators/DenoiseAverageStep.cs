@@ -37,5 +37,6 @@ public sealed record DenoiseAverageStep(FactorGroups Groups, Activation OnLoad, 
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * inputs[0]!.Shape.Count + 18.0 * output.Count * inputs[0]!.Shape[3] + 10.0 * output.Count, Engine.Cost.Traffic(inputs, output));
+        new(2.0 * inputs[0]!.Shape.Count + 18.0 * output.Count * inputs[0]!.Shape[3] + 10.0 * output.Count,
+        Engine.Cost.Traffic(inputs, output));
 }

@@ -42,6 +42,7 @@ public sealed record DenoiseStep(bool Clip) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="DenoiseStep"/>
-    public static Value DenoiseStep(this Graph g, Value prediction, Value x, Value table, Value step, Value? noise = null, bool clip = true, string? name = null) =>
+    public static Value DenoiseStep(this Graph g, Value prediction, Value x, Value table, Value step, Value? noise = null, bool clip = true,
+        string? name = null) =>
         g.Apply(new DenoiseStep(clip), [prediction, x, table, step, noise], name);
 }

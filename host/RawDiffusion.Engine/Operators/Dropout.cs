@@ -35,12 +35,14 @@ public sealed record Dropout(float Rate, uint Seed, uint Stream, long First = 0)
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 2);
 
     /// <inheritdoc/>
-    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) => [g.Apply(this, [dy, node.Input(1)])];
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
+        [g.Apply(this, [dy, node.Input(1)])];
 }
 
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Operators.Dropout"/>
-    public static Value Dropout(this Graph g, Value x, Value step, float rate, uint seed, uint stream, long first = 0, string? name = null) =>
+    public static Value Dropout(this Graph g, Value x, Value step, float rate, uint seed, uint stream, long first = 0,
+        string? name = null) =>
         g.Apply(new Dropout(rate, seed, stream, first), [x, step], name);
 }

@@ -50,7 +50,8 @@ public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation)
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
         Value gamma = node.Input(1);
-        GroupNormGradients gradients = g.GroupNormGrad(node.Input(0), gamma, node.Input(2), dy, Groups, Activation, node.Inputs[3], Epsilon);
+        GroupNormGradients gradients = g.GroupNormGrad(
+            node.Input(0), gamma, node.Input(2), dy, Groups, Activation, node.Inputs[3], Epsilon);
         return
         [
             gradients.Input,

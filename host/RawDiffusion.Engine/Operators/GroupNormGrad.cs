@@ -22,7 +22,8 @@ public sealed record GroupNormGradSums(int Groups, Activation Activation) : Oper
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(12.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(12.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 
     internal static Shape Check(IReadOnlyList<Value?> inputs)
     {
@@ -79,7 +80,8 @@ public sealed record GroupNormGradAffine : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>
@@ -109,7 +111,9 @@ public sealed record GroupNormGradients(Value Input, Value Affine, Value? Film);
 
 public static partial class GraphBuilder
 {
-    /// <summary>Appends the gradients of <see cref="GroupNorm(Graph, Value, Value, Value, int, Activation, Value?, float, string?)"/>.</summary>
+    /// <summary>
+    /// Appends the gradients of <see cref="GroupNorm(Graph, Value, Value, Value, int, Activation, Value?, float, string?)"/>.
+    /// </summary>
     public static GroupNormGradients GroupNormGrad(this Graph g, Value x, Value gamma, Value beta, Value dy, int groups,
         Activation activation = Activation.None, Value? film = null, float epsilon = 1e-5f)
     {

@@ -15,12 +15,14 @@ public sealed record LatentOrthogonality(int Factors) : Operator
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Value latents = Take(inputs, 0, "latents", 2);
-        Require(Factors > 0 && latents.Shape[1] % Factors == 0 && latents.Shape.Count > 0, $"latents {latents} cannot be split into {Factors} factors");
+        Require(Factors > 0 && latents.Shape[1] % Factors == 0 && latents.Shape.Count > 0,
+            $"latents {latents} cannot be split into {Factors} factors");
         return [1];
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>

@@ -82,11 +82,14 @@ public sealed record LinearGradWeight : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Linear"/>
-    public static Value Linear(this Graph g, Value x, Value weight, Value? bias, string? name = null) => g.Apply(new Linear(), [x, weight, bias], name);
+    public static Value Linear(this Graph g, Value x, Value weight, Value? bias, string? name = null) =>
+        g.Apply(new Linear(), [x, weight, bias], name);
 
     /// <inheritdoc cref="Operators.LinearGradInput"/>
-    public static Value LinearGradInput(this Graph g, Value dy, Value weight, string? name = null) => g.Apply(new LinearGradInput(), [dy, weight], name);
+    public static Value LinearGradInput(this Graph g, Value dy, Value weight, string? name = null) =>
+        g.Apply(new LinearGradInput(), [dy, weight], name);
 
     /// <inheritdoc cref="Operators.LinearGradWeight"/>
-    public static Value LinearGradWeight(this Graph g, Value dy, Value x, string? name = null) => g.Apply(new LinearGradWeight(), [dy, x], name);
+    public static Value LinearGradWeight(this Graph g, Value dy, Value x, string? name = null) =>
+        g.Apply(new LinearGradWeight(), [dy, x], name);
 }

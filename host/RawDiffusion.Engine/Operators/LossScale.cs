@@ -35,5 +35,6 @@ public sealed record LossScale : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Operators.LossScale"/>
-    public static Value LossScale(this Graph g, Value state, Value norm, string? name = null) => g.Apply(new LossScale(), [state, norm], name);
+    public static Value LossScale(this Graph g, Value state, Value norm, string? name = null) =>
+        g.Apply(new LossScale(), [state, norm], name);
 }

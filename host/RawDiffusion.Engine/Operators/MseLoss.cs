@@ -14,7 +14,8 @@ public sealed record MseLoss : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(3.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(3.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 
     internal static Shape Check(IReadOnlyList<Value?> inputs)
     {

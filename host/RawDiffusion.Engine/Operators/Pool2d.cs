@@ -31,7 +31,8 @@ public sealed record Pool2d(PoolKind Kind, int Kernel, int Stride, int Padding =
     {
         Value x = Take(inputs, 0, "x", 4);
         Require(Kernel > 0 && Stride > 0, $"kernel and stride must be positive, not {Kernel} and {Stride}");
-        Require(Padding >= 0 && 2 * Padding <= Kernel, $"padding must be at least 0 and at most half the kernel of {Kernel}, not {Padding}");
+        Require(Padding >= 0 && 2 * Padding <= Kernel,
+            $"padding must be at least 0 and at most half the kernel of {Kernel}, not {Padding}");
         int height = x.Shape[1] + 2 * Padding - Kernel, width = x.Shape[2] + 2 * Padding - Kernel;
         Require(height >= 0 && width >= 0, $"x {x} is too small for a {Kernel}x{Kernel} pool");
         return [x.Shape[0], height / Stride + 1, width / Stride + 1, x.Shape[3]];

@@ -15,7 +15,7 @@ public sealed class FactorGroups
         Weights = [.. weights];
         if (Counts.Any(c => c < 0) || Counts.Sum() != Weights.Count)
             throw new GraphException($"factor counts [{string.Join(", ", Counts)}] do not fit {Weights.Count} weights");
-        var owner = new int[Weights.Count];
+        int[] owner = new int[Weights.Count];
         for (int n = 0, r = 0; n < Counts.Count; n++)
             for (int k = 0; k < Counts[n]; k++) owner[r++] = n;
         Owner = owner;
@@ -55,14 +55,16 @@ public sealed record RepeatFactors(FactorGroups Groups) : Operator
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Value x = Take(inputs, 0, "x", -1);
-        Require(x.Shape.Rank >= 1 && x.Shape[0] == Groups.Trajectories, $"x {x} must have {Groups.Trajectories} rows, one for each trajectory");
+        Require(x.Shape.Rank >= 1 && x.Shape[0] == Groups.Trajectories,
+            $"x {x} must have {Groups.Trajectories} rows, one for each trajectory");
         Shape output = x.Shape.WithRows(Groups.Rows);
         RequireShape(inputs, 1, "embedding", [Groups.Rows, output[^1]]);
         return output;
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, inputs.Count > 1 ? 1 : 0);
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        Engine.Cost.Elementwise(inputs, output, inputs.Count > 1 ? 1 : 0);
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
@@ -131,8 +133,10 @@ public sealed record MeanFactorsGradInput(FactorGroups Groups) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="MeanFactors"/>
-    public static Value MeanFactors(this Graph g, Value x, FactorGroups groups, string? name = null) => g.Apply(new MeanFactors(groups), [x, null], name);
+    public static Value MeanFactors(this Graph g, Value x, FactorGroups groups, string? name = null) =>
+        g.Apply(new MeanFactors(groups), [x, null], name);
 
     /// <inheritdoc cref="RepeatFactors"/>
-    public static Value RepeatFactors(this Graph g, Value x, FactorGroups groups, string? name = null) => g.Apply(new RepeatFactors(groups), [x, null], name);
+    public static Value RepeatFactors(this Graph g, Value x, FactorGroups groups, string? name = null) =>
+        g.Apply(new RepeatFactors(groups), [x, null], name);
 }

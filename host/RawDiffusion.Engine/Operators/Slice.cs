@@ -16,7 +16,8 @@ public sealed record Slice(int Start, int Count) : Operator
     {
         Value x = Take(inputs, 0, "x", -1);
         Require(x.Shape.Rank > 1, $"x {x} must have at least 2 dimensions");
-        Require(Start >= 0 && Count >= 0 && (long)Start + Count <= x.Shape[^1], $"channels {Start} to {(long)Start + Count - 1} are not all among those of {x}");
+        Require(Start >= 0 && Count >= 0 && (long)Start + Count <= x.Shape[^1],
+            $"channels {Start} to {(long)Start + Count - 1} are not all among those of {x}");
         return x.Shape.WithChannels(Count);
     }
 
@@ -37,5 +38,6 @@ public sealed record Slice(int Start, int Count) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="Operators.Slice"/>
-    public static Value Slice(this Graph g, Value x, int start, int count, string? name = null) => g.Apply(new Slice(start, count), [x], name);
+    public static Value Slice(this Graph g, Value x, int start, int count, string? name = null) =>
+        g.Apply(new Slice(start, count), [x], name);
 }

@@ -17,7 +17,8 @@ public sealed record TableRow(int Rows = 1) : Operator
     }
 
     /// <inheritdoc/>
-    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => new(0, 4.0 * output.Count + 4.0 * inputs[0]!.Shape.Count / inputs[0]!.Shape[0]);
+    public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
+        new(0, 4.0 * output.Count + 4.0 * inputs[0]!.Shape.Count / inputs[0]!.Shape[0]);
 
     internal static void StepCounter(IReadOnlyList<Value?> inputs, int position)
     {
@@ -49,5 +50,6 @@ public static partial class GraphBuilder
     public static Value NextStep(this Graph g, Value step, string? name = null) => g.Apply(new NextStep(), [step], name);
 
     /// <inheritdoc cref="TableRow"/>
-    public static Value TableRow(this Graph g, Value table, Value step, int rows = 1, string? name = null) => g.Apply(new TableRow(rows), [table, step], name);
+    public static Value TableRow(this Graph g, Value table, Value step, int rows = 1, string? name = null) =>
+        g.Apply(new TableRow(rows), [table, step], name);
 }

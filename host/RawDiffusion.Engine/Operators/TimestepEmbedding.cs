@@ -25,5 +25,6 @@ public sealed record TimestepEmbedding(int Dimension) : Operator
 public static partial class GraphBuilder
 {
     /// <inheritdoc cref="TimestepEmbedding"/>
-    public static Value TimestepEmbedding(this Graph g, Value t, int dimension, string? name = null) => g.Apply(new TimestepEmbedding(dimension), [t], name);
+    public static Value TimestepEmbedding(this Graph g, Value t, int dimension, string? name = null) =>
+        g.Apply(new TimestepEmbedding(dimension), [t], name);
 }

@@ -20,7 +20,8 @@ public sealed record UpsampleNearest : Operator
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 0);
 
     /// <inheritdoc/>
-    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) => [g.Apply(new UpsampleNearestGradInput(), [dy])];
+    public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
+        [g.Apply(new UpsampleNearestGradInput(), [dy])];
 }
 
 /// <summary>The gradient of <see cref="UpsampleNearest"/>: dx[n, h, w, c] = sum over i, j in {0, 1} of dy[n, 2h + i, 2w + j, c].</summary>

@@ -37,9 +37,11 @@ public static partial class GraphBuilder
     public static Value Reshape(this Graph g, Value x, Shape shape, string? name = null)
     {
         Value y = g.Apply(new View(shape), [x], name);
-        return y.Shape.Count == x.Shape.Count ? y : throw new GraphException($"{y.Name}: {x} has {x.Shape.Count} elements, {shape} has {shape.Count}");
+        return y.Shape.Count == x.Shape.Count ? y
+            : throw new GraphException($"{y.Name}: {x} has {x.Shape.Count} elements, {shape} has {shape.Count}");
     }
 
     /// <inheritdoc cref="Operators.View"/>
-    public static Value View(this Graph g, Value x, Shape shape, long offset, string? name = null) => g.Apply(new View(shape, offset), [x], name);
+    public static Value View(this Graph g, Value x, Shape shape, long offset, string? name = null) =>
+        g.Apply(new View(shape, offset), [x], name);
 }

@@ -50,7 +50,7 @@ public static class FoldBatchNorm
 
     private static float[] Read(Value constant)
     {
-        var data = new float[constant.Shape.Count];
+        float[] data = new float[constant.Shape.Count];
         constant.Constant!(data);
         return data;
     }

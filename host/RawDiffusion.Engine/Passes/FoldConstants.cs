@@ -8,7 +8,7 @@ public static class FoldConstants
     /// <param name="device">Evaluates the constant part, once, at the first read of any of its results.</param>
     public static Graph Apply(Graph graph, IDevice device)
     {
-        var constant = new bool[graph.Values.Count];
+        bool[] constant = new bool[graph.Values.Count];
         foreach (Value value in graph.Values)
         {
             constant[value.Id] = value.Kind == ValueKind.Constant
@@ -41,12 +41,13 @@ public static class FoldConstants
             map[node.Output] = target.Apply(node.Operator, inputs, node.Name);
         }
         foreach (Value value in wanted) target.Output(value.Id.ToString(), map[value]);
-        using IExecutable executable = device.Compile(RemoveDead.Apply(target), new CompileOptions { FoldConstants = false, RunsOnce = true });
+        using IExecutable executable = device.Compile(
+            RemoveDead.Apply(target), new CompileOptions { FoldConstants = false, RunsOnce = true });
         executable.Run();
         var results = new Dictionary<int, float[]>();
         foreach (Value value in wanted)
         {
-            var data = new float[value.Shape.Count];
+            float[] data = new float[value.Shape.Count];
             executable.Read(value.Id.ToString(), data);
             results.Add(value.Id, data);
         }

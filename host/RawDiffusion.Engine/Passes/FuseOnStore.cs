@@ -25,7 +25,11 @@ public static class FuseOnStore
         if (producer.Operator is RepeatFactors && producer.Inputs[1] is null)
             return rewriter.Target.Apply(producer.Operator, [producer.Inputs[0], inputs[1]], producer.Name);
         if (Pending(producer) is not { } conv || producer.Inputs[Conv2d.Embedding] is not null
-            || producer.Inputs[Conv2d.Residual] is not null) return null;
+            || producer.Inputs[Conv2d.Residual] is not null)
+        {
+            return null;
+        }
+
         Value?[] fused = [.. producer.Inputs];
         fused[Conv2d.Embedding] = inputs[1];
         return rewriter.Target.Apply(conv, fused, producer.Name);

@@ -31,7 +31,7 @@ public static class FuseSkip
         if (a.Kind != ValueKind.Constant || b.Kind != ValueKind.Constant) return (false, null);
         return (true, target.Constant(name + ".bias", a.Shape, destination =>
         {
-            var second = new float[destination.Length];
+            float[] second = new float[destination.Length];
             a.Constant!(destination);
             b.Constant!(second);
             for (int i = 0; i < destination.Length; i++) destination[i] += second[i];

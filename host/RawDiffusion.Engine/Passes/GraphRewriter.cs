@@ -27,7 +27,8 @@ internal sealed class GraphRewriter
     /// <param name="replace">Gives the value that takes a node's place in the target, or null to copy the node.</param>
     /// <param name="keep">Nodes to keep; others are dropped, and nothing kept may read them.</param>
     /// <param name="order">All nodes in another order, each after those that it reads; the source's where null.</param>
-    public static Graph Rewrite(Graph source, Func<GraphRewriter, Node, Value?> replace, Predicate<Node>? keep = null, IReadOnlyList<Node>? order = null)
+    public static Graph Rewrite(Graph source, Func<GraphRewriter, Node, Value?> replace, Predicate<Node>? keep = null,
+        IReadOnlyList<Node>? order = null)
     {
         var rewriter = new GraphRewriter(source);
         foreach (Value input in source.Inputs.Values) rewriter.Map(input);

@@ -4,8 +4,8 @@ namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
 /// Where each value lives: one arena in which values whose lifetimes do not overlap share memory. A view lies in its
-/// input's memory, what is packed is computed in its place, an operator may write over an input that nobody reads later, and a state's next content is computed
-/// in the state's own place where that is safe.
+/// input's memory, what is packed is computed in its place, an operator may write over an input that nobody reads later, and a state's next
+/// content is computed in the state's own place where that is safe.
 /// </summary>
 public sealed class MemoryPlan
 {
@@ -50,11 +50,12 @@ public sealed class MemoryPlan
     /// <param name="reuse">False gives every value its own memory.</param>
     /// <param name="elementBytes">Bytes of an element of a value on the device; 4 where null.</param>
     /// <param name="writers">Values that another node, earlier than their producer, writes already.</param>
-    public static MemoryPlan Of(Graph graph, bool reuse = true, Func<Value, int>? elementBytes = null, IReadOnlyDictionary<Value, Node>? writers = null)
+    public static MemoryPlan Of(Graph graph, bool reuse = true, Func<Value, int>? elementBytes = null, IReadOnlyDictionary<Value,
+        Node>? writers = null)
     {
         var plan = new MemoryPlan(graph.Values.Count, reuse, elementBytes ?? (_ => 4));
         int end = graph.Nodes.Count;
-        var last = new int[graph.Values.Count];
+        int[] last = new int[graph.Values.Count];
         Array.Fill(last, -1);
         for (int i = 0; i < end; i++)
         {
@@ -81,7 +82,10 @@ public sealed class MemoryPlan
         {
             Node node = graph.Nodes[i];
             Value output = node.Output;
-            if (inPlaceStates.TryGetValue(output, out Value? state)) plan.block[output.Id] = state.Id;
+            if (inPlaceStates.TryGetValue(output, out Value? state))
+            {
+                plan.block[output.Id] = state.Id;
+            }
             else if (node.Operator is View view && node.Input(0) is { Kind: not ValueKind.Constant } viewed)
             {
                 plan.block[output.Id] = plan.Block(viewed.Id);
@@ -121,8 +125,11 @@ public sealed class MemoryPlan
             for (int i = 0; i < node.Inputs.Count; i++)
             {
                 Value input = node.Input(i);
-                if (input is { Kind: ValueKind.Result, Producer.Operator: not (View or Pack) } && elementBytes(input) == elementBytes(node.Output))
+                if (input is { Kind: ValueKind.Result, Producer.Operator: not (View or Pack) }
+                    && elementBytes(input) == elementBytes(node.Output))
+                {
                     places.TryAdd(input, (node, pack.Layout.Parameters[i].Offset));
+                }
             }
         }
         return places;
@@ -153,7 +160,10 @@ public sealed class MemoryPlan
                 && !inPlace.ContainsKey(next)
                 && (lastRead < produced || lastRead == produced && next.Producer!.Operator.InPlaceInput is >= 0 and var p
                     && Reads(next.Producer.Inputs[p]) && next.Producer.Inputs.Count(Reads) == 1);
-            if (safe) inPlace.Add(next, state);
+            if (safe)
+            {
+                inPlace.Add(next, state);
+            }
             else
             {
                 Value source = Viewed(next);

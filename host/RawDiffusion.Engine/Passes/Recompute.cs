@@ -18,7 +18,8 @@ public static class Recompute
         {
             Node node = graph.Nodes[i];
             int reader = order.FindIndex(n => n.Inputs.Contains(node.Output));
-            bool late = reader > 0 && node.Operator is not View && node.Inputs.All(input => input is null || LivesUntil(input, order, reader));
+            bool late = reader > 0 && node.Operator is not View
+                && node.Inputs.All(input => input is null || LivesUntil(input, order, reader));
             order.Insert(late ? reader : 0, node);
         }
         return GraphRewriter.Rewrite(graph, (_, _) => null, order: order);

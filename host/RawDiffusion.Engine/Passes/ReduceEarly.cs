@@ -14,7 +14,11 @@ public static class ReduceEarly
     {
         var early = new HashSet<Value>();
         foreach (Node node in graph.Nodes)
-            if (node.Operator is Pack or AllReduce || node.Operator is Add && node.Inputs.All(i => early.Contains(i!))) early.Add(node.Output);
+        {
+            if (node.Operator is Pack or AllReduce || node.Operator is Add && node.Inputs.All(i => early.Contains(i!)))
+                early.Add(node.Output);
+        }
+
         List<Node> waiting = [.. graph.Nodes.Where(n => early.Contains(n.Output))];
         var done = new HashSet<Value>(graph.Values.Where(v => v.Kind != ValueKind.Result));
         var order = new List<Node>(graph.Nodes.Count);

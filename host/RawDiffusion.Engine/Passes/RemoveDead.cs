@@ -6,7 +6,7 @@ public static class RemoveDead
     /// <summary>A graph with the same outputs and updates.</summary>
     public static Graph Apply(Graph graph)
     {
-        var live = new bool[graph.Values.Count];
+        bool[] live = new bool[graph.Values.Count];
         foreach (Value output in graph.Outputs.Values) live[output.Id] = true;
         foreach ((_, Value next) in graph.Updates) live[next.Id] = true;
         for (int i = graph.Nodes.Count - 1; i >= 0; i--)

@@ -34,7 +34,8 @@ public static class Definition
             NextStep => x.Map(step => step + 1),
             Pool2d pool => References.Pool(pool, x),
             RandomNormal random => References.RandomNormal(random, (uint)x[0]),
-            RepeatFactors repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatFactors(repeat.Groups, x), e) : References.RepeatFactors(repeat.Groups, x),
+            RepeatFactors repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatFactors(repeat.Groups, x), e)
+            : References.RepeatFactors(repeat.Groups, x),
             View view => new Array64(view.Shape, x.Values[(int)view.Offset..(int)(view.Offset + view.Shape.Count)]),
             TableRow row => References.TableRow(x, At(1)![0], row.Rows),
             TimestepEmbedding embedding => References.TimestepEmbedding(x, embedding.Dimension),
@@ -93,7 +94,8 @@ public static class Definition
         Array64 x = OnLoad(Joined(at(0)!, at(Conv2d.X2)), at(Conv2d.Affine), conv.OnLoad);
         if (conv.Upsample) x = References.Upsample(x);
         Array64 y = References.Conv2d(x, at(1)!, conv.Stride, conv.Padding);
-        if (at(Conv2d.SkipWeight) is { } weight) y = References.Add(y, References.Conv2d(Joined(at(Conv2d.Skip)!, at(Conv2d.Skip2)), weight, 1, 0));
+        if (at(Conv2d.SkipWeight) is { } weight)
+            y = References.Add(y, References.Conv2d(Joined(at(Conv2d.Skip)!, at(Conv2d.Skip2)), weight, 1, 0));
         if (at(Conv2d.Bias) is { } bias) y = References.AddBias(y, bias);
         if (at(Conv2d.Embedding) is { } embedding) y = References.AddEmbedding(y, embedding);
         if (at(Conv2d.Residual) is { } residual) y = References.Add(y, conv.UpsampleResidual ? References.Upsample(residual) : residual);

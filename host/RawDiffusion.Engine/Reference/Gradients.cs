@@ -32,7 +32,7 @@ internal static class Gradients
                 int Out(int t, int c) => (n * positions + t) * channels + head * d + c;
                 for (int t = 0; t < positions; t++)
                 {
-                    var p = new double[positions];
+                    double[] p = new double[positions];
                     for (int s = 0; s < positions; s++)
                         for (int c = 0; c < d; c++) p[s] += scale * qkv[At(t, 0, c)] * qkv[At(s, 1, c)];
                     double largest = p.Aggregate(double.NegativeInfinity, Math.Max), total = p.Sum(v => Math.Exp(v - largest)), delta = 0;
@@ -81,8 +81,11 @@ internal static class Gradients
     {
         var dx = new Array64([dy.Shape[0], weight.Shape[1]]);
         for (int m = 0; m < dx.Shape[0]; m++)
+        {
             for (int i = 0; i < dx.Shape[1]; i++)
                 for (int o = 0; o < weight.Shape[0]; o++) dx[m, i] += dy[m, o] * weight[o, i];
+        }
+
         return dx;
     }
 
@@ -90,8 +93,11 @@ internal static class Gradients
     {
         var dw = new Array64([dy.Shape[1], x.Shape[1]]);
         for (int o = 0; o < dw.Shape[0]; o++)
+        {
             for (int i = 0; i < dw.Shape[1]; i++)
                 for (int m = 0; m < x.Shape[0]; m++) dw[o, i] += dy[m, o] * x[m, i];
+        }
+
         return dw;
     }
 
@@ -211,7 +217,8 @@ internal static class Gradients
     public static Array64 Slice(Slice op, Array64 x)
     {
         int channels = x.Shape[^1];
-        return new Array64(x.Shape.WithChannels(op.Count), [.. x.Values.Where((_, i) => i % channels >= op.Start && i % channels < op.Start + op.Count)]);
+        return new Array64(x.Shape.WithChannels(op.Count),
+            [.. x.Values.Where((_, i) => i % channels >= op.Start && i % channels < op.Start + op.Count)]);
     }
 
     public static Array64 MeanFactors(FactorGroups groups, Array64 dy)
@@ -228,7 +235,8 @@ internal static class Gradients
 
     public static Array64 Upsample(Array64 dy) =>
         References.Each([dy.Shape[0], dy.Shape[1] / 2, dy.Shape[2] / 2, dy.Shape[3]],
-            (n, h, w, c) => dy[n, 2 * h, 2 * w, c] + dy[n, 2 * h, 2 * w + 1, c] + dy[n, 2 * h + 1, 2 * w, c] + dy[n, 2 * h + 1, 2 * w + 1, c]);
+            (n, h, w, c) => dy[n, 2 * h, 2 * w, c] + dy[n, 2 * h, 2 * w + 1, c] + dy[n, 2 * h + 1, 2 * w, c]
+            + dy[n, 2 * h + 1, 2 * w + 1, c]);
 
     public static Array64 Embedding(Array64 dy)
     {
@@ -242,7 +250,8 @@ internal static class Gradients
         double kept = 1 / (1 - (double)op.Rate);
         return new Array64(x.Shape, [.. x.Values.Select((v, i) =>
         {
-            (uint a, uint b, uint c, uint d) = Philox.Block((uint)((op.First + i) / 4), (uint)((op.First + i) / 4 >> 32), step, 0, op.Seed, op.Stream);
+            (uint a, uint b, uint c, uint d) = Philox.Block(
+                (uint)((op.First + i) / 4), (uint)((op.First + i) / 4 >> 32), step, 0, op.Seed, op.Stream);
             return (i % 4) switch { 0 => a, 1 => b, 2 => c, _ => d } < op.Threshold ? 0 : v * kept;
         })]);
     }
@@ -266,10 +275,12 @@ internal static class Gradients
     private static double NormCotangent(Activation activation, Array64 x, Array64 affine, Array64 dy, int n, int h, int w, int c) =>
         dy[n, h, w, c] * Derivative(activation, affine[n, 0, c] * x[n, h, w, c] + affine[n, 1, c]);
 
-    private static double Normal(double x, Array64 statistics, int c, double epsilon) => (x - statistics[0, c]) / Math.Sqrt(statistics[1, c] + epsilon);
+    private static double Normal(double x, Array64 statistics, int c, double epsilon) =>
+        (x - statistics[0, c]) / Math.Sqrt(statistics[1, c] + epsilon);
 
     // All pairs of an input pixel and an output pixel that a tap joins.
-    private static void Taps(Shape input, Shape output, int kernel, int stride, int padding, Action<int, int, int, int, int, int, int> visit)
+    private static void Taps(
+        Shape input, Shape output, int kernel, int stride, int padding, Action<int, int, int, int, int, int, int> visit)
     {
         for (int n = 0; n < output[0]; n++)
         {

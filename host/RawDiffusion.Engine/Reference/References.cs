@@ -125,7 +125,8 @@ internal static class References
         return affine;
     }
 
-    public static Array64 GroupNorm(Array64 x, Array64 gamma, Array64 beta, Array64? film, int groups, double epsilon, Activation activation) =>
+    public static Array64 GroupNorm(
+        Array64 x, Array64 gamma, Array64 beta, Array64? film, int groups, double epsilon, Activation activation) =>
         Activate(activation, Affine(x, GroupNormAffine(x, gamma, beta, film, groups, epsilon)));
 
     public static Array64 BatchNorm(Array64 x, Array64 gamma, Array64 beta, Array64 mean, Array64 variance, double epsilon) =>
@@ -143,7 +144,7 @@ internal static class References
             {
                 for (int t = 0; t < positions; t++)
                 {
-                    var weights = new double[positions];
+                    double[] weights = new double[positions];
                     for (int s = 0; s < positions; s++)
                     {
                         for (int c = 0; c < d; c++) weights[s] += At(n, t, head, 0, c) * At(n, s, head, 1, c);
@@ -195,7 +196,8 @@ internal static class References
     {
         int size = table.Values.Length / table.Shape[0];
         int row = (int)Math.Clamp(step, 0, table.Shape[0] - 1);
-        return new Array64(table.Shape.WithRows(rows), [.. Enumerable.Repeat(table.Values[(row * size)..((row + 1) * size)], rows).SelectMany(v => v)]);
+        return new Array64(table.Shape.WithRows(rows),
+            [.. Enumerable.Repeat(table.Values[(row * size)..((row + 1) * size)], rows).SelectMany(v => v)]);
     }
 
     /// <summary>Frequency and phase are rounded to float32, as the authors compute them.</summary>
@@ -218,7 +220,7 @@ internal static class References
     /// <summary>The host's function is the definition.</summary>
     public static Array64 RandomNormal(RandomNormal random, uint step)
     {
-        var values = new float[random.Shape.Count];
+        float[] values = new float[random.Shape.Count];
         Philox.Normal(values, 0, step, random.Seed, random.Stream);
         return new Array64(random.Shape, [.. values.Select(v => (double)v)]);
     }
@@ -229,16 +231,23 @@ internal static class References
         var y = new Array64(shape);
         int i = 0;
         for (int n = 0; n < shape[0]; n++)
+        {
             for (int h = 0; h < shape[1]; h++)
+            {
                 for (int w = 0; w < shape[2]; w++)
                     for (int c = 0; c < shape[3]; c++) y[i++] = f(n, h, w, c);
+            }
+        }
+
         return y;
     }
 
     private static IEnumerable<double> Members(Array64 x, int n, int first, int count)
     {
         for (int h = 0; h < x.Shape[1]; h++)
+        {
             for (int w = 0; w < x.Shape[2]; w++)
                 for (int c = first; c < first + count; c++) yield return x[n, h, w, c];
+        }
     }
 }

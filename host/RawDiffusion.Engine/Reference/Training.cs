@@ -17,7 +17,8 @@ internal static class Training
 
     public static Array64 LossScale(Array64 state, double norm)
     {
-        (double scale, double row, double skipped) = (state[Operators.LossScale.Scale], state[Operators.LossScale.Row] + 1, state[Operators.LossScale.Skipped]);
+        (double scale, double row, double skipped) = (
+            state[Operators.LossScale.Scale], state[Operators.LossScale.Row] + 1, state[Operators.LossScale.Skipped]);
         if (!double.IsFinite(norm)) return new Array64([3], [scale / 2, 0, skipped + 1]);
         if (row < Operators.LossScale.Interval) return new Array64([3], [scale, row, skipped]);
         return new Array64([3], [2 * scale > float.MaxValue ? scale : 2 * scale, 0, skipped]);
@@ -25,7 +26,8 @@ internal static class Training
 
     public static Array64 Adam(Adam op, Array64 state, Array64 gradient, double norm, Array64 rates, double step, Array64? lossScale)
     {
-        (AdamOptions o, double rate, double share, double t) = (op.Options, rates[0], rates[1], step + 1 - (lossScale?[Operators.LossScale.Skipped] ?? 0));
+        (AdamOptions o, double rate, double share, double t) = (
+            op.Options, rates[0], rates[1], step + 1 - (lossScale?[Operators.LossScale.Skipped] ?? 0));
         var next = new Array64(state.Shape, [.. state.Values]);
         if (lossScale is not null && !double.IsFinite(norm)) return next;
         double clip = o.MaxNorm is { } maximum ? Math.Min(1, maximum / (norm + 1e-6)) : 1;
@@ -78,7 +80,7 @@ internal static class Training
         {
             for (int i = 0; i < factors; i++)
             {
-                var du = new double[d];
+                double[] du = new double[d];
                 for (int j = 0; j < factors; j++)
                     for (int c = 0; c < d; c++) du[c] += 2 * dloss * Unit(latents, n, j, c, d) / (images * factors * factors);
                 double length = Length(latents, n, i, d), along = 0;
@@ -86,7 +88,10 @@ internal static class Training
                 // Below the least length the division is by a constant.
                 if (length <= Operators.LatentOrthogonality.Epsilon) along = 0;
                 for (int c = 0; c < d; c++)
-                    gradient[n, i * d + c] = (du[c] - along * Unit(latents, n, i, c, d)) / Math.Max(length, Operators.LatentOrthogonality.Epsilon);
+                {
+                    gradient[n, i * d + c] = (du[c] - along * Unit(latents, n, i, c, d)) / Math.Max(
+                        length, Operators.LatentOrthogonality.Epsilon);
+                }
             }
         }
         return gradient;

@@ -22,10 +22,15 @@ public sealed class Image
     /// <exception cref="ArgumentException">A number is out of range, or the array's length does not match.</exception>
     public Image(int width, int height, int channels, int bitDepth, byte[] samples)
     {
-        if (!Fits(width, height, channels)) throw new ArgumentException($"an image of {width} x {height} pixels with {channels} channels is not supported");
+        if (!Fits(width, height, channels))
+            throw new ArgumentException($"an image of {width} x {height} pixels with {channels} channels is not supported");
         if (bitDepth is not (8 or 16)) throw new ArgumentException($"an image's samples have 8 or 16 bits, not {bitDepth}");
         if (samples.Length != width * height * channels * (bitDepth / 8))
-            throw new ArgumentException($"an image of {width} x {height} pixels with {channels} channels of {bitDepth} bits does not have {samples.Length} bytes");
+        {
+            throw new ArgumentException(
+                $"an image of {width} x {height} pixels with {channels} channels of {bitDepth} bits does not have {samples.Length} bytes");
+        }
+
         Width = width;
         Height = height;
         Channels = channels;
@@ -53,23 +58,28 @@ public sealed class Image
     public Image Crop(int x, int y, int width, int height)
     {
         if (x < 0 || y < 0 || width <= 0 || height <= 0 || x > Width - width || y > Height - height)
-            throw new ArgumentException($"the rectangle {width} x {height} at ({x}, {y}) is not inside the image of {Width} x {Height} pixels");
+        {
+            throw new ArgumentException(
+                $"the rectangle {width} x {height} at ({x}, {y}) is not inside the image of {Width} x {Height} pixels");
+        }
+
         int pixel = Channels * (BitDepth / 8);
-        var samples = new byte[width * height * pixel];
+        byte[] samples = new byte[width * height * pixel];
         for (int row = 0; row < height; row++)
             Samples.AsSpan(((y + row) * Width + x) * pixel, width * pixel).CopyTo(samples.AsSpan(row * width * pixel));
         return new Image(width, height, Channels, BitDepth, samples);
     }
 
     /// <summary>The picture that a camera held at an angle meant, as a copy where it is not the stored one.</summary>
-    /// <param name="orientation">EXIF's number: where the stored first row and column belong. 1, and what EXIF does not know, is upright.</param>
+    /// <param name="orientation">EXIF's number: where the stored first row and column belong. 1, and what EXIF does not know, is
+    /// upright.</param>
     internal Image Upright(int orientation)
     {
         if (orientation is < 2 or > 8) return this;
         bool transposed = orientation >= 5;
         (int width, int height) = transposed ? (Height, Width) : (Width, Height);
         int pixel = Channels * (BitDepth / 8);
-        var samples = new byte[Samples.Length];
+        byte[] samples = new byte[Samples.Length];
         for (int y = 0; y < height; y++)
         {
             for (int x = 0; x < width; x++)

@@ -10,7 +10,7 @@ public static class ImageConvert
     public static float[] ToChw(Image image, int size)
     {
         float[] hwc = ImageResize.Resize(image, size, size);
-        var chw = new float[hwc.Length];
+        float[] chw = new float[hwc.Length];
         int plane = size * size;
         for (int p = 0; p < plane; p++)
         {
@@ -32,7 +32,7 @@ public static class ImageConvert
     {
         if (!Image.Fits(width, height, channels) || chw.Length != channels * height * width)
             throw new ArgumentException($"[{channels}, {height}, {width}] is not the shape of an image of {chw.Length} values");
-        var samples = new byte[chw.Length];
+        byte[] samples = new byte[chw.Length];
         int plane = height * width;
         for (int p = 0; p < plane; p++)
         {

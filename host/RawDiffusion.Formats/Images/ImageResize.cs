@@ -21,9 +21,9 @@ public static class ImageResize
         if (!Image.Fits(width, height, 3)) throw new ArgumentException($"an image cannot be resized to {width} x {height} pixels");
         // Smoothing and interpolation are linear and act on each axis alone, so together they are one sum per axis.
         Taps[] rows = Axis(image.Height, height), columns = Axis(image.Width, width);
-        var source = new double[3 * image.Width];
-        var blended = new double[3 * image.Width];
-        var result = new float[3 * width * height];
+        double[] source = new double[3 * image.Width];
+        double[] blended = new double[3 * image.Width];
+        float[] result = new float[3 * width * height];
         for (int y = 0; y < height; y++)
         {
             Array.Clear(blended);
@@ -64,7 +64,7 @@ public static class ImageResize
         double sigma = Math.Max(0, (factor - 1) / 2);
         double[] kernel = Gaussian(sigma);
         int radius = kernel.Length / 2;
-        var sums = new double[input];
+        double[] sums = new double[input];
         var taps = new Taps[output];
         for (int i = 0; i < output; i++)
         {
@@ -95,7 +95,7 @@ public static class ImageResize
     private static double[] Gaussian(double sigma)
     {
         int radius = (int)(4 * sigma + 0.5);
-        var kernel = new double[2 * radius + 1];
+        double[] kernel = new double[2 * radius + 1];
         for (int k = -radius; k <= radius; k++) kernel[k + radius] = radius == 0 ? 1 : Math.Exp(-0.5 * k * k / (sigma * sigma));
         double sum = kernel.Sum();
         return [.. kernel.Select(w => w / sum)];

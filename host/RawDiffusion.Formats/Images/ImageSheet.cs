@@ -12,7 +12,7 @@ public static class ImageSheet
     public static Image Of(int size, int columns, IReadOnlyList<float[]> tiles)
     {
         int rows = (tiles.Count + columns - 1) / columns, width = columns * (size + Line) - Line, height = rows * (size + Line) - Line;
-        var planes = new float[3 * width * height];
+        float[] planes = new float[3 * width * height];
         planes.AsSpan().Fill(1);
         for (int i = 0; i < tiles.Count; i++)
         {

@@ -1,8 +1,8 @@
 namespace RawDiffusion.Formats.Images;
 
 /// <summary>
-/// Chroma with half the columns, or half the columns and rows, and its interpolation as libjpeg does it (<c>jdsample.c</c>, "fancy upsampling"),
-/// which is what the authors' pipeline saw.
+/// Chroma with half the columns, or half the columns and rows, and its interpolation as libjpeg does it (<c>jdsample.c</c>, "fancy
+/// upsampling"), which is what the authors' pipeline saw.
 /// </summary>
 /// <param name="halfRows">Whether rows are halved too.</param>
 internal sealed class JpegChroma(bool halfRows)
@@ -10,7 +10,8 @@ internal sealed class JpegChroma(bool halfRows)
     private const byte Adobe = 0xee;
 
     /// <summary>An Adobe segment that says that the three components are no YCbCr.</summary>
-    public static ReadOnlySpan<byte> Untransformed => [0xff, Adobe, 0, 14, (byte)'A', (byte)'d', (byte)'o', (byte)'b', (byte)'e', 0, 100, 0, 0, 0, 0, 0];
+    public static ReadOnlySpan<byte> Untransformed =>
+        [0xff, Adobe, 0, 14, (byte)'A', (byte)'d', (byte)'o', (byte)'b', (byte)'e', 0, 100, 0, 0, 0, 0, 0];
 
     /// <summary>The chroma of a file of YCbCr, 2 x 1 or 2 x 2 pixels a sample; null for all others.</summary>
     /// <param name="jpeg">Segments up to the frame are whole.</param>
@@ -25,7 +26,8 @@ internal sealed class JpegChroma(bool halfRows)
             if (marker is 0xc0 or 0xc1 or 0xc2)
             {
                 ReadOnlySpan<byte> frame = jpeg.Slice(position, length);
-                if (length < 19 || frame[9] != 3 || frame[4] != 8 || frame[14] != 0x11 || frame[17] != 0x11 || frame[10] == 'R') return null;
+                if (length < 19 || frame[9] != 3 || frame[4] != 8 || frame[14] != 0x11 || frame[17] != 0x11 || frame[10] == 'R')
+                    return null;
                 return frame[11] is 0x21 or 0x22 ? new(frame[11] == 0x22) : null;
             }
             position += length;
@@ -38,7 +40,7 @@ internal sealed class JpegChroma(bool halfRows)
     {
         int width = planes.Width, height = planes.Height;
         int[] blue = Interpolate(planes, 1), red = Interpolate(planes, 2);
-        var rgb = new byte[planes.Samples.Length];
+        byte[] rgb = new byte[planes.Samples.Length];
         for (int p = 0; p < width * height; p++)
         {
             double y = planes.Samples[3 * p], cb = blue[p] - 128, cr = red[p] - 128;
@@ -55,8 +57,8 @@ internal sealed class JpegChroma(bool halfRows)
     private int[] Interpolate(Image planes, int channel)
     {
         int width = planes.Width, height = planes.Height, columns = (width + 1) / 2, rows = halfRows ? (height + 1) / 2 : height;
-        var result = new int[width * height];
-        var sums = new int[columns];
+        int[] result = new int[width * height];
+        int[] sums = new int[columns];
         for (int y = 0; y < height; y++)
         {
             int row = halfRows ? y / 2 : y, near = halfRows ? Math.Clamp(row + (y % 2 == 0 ? -1 : 1), 0, rows - 1) : row;

@@ -3,8 +3,8 @@ using System.Buffers.Binary;
 namespace RawDiffusion.Formats.Images;
 
 /// <summary>
-/// JPEG: finds out whether a file is whole, and hands on what its pixels need. The library would show half a file as a picture that is gray below,
-/// and refuses good files for what stands in their profiles and thumbnails.
+/// JPEG: finds out whether a file is whole, and hands on what its pixels need. The library would show half a file as a picture that is gray
+/// below, and refuses good files for what stands in their profiles and thumbnails.
 /// </summary>
 /// <remarks>Specification: ITU-T T.81, annex B.</remarks>
 internal static class JpegFile
@@ -27,16 +27,17 @@ internal static class JpegFile
         (byte[] kept, int components, End end) = Kept(file, content);
         if (end == End.Marked) return Decode(file, kept, components);
         if (end == End.BetweenScans) throw file.Error("the JPEG file ends before its last scan; it is truncated, fetch it again");
-        // Some cameras and programs leave out the end marker, and a file may be cut anywhere. If the picture is complete, it does not depend
-        // on what follows.
-        (Image Picture, int Orientation)[] endings = [.. new byte[] { 0x00, 0x55, 0xfe }.Select(b => Decode(file, WithEnding(kept, b), components))];
+        // Some cameras and programs leave out the end marker, and a file may be cut anywhere. If the picture is complete, it does not
+        // depend on what follows.
+        (Image Picture, int Orientation)[] endings = [
+            .. new byte[] { 0x00, 0x55, 0xfe }.Select(b => Decode(file, WithEnding(kept, b), components))];
         if (endings.All(e => e.Picture.Samples.AsSpan().SequenceEqual(endings[0].Picture.Samples))) return endings[0];
         throw file.Error("the JPEG file ends before its picture does; it is truncated, fetch it again");
     }
 
     /// <summary>
-    /// Decodes a whole file. The library repeats a chroma sample over the pixels that share it; other programs interpolate, and so does this: with
-    /// an Adobe segment that says "no transform" the library gives the planes as they are.
+    /// Decodes a whole file. The library repeats a chroma sample over the pixels that share it; other programs interpolate, and so does
+    /// this: with an Adobe segment that says "no transform" the library gives the planes as they are.
     /// </summary>
     private static (Image Picture, int Orientation) Decode(FileContent file, byte[] kept, int components)
     {
@@ -73,14 +74,19 @@ internal static class JpegFile
             if (content.Length - position < 4) throw file.Error("the JPEG file ends before its picture; it is truncated, fetch it again");
             int length = 2 + BinaryPrimitives.ReadUInt16BigEndian(content.AsSpan(position + 2));
             if (length < 4 || length > content.Length - position)
-                throw file.Error($"a JPEG segment of {length} bytes reaches past the end of the file; it is truncated or damaged, fetch it again");
+            {
+                throw file.Error($"a JPEG segment of {length} bytes reaches past the end of the file; it is truncated or damaged, fetch "
+                    + "it again");
+            }
+
             if (IsFrame(marker))
             {
                 components = CheckFrame(file, content, position, length);
                 missing = marker is 0xc0 or 0xc1 ? components : int.MaxValue;
             }
             if (marker == StartOfScan) missing -= content[position + 4];
-            if (marker != Comment && marker is < FirstApplication or > LastApplication or Exif or Adobe) kept.Write(content, position, length);
+            if (marker != Comment && marker is < FirstApplication or > LastApplication or Exif or Adobe)
+                kept.Write(content, position, length);
             position += length;
             if (marker != StartOfScan) continue;
 
@@ -108,7 +114,8 @@ internal static class JpegFile
     private static int CheckFrame(FileContent file, byte[] content, int position, int length)
     {
         if (length < 11) throw file.Error("the JPEG header is damaged; fetch the file again");
-        int height = BinaryPrimitives.ReadUInt16BigEndian(content.AsSpan(position + 5)), width = BinaryPrimitives.ReadUInt16BigEndian(content.AsSpan(position + 7));
+        int height = BinaryPrimitives.ReadUInt16BigEndian(content.AsSpan(position + 5)), width = BinaryPrimitives.ReadUInt16BigEndian(
+            content.AsSpan(position + 7));
         PictureLibrary.CheckSize(file, width, height, 3);
         if ((long)width * height > (long)content.Length * MaxPixelsPerByte)
             throw file.Error($"{content.Length} bytes of JPEG cannot hold {width} x {height} pixels; the file is truncated or damaged");
@@ -126,7 +133,7 @@ internal static class JpegFile
     private static byte[] WithEnding(byte[] kept, byte value)
     {
         // Long enough for a decoder that reads ahead, and for the rest of a block.
-        var ending = new byte[4096];
+        byte[] ending = new byte[4096];
         ending.AsSpan().Fill(value);
         return [.. kept, .. ending, 0xff, EndOfImage];
     }

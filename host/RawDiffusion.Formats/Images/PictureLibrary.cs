@@ -13,7 +13,8 @@ using Pixels = SixLabors.ImageSharp.Image;
 namespace RawDiffusion.Formats.Images;
 
 /// <summary>
-/// Decodes and encodes pictures with SixLabors.ImageSharp. Only the formats that are registered here can be reached: its decoders of GIF and
+/// Decodes and encodes pictures with SixLabors.ImageSharp. Only the formats that are registered here can be reached: its decoders of GIF
+/// and
 /// TIFF have had memory-unsafe faults.
 /// </summary>
 internal static class PictureLibrary
@@ -25,8 +26,8 @@ internal static class PictureLibrary
     private const int MaxPixelsPerByte = 128, MinPixels = 1 << 22;
 
     /// <summary>
-    /// WebP codes a picture of one colour in a few bytes, whatever its size. Decoding 2^28 pixels of it takes 7 seconds: small files may have
-    /// 4096 x 4096 of them, and others what its longest copies code.
+    /// WebP codes a picture of one colour in a few bytes, whatever its size. Decoding 2^28 pixels of it takes 7 seconds: small files may
+    /// have 4096 x 4096 of them, and others what its longest copies code.
     /// </summary>
     private const int MaxWebpPixelsPerByte = 2048, MinWebpPixels = 1 << 24;
 
@@ -42,7 +43,8 @@ internal static class PictureLibrary
     /// <summary>Decodes a picture whose container has been checked, as far as its format has a check.</summary>
     /// <param name="file">What errors name.</param>
     /// <param name="content">The picture.</param>
-    /// <param name="layout">Channels and bits that lose nothing of it; null for 8 bits of red, green, blue, and alpha if it has that.</param>
+    /// <param name="layout">Channels and bits that lose nothing of it; null for 8 bits of red, green, blue, and alpha if it has
+    /// that.</param>
     /// <returns>The picture as it is stored, and its EXIF orientation, 1 for upright.</returns>
     /// <exception cref="FileFormatException">It is none, is damaged, or is too large.</exception>
     public static (Image Picture, int Orientation) Decode(FileContent file, byte[] content, (int Channels, int Bits)? layout = null)
@@ -69,14 +71,15 @@ internal static class PictureLibrary
         // A damaged file makes the library throw much else than its own exceptions: indices out of range, overflows, division by zero.
         catch (Exception exception) when (exception is not (FileFormatException or OutOfMemoryException))
         {
-            throw file.Error($"the picture is damaged, or of a kind that is not supported ({exception.Message}); fetch it again, or convert it to PNG",
+            throw file.Error($"the picture is damaged, or of a kind that is not supported ({exception.Message}); fetch it again, or "
+                + "convert it to PNG",
                 exception);
         }
     }
 
     /// <summary>
-    /// Decodes WebP, BMP or TGA. The library takes what a cut file lacks for black: so a RIFF container must have its length, and a picture of the other
-    /// two must not depend on what follows the file.
+    /// Decodes WebP, BMP or TGA. The library takes what a cut file lacks for black: so a RIFF container must have its length, and a picture
+    /// of the other two must not depend on what follows the file.
     /// </summary>
     /// <inheritdoc cref="Decode"/>
     public static (Image Picture, int Orientation) DecodeWhole(FileContent file, byte[] content)
@@ -87,7 +90,7 @@ internal static class PictureLibrary
             return BinaryPrimitives.ReadUInt32LittleEndian(content.AsSpan(4)) <= content.Length - 8L ? decoded
                 : throw file.Error("the WebP file is shorter than it says; it is truncated, fetch it again");
         }
-        var padding = new byte[4096 + 4 * decoded.Picture.Width * decoded.Picture.Height];
+        byte[] padding = new byte[4096 + 4 * decoded.Picture.Width * decoded.Picture.Height];
         padding.AsSpan().Fill(0xa5);
         if (Decode(file, [.. content, .. padding]).Picture.Samples.AsSpan().SequenceEqual(decoded.Picture.Samples)) return decoded;
         throw file.Error("the file ends before its picture does; it is truncated, fetch it again");
@@ -98,15 +101,23 @@ internal static class PictureLibrary
     public static void CheckSize(FileContent file, long width, long height, int channels)
     {
         if (!Image.Fits(width, height, channels))
-            throw file.Error($"the picture has {width} x {height} pixels; at most {Image.MaxSide} a side and {Image.MaxSamples} samples are read");
+        {
+            throw file.Error($"the picture has {width} x {height} pixels; at most {Image.MaxSide} a side and {Image.MaxSamples} samples "
+                + "are read");
+        }
     }
 
     private static void CheckDensity(FileContent file, byte[] content, int width, int height)
     {
         long pixels = (long)width * height;
         bool webp = content.AsSpan().StartsWith("RIFF"u8);
-        if (pixels <= (webp ? MinWebpPixels + content.LongLength * MaxWebpPixelsPerByte : MinPixels + content.LongLength * MaxPixelsPerByte)) return;
-        throw file.Error(webp ? $"a WebP file of {content.Length} bytes with {width} x {height} pixels is taken for a hostile one; convert it to PNG"
+        if (pixels <= (webp ? MinWebpPixels + content.LongLength * MaxWebpPixelsPerByte
+            : MinPixels + content.LongLength * MaxPixelsPerByte))
+        {
+            return;
+        }
+        throw file.Error(webp ? $"a WebP file of {content.Length} bytes with {width} x {height} pixels is taken for a hostile one; "
+            + "convert it to PNG"
             : $"{content.Length} bytes cannot hold {width} x {height} pixels; the file is truncated or damaged");
     }
 
@@ -126,17 +137,19 @@ internal static class PictureLibrary
         }
     }
 
-    private static (Image Picture, int Orientation) Load<TPixel>(byte[] content, int channels, int bits) where TPixel : unmanaged, IPixel<TPixel>
+    private static (Image Picture, int Orientation) Load<TPixel>(byte[] content, int channels, int bits)
+        where TPixel : unmanaged, IPixel<TPixel>
     {
-        using Image<TPixel> decoded = Pixels.Load<TPixel>(Formats, new MemoryStream(content, writable: false));
-        var samples = new byte[decoded.Width * decoded.Height * channels * (bits / 8)];
+        using var decoded = Pixels.Load<TPixel>(Formats, new MemoryStream(content, writable: false));
+        byte[] samples = new byte[decoded.Width * decoded.Height * channels * (bits / 8)];
         decoded.CopyPixelDataTo(samples);
-        return (new Image(decoded.Width, decoded.Height, channels, bits, samples), decoded.Metadata.ExifProfile?.GetValue(ExifTag.Orientation)?.Value ?? 1);
+        return (new Image(decoded.Width, decoded.Height, channels, bits, samples),
+            decoded.Metadata.ExifProfile?.GetValue(ExifTag.Orientation)?.Value ?? 1);
     }
 
     private static void Save<TPixel>(Stream stream, Image image, PngColorType colour) where TPixel : unmanaged, IPixel<TPixel>
     {
-        using Image<TPixel> pixels = Pixels.LoadPixelData<TPixel>(Formats, image.Samples, image.Width, image.Height);
+        using var pixels = Pixels.LoadPixelData<TPixel>(Formats, image.Samples, image.Width, image.Height);
         pixels.Save(stream, new PngEncoder
         {
             ColorType = colour,
@@ -151,9 +164,11 @@ internal static class PictureLibrary
     private static FileFormatException Unknown(FileContent file, ReadOnlySpan<byte> content)
     {
         string? refused = content.StartsWith("GIF8"u8) ? "GIF"
-            : content.StartsWith((ReadOnlySpan<byte>)[0x49, 0x49, 0x2a, 0]) || content.StartsWith((ReadOnlySpan<byte>)[0x4d, 0x4d, 0, 0x2a]) ? "TIFF" : null;
+            : content.StartsWith((ReadOnlySpan<byte>)[0x49, 0x49, 0x2a, 0]) || content.StartsWith((ReadOnlySpan<byte>)[0x4d, 0x4d, 0, 0x2a])
+            ? "TIFF" : null;
         return refused is null
             ? file.Error($"expected a PNG, JPEG, WebP, BMP, TGA or PNM picture, but the file starts with {Checkpoint.FirstBytes(file)}")
-            : file.Error($"{refused} pictures are not read, because decoders of this format have had faults that hostile files use; convert it to PNG");
+            : file.Error($"{refused} pictures are not read, because decoders of this format have had faults that hostile files use; "
+            + "convert it to PNG");
     }
 }

@@ -4,7 +4,8 @@ namespace RawDiffusion.Formats.Images;
 public static class PictureNames
 {
     /// <summary>Endings of formats that <see cref="ImageFile"/> reads.</summary>
-    public static IReadOnlyList<string> Endings { get; } = [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"];
+    public static IReadOnlyList<string> Endings { get; } = [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tga", ".ppm",
+        ".pgm", ".pbm", ".pnm"];
 
     /// <summary>Endings of pictures that are not read.</summary>
     public static IReadOnlyList<string> RefusedEndings { get; } = [".gif", ".tif", ".tiff"];

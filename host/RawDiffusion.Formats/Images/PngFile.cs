@@ -5,8 +5,8 @@ using System.Text;
 namespace RawDiffusion.Formats.Images;
 
 /// <summary>
-/// PNG: checks that a file is whole, and hands on what its pixels need. The library would show a truncated picture without a word, and unpack
-/// texts and profiles of any size.
+/// PNG: checks that a file is whole, and hands on what its pixels need. The library would show a truncated picture without a word, and
+/// unpack texts and profiles of any size.
 /// </summary>
 /// <remarks>Specification: W3C Portable Network Graphics, third edition.</remarks>
 internal static class PngFile
@@ -25,15 +25,19 @@ internal static class PngFile
     public static (Image Picture, int Orientation) Read(FileContent file, byte[] content)
     {
         List<(string Type, int Start, int Length)> chunks = Chunks(file, content);
-        PngHeader header = PngHeader.Read(file, content.AsSpan(chunks[0].Start, chunks[0].Length));
+        var header = PngHeader.Read(file, content.AsSpan(chunks[0].Start, chunks[0].Length));
         (int Channels, int Bits) layout = header.Layout(chunks.Exists(c => c.Type == "tRNS"));
         byte[] pixels = Pixels(file, content, chunks, header, layout.Channels);
         // As Python's imread has it, a transparent colour of gray and RGB is left aside; only palettes have transparency.
         byte[] before = [.. header.IsPalette ? Palette(file, content, chunks, header) : [], .. Copy("eXIf")];
         if (!header.Interlaced)
-            return PictureLibrary.Decode(file, [.. Signature, .. Chunk("IHDR"u8, header.Bytes), .. before, .. Copy("IDAT"), .. Chunk("IEND"u8, [])], layout);
+        {
+            return PictureLibrary.Decode(
+                file, [.. Signature, .. Chunk("IHDR"u8, header.Bytes), .. before, .. Copy("IDAT"), .. Chunk("IEND"u8, [])], layout);
+        }
 
-        // The library reads interlaced pictures of less than 5 columns wrong, or never ends: each pass is handed to it as a picture of its own.
+        // The library reads interlaced pictures of less than 5 columns wrong, or never ends: each pass is handed to it as a picture of its
+        // own.
         var whole = new Image(header.Width, header.Height, layout.Channels, layout.Bits,
             new byte[header.Width * header.Height * layout.Channels * (layout.Bits / 8)]);
         int orientation = 1, position = 0;
@@ -48,7 +52,8 @@ internal static class PngFile
         }
         return (whole, orientation);
 
-        byte[] Copy(string type) => [.. chunks.Where(c => c.Type == type).SelectMany(c => content[(c.Start - 8)..(c.Start + c.Length + 4)])];
+        byte[] Copy(string type) =>
+            [.. chunks.Where(c => c.Type == type).SelectMany(c => content[(c.Start - 8)..(c.Start + c.Length + 4)])];
     }
 
     /// <summary>All chunks up to IEND, their order and checksums checked.</summary>
@@ -57,10 +62,15 @@ internal static class PngFile
         List<(string Type, int Start, int Length)> chunks = [];
         for (int position = Signature.Length; ;)
         {
-            if (content.Length - position < Overhead) throw file.Error("the PNG file ends before its IEND chunk; it is truncated, fetch it again");
+            if (content.Length - position < Overhead)
+                throw file.Error("the PNG file ends before its IEND chunk; it is truncated, fetch it again");
             uint length = BinaryPrimitives.ReadUInt32BigEndian(content.AsSpan(position));
             if (length > content.Length - position - Overhead)
-                throw file.Error($"a PNG chunk of {length} bytes reaches past the end of the file; it is truncated or damaged, fetch it again");
+            {
+                throw file.Error($"a PNG chunk of {length} bytes reaches past the end of the file; it is truncated or damaged, fetch "
+                    + "it again");
+            }
+
             ReadOnlySpan<byte> typed = content.AsSpan(position + 4, 4 + (int)length);
             string type = Encoding.Latin1.GetString(typed[..4]);
             if (Crc32.Of(typed) != BinaryPrimitives.ReadUInt32BigEndian(content.AsSpan(position + 8 + (int)length)))
@@ -69,24 +79,32 @@ internal static class PngFile
             if (type == "IDAT" && chunks[^1].Type != "IDAT" && chunks.Exists(c => c.Type == "IDAT"))
                 throw file.Error("the IDAT chunks of the PNG file are not consecutive; the file is damaged");
             // A capital first letter marks chunks without which the image cannot be shown.
-            if (type[0] is >= 'A' and <= 'Z' && !Kept.Contains(type)) throw file.Error($"the PNG file needs a chunk '{type}', which is not supported");
+            if (type[0] is >= 'A' and <= 'Z' && !Kept.Contains(type))
+                throw file.Error($"the PNG file needs a chunk '{type}', which is not supported");
             chunks.Add((type, position + 8, (int)length));
             if (type == "IEND") return chunks;
             position += Overhead + (int)length;
         }
     }
 
-    /// <summary>The unpacked data: a filter byte and the samples of each row. It is whole, and has no more than the picture needs.</summary>
-    private static byte[] Pixels(FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks, PngHeader header, int channels)
+    /// <summary>
+    /// The unpacked data: a filter byte and the samples of each row. It is whole, and has no more than the picture needs.
+    /// </summary>
+    private static byte[] Pixels(
+        FileContent file, byte[] content, List<(string Type, int Start, int Length)> chunks, PngHeader header, int channels)
     {
         long needed = header.PixelBytes(), held = chunks.Where(c => c.Type == "IDAT").Sum(c => (long)c.Length);
         if (needed > held * MaxInflation)
-            throw file.Error($"{held} bytes of PNG data cannot hold {header.Width} x {header.Height} pixels; the file is truncated or damaged");
+        {
+            throw file.Error($"{held} bytes of PNG data cannot hold {header.Width} x {header.Height} pixels; the file is truncated "
+                + "or damaged");
+        }
+
         PictureLibrary.CheckSize(file, header.Width, header.Height, channels);
         using var compressed = new MemoryStream((int)held);
         foreach ((_, int start, int length) in chunks.Where(c => c.Type == "IDAT")) compressed.Write(content, start, length);
         compressed.Position = 0;
-        var pixels = new byte[needed];
+        byte[] pixels = new byte[needed];
         try
         {
             using var inflated = new ZLibStream(compressed, CompressionMode.Decompress);
@@ -108,9 +126,10 @@ internal static class PngFile
         if (at < 0) throw file.Error("the PNG file has no palette (PLTE), but its colours are palette indices");
         (_, int start, int length) = chunks[at];
         if (length == 0 || length % 3 != 0 || length > 3 * 256) throw file.Error($"a PNG palette cannot have {length} bytes");
-        var colours = new byte[Math.Max(length, 3 << header.BitDepth)];
+        byte[] colours = new byte[Math.Max(length, 3 << header.BitDepth)];
         content.AsSpan(start, length).CopyTo(colours);
-        byte[] transparency = alpha < 0 ? [] : content.AsSpan(chunks[alpha].Start, Math.Min(chunks[alpha].Length, colours.Length / 3)).ToArray();
+        byte[] transparency = alpha < 0 ? []
+            : content.AsSpan(chunks[alpha].Start, Math.Min(chunks[alpha].Length, colours.Length / 3)).ToArray();
         return [.. Chunk("PLTE"u8, colours), .. alpha < 0 ? [] : Chunk("tRNS"u8, transparency)];
     }
 

@@ -24,7 +24,8 @@ internal sealed record PngHeader(int Width, int Height, int BitDepth, int Colour
 
     /// <summary>Channels and bits of the decoded picture.</summary>
     /// <param name="transparent">Whether there is a tRNS chunk.</param>
-    public (int Channels, int Bits) Layout(bool transparent) => (IsPalette ? (transparent ? 4 : 3) : SamplesPerPixel, BitDepth == 16 ? 16 : 8);
+    public (int Channels, int Bits) Layout(bool transparent) =>
+        (IsPalette ? (transparent ? 4 : 3) : SamplesPerPixel, BitDepth == 16 ? 16 : 8);
 
     private int SamplesPerPixel => ColourType switch { Rgb => 3, GrayAlpha => 2, RgbAlpha => 4, _ => 1 };
 
@@ -33,9 +34,12 @@ internal sealed record PngHeader(int Width, int Height, int BitDepth, int Colour
         if (data.Length != 13) throw file.Error($"a PNG header has 13 bytes, not {data.Length}");
         uint width = BinaryPrimitives.ReadUInt32BigEndian(data), height = BinaryPrimitives.ReadUInt32BigEndian(data[4..]);
         int depth = data[8], colour = data[9];
-        bool known = (colour, depth) is (Gray, 1 or 2 or 4 or 8 or 16) or (Palette, 1 or 2 or 4 or 8) or (Rgb or GrayAlpha or RgbAlpha, 8 or 16);
-        if (!known) throw file.Error($"the PNG header names colour type {colour} with {depth} bits, which does not exist; the file is damaged");
-        if (data[10] != 0 || data[11] != 0 || data[12] > 1) throw file.Error("the PNG header names a compression, filter or interlacing that does not exist");
+        bool known = (colour, depth) is (Gray, 1 or 2 or 4 or 8 or 16) or (Palette, 1 or 2 or 4 or 8) or (
+            Rgb or GrayAlpha or RgbAlpha, 8 or 16);
+        if (!known)
+            throw file.Error($"the PNG header names colour type {colour} with {depth} bits, which does not exist; the file is damaged");
+        if (data[10] != 0 || data[11] != 0 || data[12] > 1)
+            throw file.Error("the PNG header names a compression, filter or interlacing that does not exist");
         PictureLibrary.CheckSize(file, width, height, 1);
         return new PngHeader((int)width, (int)height, depth, colour, data[12] == 1);
     }
@@ -47,9 +51,11 @@ internal sealed record PngHeader(int Width, int Height, int BitDepth, int Colour
     public IEnumerable<PngPass> Passes()
     {
         if (!Interlaced) return [new PngPass(0, 0, 1, 1, Width, Height)];
-        (int X, int Y, int StepX, int StepY)[] adam7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+        (int X, int Y, int StepX, int StepY)[] adam7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+            (0, 1, 1, 2)];
         return adam7
-            .Select(p => new PngPass(p.X, p.Y, p.StepX, p.StepY, (Width - p.X + p.StepX - 1) / p.StepX, (Height - p.Y + p.StepY - 1) / p.StepY))
+            .Select(p => new PngPass(
+            p.X, p.Y, p.StepX, p.StepY, (Width - p.X + p.StepX - 1) / p.StepX, (Height - p.Y + p.StepY - 1) / p.StepY))
             .Where(p => p.Width > 0 && p.Height > 0);
     }
 }

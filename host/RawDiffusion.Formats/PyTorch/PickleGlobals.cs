@@ -13,7 +13,8 @@ internal sealed record PickleGlobal(string Name)
 }
 
 /// <summary>
-/// The globals that build something, and what calling each of them builds. A call of any other is a <see cref="PickleObject"/>: nothing runs.
+/// The globals that build something, and what calling each of them builds. A call of any other is a <see cref="PickleObject"/>: nothing
+/// runs.
 /// </summary>
 internal sealed class PickleGlobals(PickleReader reader)
 {
@@ -70,7 +71,10 @@ internal sealed class PickleGlobals(PickleReader reader)
             throw reader.Error("a persistent id is not ('storage', type, key, location, size)");
         }
         if (tuple.Length == 6 && tuple[5] is not null)
-            throw reader.File.Error("storages that share memory, as PyTorch wrote before 0.4, are not supported; load and save the file with a current PyTorch");
+        {
+            throw reader.File.Error("storages that share memory, as PyTorch wrote before 0.4, are not supported; load and save the file "
+                + "with a current PyTorch");
+        }
         // The place may be compressed; what it holds is compared with the count where it is known.
         if (count > long.MaxValue / 16) throw reader.File.Error($"the storage '{key}' should hold {count} elements; the file is damaged");
         if (!Storages.TryGetValue(key, out TorchStorage? storage))
@@ -159,7 +163,8 @@ internal sealed class PickleGlobals(PickleReader reader)
 
     private List<long> Integers(object?[] items)
     {
-        if (items.Length > TensorShape.MaxRank) throw reader.File.Error($"a tensor has {items.Length} dimensions; at most {TensorShape.MaxRank} are supported");
+        if (items.Length > TensorShape.MaxRank)
+            throw reader.File.Error($"a tensor has {items.Length} dimensions; at most {TensorShape.MaxRank} are supported");
         return [.. items.Select(item => item is long value ? value : throw reader.Error("a tensor's shape is not made of integers"))];
     }
 }

@@ -63,7 +63,10 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case 0x8a: Push(Integer(reader.Bytes(reader.Byte()))); break;
             case 0x8b:
                 int length = reader.Int32();
-                if (length <= LongestInteger) Push(Integer(reader.Bytes(length)));
+                if (length <= LongestInteger)
+                {
+                    Push(Integer(reader.Bytes(length)));
+                }
                 else
                 {
                     reader.Skip(length);
@@ -157,8 +160,10 @@ internal sealed class PickleMachine(PickleReader reader, PickleGlobals globals)
             case (byte)'b':
                 // The attributes of an OrderedDict: torch.nn.Module.state_dict leaves its version numbers there.
                 object? state = Pop();
-                if (Peek() is PickleDictionary dictionary && state is OrderedDictionary<object, object?> attributes) dictionary.Attributes = attributes;
-                else if (Peek() is not (PickleObject or PickleGlobal or Tensor)) throw reader.Error("an object other than an OrderedDict has attributes");
+                if (Peek() is PickleDictionary dictionary && state is OrderedDictionary<object, object?> attributes)
+                    dictionary.Attributes = attributes;
+                else if (Peek() is not (PickleObject or PickleGlobal or Tensor))
+                    throw reader.Error("an object other than an OrderedDict has attributes");
                 break;
             default: return false;
         }

@@ -46,13 +46,14 @@ internal sealed class PickleReader
     public byte[] Bytes(long count)
     {
         Require(count);
-        var bytes = new byte[count];
+        byte[] bytes = new byte[count];
         if (count <= 16)
         {
             for (int i = 0; i < bytes.Length; i++) bytes[i] = Byte();
             return bytes;
         }
-        if (Position >= bufferStart && count <= bufferStart + buffered - Position) buffer.AsSpan((int)(Position - bufferStart), (int)count).CopyTo(bytes);
+        if (Position >= bufferStart && count <= bufferStart + buffered - Position)
+            buffer.AsSpan((int)(Position - bufferStart), (int)count).CopyTo(bytes);
         else File.Read(Position, bytes);
         Position += count;
         return bytes;

@@ -75,15 +75,22 @@ public sealed class PyTorchArchive : IDisposable
         const string pickleName = "data.pkl";
         var zip = new ZipDirectory(file);
         string pickle = zip.Names.Where(n => n == pickleName || n.EndsWith("/" + pickleName, StringComparison.Ordinal)).MinBy(n => n.Length)
-            ?? throw file.Error($"the zip archive should have an entry '{pickleName}', but has {Listing.Of(zip.Names)}; it was not written by torch.save");
+            ?? throw file.Error($"the zip archive should have an entry '{pickleName}', but has {Listing.Of(zip.Names)}; it was not written "
+            + "by torch.save");
         string root = pickle[..^pickleName.Length];
         if (zip.Names.Contains(root + "constants.pkl"))
-            throw file.Error("the file is a TorchScript archive, which holds a program; save the state dict instead: torch.save(model.state_dict(), path)");
-        if (zip.Names.Contains(root + "byteorder")) RequireLittleEndian(file, Encoding.Latin1.GetString(zip.Read(root + "byteorder", 64)) == "little");
+        {
+            throw file.Error("the file is a TorchScript archive, which holds a program; save the state dict instead: "
+                + "torch.save(model.state_dict(), path)");
+        }
+
+        if (zip.Names.Contains(root + "byteorder"))
+            RequireLittleEndian(file, Encoding.Latin1.GetString(zip.Read(root + "byteorder", 64)) == "little");
 
         ZipEntry entry = zip.Locate(pickle);
         if (entry.Length > MaxPickleBytes) throw file.Error($"the pickle has {entry.Length} bytes; at most {MaxPickleBytes} are read");
-        PickleReader reader = entry.Deflated ? new PickleReader(file, zip.Inflate(pickle)) : new PickleReader(file, entry.Position, entry.Position + entry.Length);
+        PickleReader reader = entry.Deflated ? new PickleReader(file, zip.Inflate(pickle))
+            : new PickleReader(file, entry.Position, entry.Position + entry.Length);
         var globals = new PickleGlobals(reader);
         object? value = new PickleMachine(reader, globals).Run();
         foreach ((string key, TorchStorage storage) in globals.Storages)
@@ -93,7 +100,11 @@ public sealed class PyTorchArchive : IDisposable
             storage.Position = place.Position;
             if (place.Deflated) storage.Inflated = new Lazy<byte[]>(() => zip.Inflate(name));
             if (storage.Size > 0 && place.Length != storage.Count * storage.Size)
-                throw file.Error($"the storage '{key}' should hold {storage.Count} x {storage.Kind.StorageType?.ToString() ?? storage.Kind.Name}, but its entry has {place.Length} bytes; the file is truncated or damaged");
+            {
+                throw file.Error($"the storage '{key}' should hold {storage.Count} x "
+                    + $"{storage.Kind.StorageType?.ToString() ?? storage.Kind.Name}, but its entry has {place.Length} bytes; the file is "
+                    + "truncated or damaged");
+            }
         }
         return value;
     }
@@ -108,9 +119,11 @@ public sealed class PyTorchArchive : IDisposable
         var globals = new PickleGlobals(reader);
         object? Next() => new PickleMachine(reader, globals).Run();
 
-        if (Next() is not BigInteger magic || magic != new BigInteger(LegacyMagic.AsSpan(2))) throw reader.Error("the magic number is not the first value");
+        if (Next() is not BigInteger magic || magic != new BigInteger(LegacyMagic.AsSpan(2)))
+            throw reader.Error("the magic number is not the first value");
         object? protocol = Next();
-        if (protocol is not 1001L) throw file.Error($"expected protocol version 1001 of the legacy PyTorch format, found {protocol ?? "None"}");
+        if (protocol is not 1001L)
+            throw file.Error($"expected protocol version 1001 of the legacy PyTorch format, found {protocol ?? "None"}");
         if (Next() is OrderedDictionary<object, object?> system && system.TryGetValue("little_endian", out object? little))
             RequireLittleEndian(file, little is true);
         object? value = Next();
@@ -123,13 +136,25 @@ public sealed class PyTorchArchive : IDisposable
             if (key is not string name || !globals.Storages.TryGetValue(name, out TorchStorage? storage) || !placed.Add(name))
                 throw reader.Error($"the list of storages names '{key}', which no tensor uses");
             long count = BitConverter.ToInt64(file.ReadBytes(position, 8, $"the size of storage '{name}'"));
-            if (count != storage.Count) throw file.Error($"the storage '{name}' should hold {storage.Count} elements, but says {count}; the file is damaged");
-            if (storage.Size == 0) throw file.Error($"the storage '{name}' is a {storage.Kind.Name}, whose length is not known; save the file with a current PyTorch");
-            if (count > file.Length) throw file.Error($"the storage '{name}' should hold {count} elements, but the file has only {file.Length} bytes; it is truncated or damaged");
+            if (count != storage.Count)
+                throw file.Error($"the storage '{name}' should hold {storage.Count} elements, but says {count}; the file is damaged");
+            if (storage.Size == 0)
+            {
+                throw file.Error($"the storage '{name}' is a {storage.Kind.Name}, whose length is not known; save the file with a "
+                    + "current PyTorch");
+            }
+            if (count > file.Length)
+            {
+                throw file.Error($"the storage '{name}' should hold {count} elements, but the file has only {file.Length} bytes; it is "
+                    + "truncated or damaged");
+            }
             storage.Position = position + 8;
             position = storage.Position + count * storage.Size;
             if (position > file.Length)
-                throw file.Error($"the storage '{name}' ends at byte {position}, but the file has {file.Length}; it is truncated, fetch it again");
+            {
+                throw file.Error($"the storage '{name}' ends at byte {position}, but the file has {file.Length}; it is truncated, fetch "
+                    + "it again");
+            }
         }
         foreach (string name in globals.Storages.Keys)
         {
@@ -140,6 +165,10 @@ public sealed class PyTorchArchive : IDisposable
 
     private static void RequireLittleEndian(FileContent file, bool little)
     {
-        if (!little) throw file.Error("the checkpoint was written on a big-endian machine, which is not supported; load and save it on a little-endian one");
+        if (!little)
+        {
+            throw file.Error("the checkpoint was written on a big-endian machine, which is not supported; load and save it on a "
+                + "little-endian one");
+        }
     }
 }

@@ -57,7 +57,7 @@ internal sealed class TorchStorage(FileContent file, string key, PickleGlobal ki
                 Read(start, destination);
                 return;
             }
-            var source = new byte[span * type.Size()];
+            byte[] source = new byte[span * type.Size()];
             Read(start, source);
             Gather(source, dimensions, strides, type.Size(), destination);
         });
@@ -82,7 +82,7 @@ internal sealed class TorchStorage(FileContent file, string key, PickleGlobal ki
 
     private static void Gather(byte[] source, int[] shape, IReadOnlyList<long> strides, int size, Span<byte> destination)
     {
-        var index = new int[shape.Length];
+        int[] index = new int[shape.Length];
         long element = 0;
         for (int to = 0; to < destination.Length; to += size)
         {

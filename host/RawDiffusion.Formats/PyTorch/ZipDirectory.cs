@@ -33,16 +33,22 @@ internal sealed class ZipDirectory
         this.file = file;
         (long position, long length, long count) = FindDirectory();
         byte[] directory = file.ReadBytes(position, length, "the zip directory");
-        if (count > length / EntryBytes) throw file.Error($"a zip directory of {length} bytes cannot hold {count} entries; the file is damaged");
+        if (count > length / EntryBytes)
+            throw file.Error($"a zip directory of {length} bytes cannot hold {count} entries; the file is damaged");
         int next = 0;
         for (long i = 0; i < count; i++) next = ReadEntry(directory, next);
         if (entries.FirstOrDefault(e => e.Value.StoredLength > file.Length) is { Key: { } name, Value.StoredLength: var claimed })
             throw file.Error($"the zip entry '{name}' claims {claimed} bytes, but the file has {file.Length}; it is truncated or damaged");
         Int128 stored = entries.Values.Aggregate((Int128)0, (sum, e) => sum + e.StoredLength);
         if (stored > file.Length)
-            throw file.Error($"the zip archive claims {stored} bytes in its entries, but the file has {file.Length}; it is truncated or damaged");
+        {
+            throw file.Error($"the zip archive claims {stored} bytes in its entries, but the file has {file.Length}; it is truncated "
+                + "or damaged");
+        }
+
         Int128 inflated = entries.Values.Where(e => e.Method != 0).Aggregate((Int128)0, (sum, e) => sum + e.Length);
-        if (inflated > FreeBytes + (Int128)MaxRatio * file.Length) throw file.Error($"the zip entries inflate to {inflated} bytes, more than {MaxRatio} times the file; such files are refused");
+        if (inflated > FreeBytes + (Int128)MaxRatio * file.Length)
+            throw file.Error($"the zip entries inflate to {inflated} bytes, more than {MaxRatio} times the file; such files are refused");
     }
 
     /// <summary>Names of all entries.</summary>
@@ -52,19 +58,30 @@ internal sealed class ZipDirectory
     /// <exception cref="FileFormatException">There is no such entry, or it reaches past the file's end.</exception>
     public ZipEntry Locate(string name)
     {
-        if (!entries.TryGetValue(name, out Entry? entry)) throw file.Error($"the zip archive should have an entry '{name}', but has none; the file is damaged");
+        if (!entries.TryGetValue(name, out Entry? entry))
+            throw file.Error($"the zip archive should have an entry '{name}', but has none; the file is damaged");
         if (entry.Encrypted) throw file.Error($"the zip entry '{name}' is encrypted");
         if (entry.Method is not (0 or DeflateMethod))
-            throw file.Error($"the zip entry '{name}' is compressed by method {entry.Method}, but stored and deflated entries are read; repack the archive with 'zip -0'");
-        if (entry.Method == 0 && entry.StoredLength != entry.Length) throw file.Error($"the stored zip entry '{name}' has two lengths, {entry.StoredLength} and {entry.Length}");
+        {
+            throw file.Error($"the zip entry '{name}' is compressed by method {entry.Method}, but stored and deflated entries are read; "
+                + "repack the archive with 'zip -0'");
+        }
+
+        if (entry.Method == 0 && entry.StoredLength != entry.Length)
+            throw file.Error($"the stored zip entry '{name}' has two lengths, {entry.StoredLength} and {entry.Length}");
 
         byte[] local = file.ReadBytes(entry.LocalHeader, LocalBytes, $"the zip entry '{name}'");
-        if (BinaryPrimitives.ReadUInt32LittleEndian(local) != LocalSignature) throw file.Error($"the zip entry '{name}' has no local header where the directory says");
+        if (BinaryPrimitives.ReadUInt32LittleEndian(local) != LocalSignature)
+            throw file.Error($"the zip entry '{name}' has no local header where the directory says");
         int nameLength = BinaryPrimitives.ReadUInt16LittleEndian(local.AsSpan(26));
         int extraLength = BinaryPrimitives.ReadUInt16LittleEndian(local.AsSpan(28));
         long position = entry.LocalHeader + LocalBytes + nameLength + extraLength;
         if (position > file.Length || entry.StoredLength > file.Length - position)
-            throw file.Error($"the zip entry '{name}' claims {entry.StoredLength} bytes from byte {position}, but the file has {file.Length}; it is truncated or damaged");
+        {
+            throw file.Error($"the zip entry '{name}' claims {entry.StoredLength} bytes from byte {position}, but the file has "
+                + $"{file.Length}; it is truncated or damaged");
+        }
+
         return new ZipEntry(position, entry.StoredLength, entry.Length, entry.Method == DeflateMethod);
     }
 
@@ -74,12 +91,14 @@ internal sealed class ZipDirectory
     {
         ZipEntry entry = Locate(name);
         byte[] stored = file.ReadBytes(entry.Position, entry.StoredLength, $"the zip entry '{name}'");
-        if (entry.Length > Array.MaxLength) throw file.Error($"the zip entry '{name}' inflates to {entry.Length} bytes; at most 2 GiB are read");
-        var bytes = new byte[entry.Length];
+        if (entry.Length > Array.MaxLength)
+            throw file.Error($"the zip entry '{name}' inflates to {entry.Length} bytes; at most 2 GiB are read");
+        byte[] bytes = new byte[entry.Length];
         try
         {
             using var inflater = new DeflateStream(new MemoryStream(stored), CompressionMode.Decompress);
-            if (inflater.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) == bytes.Length && inflater.ReadByte() < 0) return bytes;
+            if (inflater.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) == bytes.Length && inflater.ReadByte() < 0)
+                return bytes;
         }
         catch (Exception e) when (e is InvalidDataException or IOException)
         {
@@ -120,9 +139,11 @@ internal sealed class ZipDirectory
     private (long Position, long Length, long Count) FindDirectory64(long endPosition)
     {
         byte[] locator = file.ReadBytes(endPosition - Locator64Bytes, Locator64Bytes, "the ZIP64 locator");
-        if (BinaryPrimitives.ReadUInt32LittleEndian(locator) != Locator64Signature) throw file.Error("the ZIP64 locator is missing; the file is damaged");
+        if (BinaryPrimitives.ReadUInt32LittleEndian(locator) != Locator64Signature)
+            throw file.Error("the ZIP64 locator is missing; the file is damaged");
         byte[] end = file.ReadBytes(BinaryPrimitives.ReadInt64LittleEndian(locator.AsSpan(8)), End64Bytes, "the ZIP64 end record");
-        if (BinaryPrimitives.ReadUInt32LittleEndian(end) != End64Signature) throw file.Error("the ZIP64 end record is missing; the file is damaged");
+        if (BinaryPrimitives.ReadUInt32LittleEndian(end) != End64Signature)
+            throw file.Error("the ZIP64 end record is missing; the file is damaged");
         return (
             BinaryPrimitives.ReadInt64LittleEndian(end.AsSpan(48)),
             BinaryPrimitives.ReadInt64LittleEndian(end.AsSpan(40)),
@@ -150,7 +171,8 @@ internal sealed class ZipDirectory
         length = Widen(name, length, ref wide);
         stored = Widen(name, stored, ref wide);
         local = Widen(name, local, ref wide);
-        if (!entries.TryAdd(name, new Entry(method, encrypted, stored, length, local))) throw file.Error($"the zip entry '{name}' occurs twice");
+        if (!entries.TryAdd(name, new Entry(method, encrypted, stored, length, local)))
+            throw file.Error($"the zip entry '{name}' occurs twice");
         return start + recordLength;
     }
 

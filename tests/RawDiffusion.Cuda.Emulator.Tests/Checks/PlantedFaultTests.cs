@@ -15,9 +15,10 @@ public class PlantedFaultTests
         }
         """;
 
-    private static IReadOnlyList<Finding> Run(string source, string kernel, LaunchGeometry geometry, Func<EmulatedGpu, object[]> arguments, params (string From, string To)[] changes)
+    private static IReadOnlyList<Finding> Run(string source, string kernel, LaunchGeometry geometry, Func<EmulatedGpu, object[]> arguments,
+        params (string From, string To)[] changes)
     {
-        foreach (var (from, to) in changes)
+        foreach ((string from, string to) in changes)
         {
             Assert.That(source, Does.Contain(from), "the change applies");
             source = source.Replace(from, to, StringComparison.Ordinal);
@@ -33,13 +34,14 @@ public class PlantedFaultTests
     [Test]
     public void A_missing_barrier_is_a_race_that_names_line_and_both_threads()
     {
-        var findings = Run(Reverse, "reverse", new(1, 128), TwoFloats, ("BARRIER", ""));
+        IReadOnlyList<Finding> findings = Run(Reverse, "reverse", new(1, 128), TwoFloats, ("BARRIER", ""));
 
         Assert.That(findings, Has.Count.GreaterThanOrEqualTo(1));
         Assert.That(findings[0].Kind, Is.AnyOf(FindingKind.SharedRace, FindingKind.Undefined));
         Assert.That(findings[0].Location.Line, Is.EqualTo(5));
         Assert.That(findings[0].ToString(), Does.StartWith("test.cu:5 reverse block (0,0,0) thread ("));
-        Assert.That(findings.Any(f => f.Kind == FindingKind.SharedRace && f.Details.Contains("thread (", StringComparison.Ordinal)), Is.True);
+        Assert.That(findings.Any(
+            f => f.Kind == FindingKind.SharedRace && f.Details.Contains("thread (", StringComparison.Ordinal)), Is.True);
     }
 
     [Test]
@@ -60,9 +62,11 @@ public class PlantedFaultTests
     [Test]
     public void Lanes_of_a_warp_need_syncwarp_and_a_shuffle_is_not_enough()
     {
-        Assert.That(Run(WarpExchange, "exchange", new(1, 32), TwoFloats, ("ORDER", "")).Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.SharedRace }));
+        Assert.That(Run(WarpExchange, "exchange", new(1, 32), TwoFloats, ("ORDER", "")).Select(f => f.Kind),
+            Is.EqualTo(new[] { FindingKind.SharedRace }));
         Assert.That(
-            Run(WarpExchange, "exchange", new(1, 32), TwoFloats, ("ORDER", "if (__shfl_xor_sync(~0u, x[threadIdx.x], 1) > 1e9f) return")).Select(f => f.Kind),
+            Run(WarpExchange, "exchange", new(1, 32), TwoFloats, ("ORDER", "if (__shfl_xor_sync(~0u, x[threadIdx.x], 1) > 1e9f) return"))
+                .Select(f => f.Kind),
             Is.EqualTo(new[] { FindingKind.SharedRace }));
         Assert.That(Run(WarpExchange, "exchange", new(1, 32), TwoFloats, ("ORDER", "__syncwarp()")), Is.Empty);
     }
@@ -84,7 +88,7 @@ public class PlantedFaultTests
     [Test]
     public void A_write_that_overtakes_the_reads_of_the_round_before_is_a_race()
     {
-        var findings = Run(Rounds, "rounds", new(1, 128), TwoFloats, ("SECOND", ""));
+        IReadOnlyList<Finding> findings = Run(Rounds, "rounds", new(1, 128), TwoFloats, ("SECOND", ""));
 
         Assert.That(findings.Select(f => f.Kind), Has.All.EqualTo(FindingKind.SharedRace));
         Assert.That(findings.Any(f => f.Location.Line == 5 && f.Details.Contains("read", StringComparison.Ordinal)), Is.True);
@@ -102,9 +106,10 @@ public class PlantedFaultTests
     public void One_element_too_many_is_out_of_bounds()
     {
         object[] Arguments(EmulatedGpu gpu) => [gpu.Upload(Ptx.Repeat(100, i => (float)i)), gpu.Allocate<float>(100), 100];
-        var findings = Run(OffByOne, "add", new(4, 32), Arguments, ("COMPARES", "<="));
+        IReadOnlyList<Finding> findings = Run(OffByOne, "add", new(4, 32), Arguments, ("COMPARES", "<="));
 
-        Assert.That(findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.OutOfBounds, }).Or.EqualTo(new[] { FindingKind.OutOfBounds, FindingKind.OutOfBounds }));
+        Assert.That(findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.OutOfBounds, }).Or.EqualTo(
+            new[] { FindingKind.OutOfBounds, FindingKind.OutOfBounds }));
         Assert.That(findings[0].ToString(), Does.StartWith("test.cu:3 add block (3,0,0) thread (4,0,0): reads 4 bytes at 0x"));
         Assert.That(findings[0].Details, Does.Contain("0 bytes past the end of a 400-byte allocation"));
         Assert.That(findings[0].Count, Is.EqualTo(2), "the read and the write stand on one line");
@@ -121,7 +126,7 @@ public class PlantedFaultTests
             return [x, gpu.Allocate<float>(100), 100];
         }
 
-        var findings = Run(OffByOne, "add", new(4, 32), Arguments, ("COMPARES", "<"));
+        IReadOnlyList<Finding> findings = Run(OffByOne, "add", new(4, 32), Arguments, ("COMPARES", "<"));
 
         Assert.That(findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.Undefined }));
         Assert.That(findings[0].Details, Does.Contain("offset 396"));
@@ -130,7 +135,7 @@ public class PlantedFaultTests
     [Test]
     public void A_read_of_what_nothing_wrote_is_found_in_shared_memory()
     {
-        var findings = Run("""
+        IReadOnlyList<Finding> findings = Run("""
             extern "C" __global__ void tail(const float* x, float* y) {
                 __shared__ float s[129];
                 s[threadIdx.x] = x[threadIdx.x];
@@ -146,18 +151,25 @@ public class PlantedFaultTests
     [Test]
     public void A_vector_access_on_an_odd_element_is_misaligned()
     {
-        var findings = Run("""
-            extern "C" __global__ void pairs(const float* x, float* y) { ((float2*)y)[threadIdx.x] = *(const float2*)(x + 1 + 2 * threadIdx.x); }
+        IReadOnlyList<Finding> findings = Run("""
+            extern "C" __global__ void pairs(const float* x, float* y) {
+                ((float2*)y)[threadIdx.x] = *(const float2*)(x + 1 + 2 * threadIdx.x);
+            }
             """.Replace("float2", "double", StringComparison.Ordinal), "pairs", new(1, 32), TwoFloats);
 
         Assert.That(findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.Misaligned }));
     }
 
     private const string AsyncCopy = """
-        __device__ unsigned shared_address(const void* p) { unsigned r; asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(r) : "l"(p)); return r; }
+        __device__ unsigned shared_address(const void* p) {
+            unsigned r;
+            asm("{ .reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t; }" : "=r"(r) : "l"(p));
+            return r;
+        }
         extern "C" __global__ void copy(const float* x, float* y) {
             __shared__ __align__(16) float s[128];
-            if (threadIdx.x < 32) asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" :: "r"(shared_address(s + 4 * threadIdx.x)), "l"(x + 4 * threadIdx.x) : "memory");
+            if (threadIdx.x < 32) asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+                :: "r"(shared_address(s + 4 * threadIdx.x)), "l"(x + 4 * threadIdx.x) : "memory");
             asm volatile("cp.async.commit_group;" ::: "memory");
             WAIT;
             BARRIER;
@@ -170,8 +182,10 @@ public class PlantedFaultTests
     {
         const string Wait = "asm volatile(\"cp.async.wait_group 0;\" ::: \"memory\")";
 
-        Assert.That(Run(AsyncCopy, "copy", new(1, 128), TwoFloats, ("WAIT", ""), ("BARRIER", "__syncthreads()")).Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.AsyncCopyPending }));
-        Assert.That(Run(AsyncCopy, "copy", new(1, 128), TwoFloats, ("WAIT", Wait), ("BARRIER", "")).Select(f => f.Kind), Does.Contain(FindingKind.SharedRace));
+        Assert.That(Run(AsyncCopy, "copy", new(1, 128), TwoFloats, ("WAIT", ""), ("BARRIER", "__syncthreads()")).Select(f => f.Kind),
+            Is.EqualTo(new[] { FindingKind.AsyncCopyPending }));
+        Assert.That(Run(AsyncCopy, "copy", new(1, 128), TwoFloats, ("WAIT", Wait), ("BARRIER", "")).Select(f => f.Kind),
+            Does.Contain(FindingKind.SharedRace));
         Assert.That(Run(AsyncCopy, "copy", new(1, 128), TwoFloats, ("WAIT", Wait), ("BARRIER", "__syncthreads()")), Is.Empty);
     }
 
@@ -185,9 +199,11 @@ public class PlantedFaultTests
             }
             """;
 
-        Assert.That(Run(Source, "total", new(4, 32), TwoFloats, ("STORE", "y[threadIdx.x] = v")).Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.GlobalRace }));
+        Assert.That(Run(Source, "total", new(4, 32), TwoFloats, ("STORE", "y[threadIdx.x] = v")).Select(f => f.Kind),
+            Is.EqualTo(new[] { FindingKind.GlobalRace }));
         Assert.That(Run(Source, "total", new(4, 32), TwoFloats, ("STORE", "y[blockIdx.x * 32 + threadIdx.x] = v")), Is.Empty);
-        Assert.That(Run(Source, "total", new(4, 32), gpu => [gpu.Upload(new float[128]), gpu.Upload(new float[32])], ("STORE", "atomicAdd(y + threadIdx.x, v)")), Is.Empty);
+        Assert.That(Run(Source, "total", new(4, 32), gpu => [gpu.Upload(new float[128]), gpu.Upload(new float[32])],
+            ("STORE", "atomicAdd(y + threadIdx.x, v)")), Is.Empty);
     }
 
     private const string LastBlock = """
@@ -226,11 +242,13 @@ public class PlantedFaultTests
             }
             """;
 
-        Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "16"), ("OTHER", "")).Select(f => f.Kind), Does.Contain(FindingKind.Barrier));
+        Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "16"), ("OTHER", "")).Select(f => f.Kind),
+            Does.Contain(FindingKind.Barrier));
         Assert.That(
             Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "16"), ("OTHER", "asm volatile(\"bar.sync 0;\")")).Select(f => f.Details),
             Has.Some.Contains("different instructions"));
-        Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "32"), ("OTHER", "")).Select(f => f.Kind), Does.Contain(FindingKind.Barrier));
+        Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "32"), ("OTHER", "")).Select(f => f.Kind),
+            Does.Contain(FindingKind.Barrier));
         Assert.That(Run(Source, "half", new(1, 64), TwoFloats, ("LIMIT", "32"), ("OTHER", "__syncthreads()")), Is.Empty);
     }
 
@@ -244,7 +262,8 @@ public class PlantedFaultTests
             }
             """;
 
-        Assert.That(Run(Source, "wait", new(1, 64), TwoFloats, ("OTHER", "2")).Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.Deadlock }));
+        Assert.That(Run(Source, "wait", new(1, 64), TwoFloats, ("OTHER", "2")).Select(f => f.Kind),
+            Is.EqualTo(new[] { FindingKind.Deadlock }));
         Assert.That(Run(Source, "wait", new(1, 64), TwoFloats, ("OTHER", "1")), Is.Empty);
     }
 
@@ -262,7 +281,8 @@ public class PlantedFaultTests
             """;
 
         Assert.That(Run(Source, "pass", new(1, 96), TwoFloats, ("READER", "3")), Is.Empty);
-        Assert.That(Run(Source, "pass", new(1, 96), TwoFloats, ("READER", "2")).Select(f => f.Kind), Does.Contain(FindingKind.SharedRace).Or.Contain(FindingKind.Undefined));
+        Assert.That(Run(Source, "pass", new(1, 96), TwoFloats, ("READER", "2")).Select(f => f.Kind),
+            Does.Contain(FindingKind.SharedRace).Or.Contain(FindingKind.Undefined));
     }
 
     [Test]
@@ -276,7 +296,8 @@ public class PlantedFaultTests
             }
             """;
 
-        Assert.That(Run(Source, "shuffle", new(1, 32), TwoFloats, ("LIMIT", "16"), ("MASK", "~0u")).Select(f => f.Kind), Does.Contain(FindingKind.Convergence));
+        Assert.That(Run(Source, "shuffle", new(1, 32), TwoFloats, ("LIMIT", "16"), ("MASK", "~0u")).Select(f => f.Kind),
+            Does.Contain(FindingKind.Convergence));
         Assert.That(Run(Source, "shuffle", new(1, 32), TwoFloats, ("LIMIT", "32"), ("MASK", "~0u")), Is.Empty);
     }
 
@@ -301,12 +322,15 @@ public class PlantedFaultTests
             return [both, both];
         }
 
-        var findings = Run(ReadOnly, "shift", new(1, 64), Same, ("BEFORE", before), ("READ", "cached(x + threadIdx.x)"), ("AFTER", after));
+        IReadOnlyList<Finding> findings = Run(
+            ReadOnly, "shift", new(1, 64), Same, ("BEFORE", before), ("READ", "cached(x + threadIdx.x)"), ("AFTER", after));
         Assert.That(findings.Select(f => f.Kind), Is.EqualTo(new[] { FindingKind.Incoherent }));
         Assert.That(findings[0].Location.Line, Is.AnyOf(1, 5));
         Assert.That(findings[0].Details, Does.Contain("ld.global.nc").And.Contain($"0x{findings[0].Address:x}"));
-        Assert.That(Run(ReadOnly, "shift", new(1, 64), Same, ("BEFORE", before), ("READ", "*(const volatile float*)(x + threadIdx.x)"), ("AFTER", after)), Is.Empty, "another load sees it");
-        Assert.That(Run(ReadOnly, "shift", new(1, 64), TwoBuffers, ("BEFORE", before), ("READ", "cached(x + threadIdx.x)"), ("AFTER", after)), Is.Empty, "what is written is other memory");
+        Assert.That(Run(ReadOnly, "shift", new(1, 64), Same, ("BEFORE", before), ("READ", "*(const volatile float*)(x + threadIdx.x)"),
+            ("AFTER", after)), Is.Empty, "another load sees it");
+        Assert.That(Run(ReadOnly, "shift", new(1, 64), TwoBuffers, ("BEFORE", before), ("READ", "cached(x + threadIdx.x)"),
+            ("AFTER", after)), Is.Empty, "what is written is other memory");
     }
 
     private static object[] TwoBuffers(EmulatedGpu gpu) => [gpu.Upload(new float[128]), gpu.Upload(new float[128])];
@@ -359,13 +383,17 @@ public class PlantedFaultTests
     public void A_launch_too_large_to_run_whole_runs_in_part([Values("size_t", "int")] string index)
     {
         using var gpu = EmulatedGpu.Compile($$"""
-            extern "C" __global__ void last(unsigned char* y) { {{index}} i = ({{index}})blockIdx.x * 1024 + threadIdx.x; y[i] = (unsigned char)threadIdx.x; }
+            extern "C" __global__ void last(unsigned char* y) {
+                {{index}} i = ({{index}})blockIdx.x * 1024 + threadIdx.x;
+                y[i] = (unsigned char)threadIdx.x;
+            }
             """);
         const long bytes = 3L << 30;
         ulong y = gpu.Driver.Allocate(bytes);
         gpu.Driver.Blocks = blocks => [blocks - 1];
         gpu.Launch("last", new((int)(bytes / 1024), 1024), y);
         Assert.That(gpu.Findings.Select(f => f.Kind), Is.EqualTo(index == "int" ? new[] { FindingKind.OutOfBounds } : []));
-        if (index != "int") Assert.That(gpu.Download<byte>(y + bytes - 256, 256), Is.EqualTo(Enumerable.Range(0, 256).Select(i => (byte)i)));
+        if (index != "int")
+            Assert.That(gpu.Download<byte>(y + bytes - 256, 256), Is.EqualTo(Enumerable.Range(0, 256).Select(i => (byte)i)));
     }
 }

@@ -3,7 +3,8 @@ namespace RawDiffusion.Cuda.Emulator.Tests.Instructions;
 /// <summary>Expected bits follow from IEEE 754 and the PTX manual, worked out by hand.</summary>
 public class FloatTests
 {
-    private const uint One = 0x3F800000, OneUp = 0x3F800001, Tiny = 0x33000000, NaN = 0x7FC00000, Denormal = 0x00000001, Two = 0x40000000, Three = 0x40400000;
+    private const uint One = 0x3F800000, OneUp = 0x3F800001, Tiny = 0x33000000, NaN = 0x7FC00000, Denormal = 0x00000001, Two =
+        0x40000000, Three = 0x40400000;
 
     // Tiny is 2^-25, a quarter of a unit of 1.
     [TestCase("add.rn.f32 %d, %a, %b;", One, Tiny, One)]

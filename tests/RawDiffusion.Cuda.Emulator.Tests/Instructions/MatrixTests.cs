@@ -74,10 +74,7 @@ public class MatrixTests
     private static int[,] Fill(int rows, int columns, int seed)
     {
         int[,] matrix = new int[rows, columns];
-        for (int i = 0; i < rows * columns; i++)
-        {
-            matrix[i / columns, i % columns] = (i * seed % 9) - 4;
-        }
+        for (int i = 0; i < rows * columns; i++) matrix[i / columns, i % columns] = (i * seed % 9) - 4;
 
         return matrix;
     }
@@ -105,7 +102,8 @@ public class MatrixTests
         int perLane = (3 * words) + accumulators;
         string Registers(char name, int count) => "{" + string.Join(", ", Enumerable.Range(0, count).Select(i => $"%{name}{i}")) + "}";
         string Access(string format, char name, int count, int offset) =>
-            string.Concat(Enumerable.Range(0, count).Select(i => string.Format(CultureInfo.InvariantCulture, format, name, i, (offset + i) * 4)));
+            string.Concat(Enumerable.Range(0, count)
+            .Select(i => string.Format(CultureInfo.InvariantCulture, format, name, i, (offset + i) * 4)));
         const string Load = "ld.global.b32 %{0}{1}, [%p+{2}];\n", Store = "st.global.b32 [%p+{2}], %{0}{1};\n";
         using var gpu = new EmulatedGpu($$"""
             {{Ptx.Header}}
@@ -114,7 +112,8 @@ public class MatrixTests
             .reg .b32 %t, %a<8>, %b<4>, %c<4>, %d<4>; .reg .b64 %p, %o;
             mov.u32 %t, %laneid; ld.param.u64 %p, [x]; mul.wide.u32 %o, %t, {{perLane * 4}}; add.s64 %p, %p, %o;
             {{Access(Load, 'a', 2 * words, 0)}}{{Access(Load, 'b', words, 2 * words)}}{{Access(Load, 'c', accumulators, 3 * words)}}
-            mma.sync.aligned.{{shape}} {{Registers('d', accumulators)}}, {{Registers('a', 2 * words)}}, {{Registers('b', words)}}, {{Registers('c', accumulators)}};
+            mma.sync.aligned.{{shape}} {{Registers('d', accumulators)}}, {{Registers('a', 2 * words)}}, {{Registers('b', words)}},
+                {{Registers('c', accumulators)}};
             ld.param.u64 %p, [y]; mul.wide.u32 %o, %t, {{accumulators * 4}}; add.s64 %p, %p, %o;
             {{Access(Store, 'd', accumulators, 0)}}
             ret;

@@ -11,7 +11,7 @@ public class UnknownTests
     [TestCase("mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32 {%d,%d,%d,%d}, {%a,%a}, {%b,%b}, {%d,%d,%d,%d};", "mma.sync")]
     public void An_unknown_instruction_is_refused_by_name_when_the_module_is_loaded(string body, string named)
     {
-        var error = Assert.Throws<CudaException>(() => EmulatedGpu.Apply<uint, uint>(body, [1]))!;
+        CudaException error = Assert.Throws<CudaException>(() => EmulatedGpu.Apply<uint, uint>(body, [1]))!;
 
         Assert.That(error.Result, Is.EqualTo("INVALID_PTX"));
         Assert.That(error.Message, Does.Contain(named).And.Contain("PTX line"));

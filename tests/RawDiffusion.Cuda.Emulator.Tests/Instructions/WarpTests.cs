@@ -60,12 +60,14 @@ public class WarpTests
 
     [Test]
     public void A_guard_keeps_what_other_lanes_have() =>
-        Assert.That(Run("mov.u32 %d, 9; setp.ge.u32 %p, %a, 30; @%p mov.u32 %d, 1; @!%p add.u32 %d, %d, %a;"), Is.EqualTo(Ptx.Repeat(32, i => i >= 30 ? 1u : (uint)i + 9)));
+        Assert.That(Run("mov.u32 %d, 9; setp.ge.u32 %p, %a, 30; @%p mov.u32 %d, 1; @!%p add.u32 %d, %d, %a;"),
+        Is.EqualTo(Ptx.Repeat(32, i => i >= 30 ? 1u : (uint)i + 9)));
 
     [Test]
     public void Atomics_return_what_was_there_in_lane_order() =>
         Assert.That(Run("""
-            .shared .align 4 .b32 counter; mov.u64 %lb, counter; mov.u32 %b, 0; setp.eq.u32 %p, %a, 0; @%p st.shared.u32 [%lb], 100; bar.sync 0;
+            .shared .align 4 .b32 counter; mov.u64 %lb, counter; mov.u32 %b, 0; setp.eq.u32 %p, %a, 0;
+            @%p st.shared.u32 [%lb], 100; bar.sync 0;
             atom.shared.add.u32 %d, [%lb], 2;
             """), Is.EqualTo(Ptx.Repeat(32, i => 100u + (2 * (uint)i))));
 
@@ -79,7 +81,8 @@ public class WarpTests
             """;
 
         // Element [row][column] of the tile is 8 row + column.
-        Assert.That(Run(Fill + "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%d}, [%lc];"), Is.EqualTo(Ptx.Repeat(32, i => (uint)(2 * i) | ((uint)((2 * i) + 1) << 16))));
+        Assert.That(Run(Fill + "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%d}, [%lc];"),
+            Is.EqualTo(Ptx.Repeat(32, i => (uint)(2 * i) | ((uint)((2 * i) + 1) << 16))));
         Assert.That(Run(Fill + "ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%d}, [%lc];"), Is.EqualTo(Ptx.Repeat(32, i =>
         {
             int row = 2 * (i & 3), column = i >> 2;
@@ -92,7 +95,8 @@ public class WarpTests
     {
         uint[] found = Run("""
             .shared .align 16 .b8 s[256]; mov.u64 %lb, s; mul.wide.u32 %lc, %a, 8; add.s64 %lb, %lb, %lc;
-            ld.param.u64 %la, [pa]; and.b32 %b, %a, 4; setp.eq.u32 %p, %b, 4; selp.b32 %c, 4, 8, %p; and.b32 %b, %a, 15; mul.wide.u32 %lc, %b, 8; add.s64 %la, %la, %lc;
+            ld.param.u64 %la, [pa]; and.b32 %b, %a, 4; setp.eq.u32 %p, %b, 4; selp.b32 %c, 4, 8, %p; and.b32 %b, %a, 15;
+            mul.wide.u32 %lc, %b, 8; add.s64 %la, %la, %lc;
             cp.async.ca.shared.global [%lb], [%la], 8, %c; cp.async.wait_all; ld.shared.v2.u32 {%b, %d}, [%lb];
             """);
 

@@ -31,7 +31,8 @@ public sealed class KernelCasesTests
     private static IEnumerable<Type> Operators(KernelCase kernelCase)
     {
         var g = new Graph();
-        kernelCase.Build(g, [.. kernelCase.Inputs.Select((input, i) => input is null ? null : g.Input($"in{i}", input.Shape, input.Step is null ? DType.F32 : DType.I32))]);
+        kernelCase.Build(g, [.. kernelCase.Inputs.Select(
+            (input, i) => input is null ? null : g.Input($"in{i}", input.Shape, input.Step is null ? DType.F32 : DType.I32))]);
         return g.Nodes.Select(n => n.Operator.GetType());
     }
 }

@@ -47,23 +47,28 @@ public sealed partial class TileSizesTests
         ["batch_norm_grad_input"] = [Vectors],
         ["batch_norm_running"] = [Channels],
         ["batch_norm_statistics"] = [TilePixels, Columns],
-        ["channel_sum"] = [new("rows", m => m["ROWS"], m => 256 / m["ACROSS"]), new("channels", m => m["CHANNELS"] / m["VECTOR"], m => m["ACROSS"])],
+        ["channel_sum"] = [new("rows", m => m["ROWS"], m => 256 / m["ACROSS"]),
+        new("channels", m => m["CHANNELS"] / m["VECTOR"], m => m["ACROSS"])],
         ["concat_forward"] = [Vectors],
         ["conv2d_forward"] =
         [
-            new("lines", m => m["OH"], m => m["TILE_H"]), new("pixels of a line", m => m["OW"], m => m["TILE_W"]), new("outputs", m => m["O"], m => m["TILE_O"]),
-            new("inputs", m => m["C"] + m["C2"], m => m["UNITS"] * m.Unit), new("inputs of a skip", m => m.Or("S", 0) + m.Or("S2", 0), m => m["UNITS"] * m.Unit),
+            new("lines", m => m["OH"], m => m["TILE_H"]), new("pixels of a line", m => m["OW"], m => m["TILE_W"]), new(
+                "outputs", m => m["O"], m => m["TILE_O"]),
+            new("inputs", m => m["C"] + m["C2"], m => m["UNITS"] * m.Unit), new(
+            "inputs of a skip", m => m.Or("S", 0) + m.Or("S2", 0), m => m["UNITS"] * m.Unit),
         ],
         ["conv2d_grad_weight"] =
         [
-            new("lines", m => m["OH"], m => m["TILE_H"]), new("pixels of a line", m => m["OW"], m => m["TILE_W"]), new("outputs", m => m["O"], m => m["TILE_O"]),
+            new("lines", m => m["OH"], m => m["TILE_H"]), new("pixels of a line", m => m["OW"], m => m["TILE_W"]), new(
+                "outputs", m => m["O"], m => m["TILE_O"]),
             new("inputs", m => m["C"], m => m["UNITS"] * m.Unit),
         ],
         ["conv2d_grad_weight_sum"] = [Vectors],
         ["conv2d_pack"] = [new("outputs", m => m["O"], m => m["PADDED_O"]), new("inputs", m => m["C"], m => m["CHUNK"])],
         ["denoise_average_step_forward"] =
         [
-            new("lines", m => m["H"], _ => 8), new("pixels of a line", m => m["W"], _ => 8), new("inputs", m => m["C"], _ => 64), new("outputs", m => m["O"], m => m["OUTPUTS"]),
+            new("lines", m => m["H"], _ => 8), new("pixels of a line", m => m["W"], _ => 8), new("inputs", m => m["C"], _ => 64), new(
+                "outputs", m => m["O"], m => m["OUTPUTS"]),
         ],
         ["denoise_step_forward"] = [Vectors],
         ["dropout_forward"] = [Vectors],
@@ -79,11 +84,13 @@ public sealed partial class TileSizesTests
         ["latent_orthogonality_grad"] = [Factors, Depth],
         ["linear_forward"] =
         [
-            new("rows", m => m["ROWS"], m => m["TILE_ROWS"]), new("outputs", m => m["OUT"], _ => 16), new("inputs", m => m["IN"] / m["VECTOR"], _ => 32),
+            new("rows", m => m["ROWS"], m => m["TILE_ROWS"]), new("outputs", m => m["OUT"], _ => 16), new(
+                "inputs", m => m["IN"] / m["VECTOR"], _ => 32),
         ],
         ["linear_grad_input"] =
         [
-            new("rows", m => m["ROWS"], m => m["TILE_ROWS"]), new("outputs", m => m["OUT"], _ => 4), new("inputs", m => m["IN"] / m["VECTOR"], _ => 32),
+            new("rows", m => m["ROWS"], m => m["TILE_ROWS"]), new("outputs", m => m["OUT"], _ => 4), new(
+                "inputs", m => m["IN"] / m["VECTOR"], _ => 32),
         ],
         ["linear_grad_weight"] = [new("outputs", m => m["OUT"], _ => 8), new("inputs", m => m["IN"] / m["VECTOR"], _ => 128)],
         ["loss_scale_update"] = [],
@@ -111,7 +118,8 @@ public sealed partial class TileSizesTests
     [Test]
     public void Every_kernel_says_what_it_cuts()
     {
-        string[] kernels = [.. KernelSources.Embedded.Names.SelectMany(name => Kernels().Matches(KernelSources.Embedded[name]).Select(m => m.Groups[1].Value))];
+        string[] kernels = [.. KernelSources.Embedded.Names.SelectMany(
+            name => Kernels().Matches(KernelSources.Embedded[name]).Select(m => m.Groups[1].Value))];
         Assert.That(Tiles.Keys, Is.EquivalentTo(kernels));
     }
 
@@ -126,12 +134,15 @@ public sealed partial class TileSizesTests
             {
                 foreach (Tile tile in tiles)
                 {
-                    (int Extent, int Size)[] cut = [.. launches[kernel].Select(m => (tile.Extent(m), tile.Size(m))).Where(c => c.Item2 > 1)];
+                    (int Extent, int Size)[] cut = [
+                        .. launches[kernel].Select(m => (tile.Extent(m), tile.Size(m))).Where(c => c.Item2 > 1)];
                     if (!cut.Any(c => c.Extent % c.Size == c.Size - 1)) missing.Add(Line("one less"));
                     // Where one tile holds all, nothing is more.
-                    if (kernel != "conv2d_pack" && !cut.Any(c => c.Extent > c.Size && c.Extent % c.Size == 1)) missing.Add(Line("one more"));
+                    if (kernel != "conv2d_pack" && !cut.Any(c => c.Extent > c.Size && c.Extent % c.Size == 1))
+                        missing.Add(Line("one more"));
 
-                    string Line(string what) => $"{precision} {kernel}: {tile.Name} of {what} than whole tiles; there are {string.Join(" ", cut.Select(c => $"{c.Extent}/{c.Size}").Distinct())}";
+                    string Line(string what) => $"{precision} {kernel}: {tile.Name} of {what} than whole tiles; there are "
+                        + $"{string.Join(" ", cut.Select(c => $"{c.Extent}/{c.Size}").Distinct())}";
                 }
             }
         }
@@ -141,7 +152,8 @@ public sealed partial class TileSizesTests
     // Extents as numbers, tiles as check has them: those of kernels for any shape.
     private static IEnumerable<(string Kernel, Macros Macros)> Launches(Precision precision)
     {
-        using var device = new CudaDevice(new IdleDriver(new KernelTarget(IsMachineCode: false, 80)), new KernelLister(new KernelList()), precision, specialize: true);
+        using var device = new CudaDevice(new IdleDriver(new KernelTarget(IsMachineCode: false, 80)), new KernelLister(new KernelList()),
+            precision, specialize: true);
         foreach (KernelCase kernelCase in KernelCases.All)
         {
             (Graph graph, _, CompileOptions options) = KernelCheck.Build(new PreparedCase(kernelCase), reuseMemory: false);

@@ -25,7 +25,8 @@ public sealed class CubinInfoTests
     [TestCase(90, "tensor", 20, 0, 4096, 3, 24)]
     [TestCase(90, "spill", 64, 320, 0, 1, 16)]
     [TestCase(90, "local_array", 31, 128, 0, 0, 20)]
-    public void Resources_are_those_that_ptxas_reports(int architecture, string kernel, int registers, int frame, int shared, int barriers, int parameters)
+    public void Resources_are_those_that_ptxas_reports(
+        int architecture, string kernel, int registers, int frame, int shared, int barriers, int parameters)
     {
         KernelResources found = Read(architecture)[kernel];
         Assert.That((found.Registers, found.FrameBytes, found.StaticSharedBytes, found.Barriers, found.ParameterBytes),
@@ -34,8 +35,10 @@ public sealed class CubinInfoTests
     }
 
     // Counted in what nvdisasm -c prints for the kernel.
-    [TestCase(80, "BAR 2, BRA 1, DEPBAR 1, EXIT 1, HMMA 1, IADD3 1, IMAD 4, LDG 2, LDGDEPBAR 1, LDGSTS 1, LDSM 1, MOV 2, NOP 10, S2R 1, SHF 1, STG 1, ULDC 1")]
-    [TestCase(90, "BAR 2, BRA 1, DEPBAR 1, EXIT 1, HMMA 1, IADD3 3, IMAD 2, LDC 3, LDG 2, LDGDEPBAR 1, LDGSTS 1, LDS 3, LDSM 1, NOP 9, S2R 1, S2UR 1, SHF 1, STG 1, ULDC 3, UMOV 1, UPRMT 1")]
+    [TestCase(80, "BAR 2, BRA 1, DEPBAR 1, EXIT 1, HMMA 1, IADD3 1, IMAD 4, LDG 2, LDGDEPBAR 1, LDGSTS 1, LDSM 1, MOV 2, NOP 10, S2R 1, "
+        + "SHF 1, STG 1, ULDC 1")]
+    [TestCase(90, "BAR 2, BRA 1, DEPBAR 1, EXIT 1, HMMA 1, IADD3 3, IMAD 2, LDC 3, LDG 2, LDGDEPBAR 1, LDGSTS 1, LDS 3, LDSM 1, NOP 9, S2R "
+    + "1, S2UR 1, SHF 1, STG 1, ULDC 3, UMOV 1, UPRMT 1")]
     public void Operations_are_those_that_nvdisasm_prints(int architecture, string expected)
     {
         KernelResources tensor = Read(architecture)["tensor"];
@@ -116,7 +119,8 @@ public sealed class CubinInfoTests
 
     private static byte[] Cubin(int architecture)
     {
-        if (Compiler.Nvrtc.Version != "11.8") Assert.Ignore($"the expected numbers are those of NVRTC 11.8, found {Compiler.Nvrtc.Version}");
+        if (Compiler.Nvrtc.Version != "11.8")
+            Assert.Ignore($"the expected numbers are those of NVRTC 11.8, found {Compiler.Nvrtc.Version}");
         lock (Cubins)
         {
             if (Cubins.TryGetValue(architecture, out byte[]? cubin)) return cubin;

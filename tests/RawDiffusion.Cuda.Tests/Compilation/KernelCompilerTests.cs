@@ -45,7 +45,8 @@ public sealed class KernelCompilerTests
         var variant = new KernelVariant("scale.cu", "scale_backward", [("BLOCK", "64")]);
         KernelCompiler compiler = Make();
         string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(variant, "compute_80"))!.Message;
-        Assert.That(message, Does.Contain("scale.cu(12): error").And.Contain("\"undeclared\"").And.Contain("scale_backward[BLOCK=64]").And.Contain("compute_80"));
+        Assert.That(message, Does.Contain("scale.cu(12): error").And.Contain("\"undeclared\"").And.Contain(
+            "scale_backward[BLOCK=64]").And.Contain("compute_80"));
     }
 
     [Test]
@@ -70,7 +71,8 @@ public sealed class KernelCompilerTests
     public void A_file_that_is_no_kernel_source_is_an_error_that_names_those_that_are()
     {
         var compiler = new KernelCompiler(Compiler.Sources, null);
-        string message = Assert.Throws<KernelCompileException>(() => compiler.Compile(new("scale.cuda", "scale_forward", []), "sm_80"))!.Message;
+        string message = Assert.Throws<KernelCompileException>(
+            () => compiler.Compile(new("scale.cuda", "scale_forward", []), "sm_80"))!.Message;
         Assert.That(message, Does.Contain("scale.cuda").And.Contain("common.cuh, scale.cu"));
     }
 
@@ -78,7 +80,8 @@ public sealed class KernelCompilerTests
     public void Several_threads_compile_at_once()
     {
         KernelCompiler compiler = Make();
-        byte[] Variant(int i) => compiler.Compile(new("scale.cu", "scale_forward", [("BLOCK", $"{32 << (i % 4)}"), ("FACTOR", "2.0f")]), i < 4 ? "sm_80" : "compute_80");
+        byte[] Variant(int i) => compiler.Compile(new("scale.cu", "scale_forward", [("BLOCK", $"{32 << (i % 4)}"), ("FACTOR", "2.0f")]),
+            i < 4 ? "sm_80" : "compute_80");
         byte[][] parallel = new byte[8][];
         Parallel.For(0, 8, new() { MaxDegreeOfParallelism = 4 }, i => parallel[i] = Variant(i));
         Assert.That(parallel, Is.EqualTo(Enumerable.Range(0, 8).Select(Variant)));

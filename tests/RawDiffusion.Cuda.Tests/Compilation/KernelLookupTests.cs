@@ -27,7 +27,8 @@ public sealed class KernelLookupTests
         byte[] image = new KernelCompiler(Compiler.Sources, Compiler.Nvrtc, cache).Compile(Compiler.ScaleForward, "sm_80");
         Assert.That(cache.Read(Key("sm_80")), Is.EqualTo(image));
         cache.Write(Key("sm_80"), Marker);
-        Assert.That(new KernelCompiler(Compiler.Sources, Compiler.Nvrtc, cache).Compile(Compiler.ScaleForward, "sm_80"), Is.EqualTo(Marker));
+        Assert.That(new KernelCompiler(Compiler.Sources, Compiler.Nvrtc, cache).Compile(Compiler.ScaleForward, "sm_80"),
+            Is.EqualTo(Marker));
     }
 
     [Test]
@@ -76,7 +77,8 @@ public sealed class KernelLookupTests
     [Test]
     public void Headers_are_found_through_headers_and_each_counts_once()
     {
-        KernelSources sources = Compiler.Of(("a.cu", "#include \"b.cuh\"\n # include \"c.cuh\" // why\n// #include \"d.cuh\""), ("b.cuh", "#include \"c.cuh\""), ("c.cuh", "#include \"b.cuh\""));
+        KernelSources sources = Compiler.Of(("a.cu", "#include \"b.cuh\"\n # include \"c.cuh\" // why\n// #include \"d.cuh\""),
+            ("b.cuh", "#include \"c.cuh\""), ("c.cuh", "#include \"b.cuh\""));
         Assert.That(sources.Headers("a.cu").Select(h => h.Name), Is.EqualTo(new[] { "b.cuh", "c.cuh" }));
     }
 
@@ -84,14 +86,16 @@ public sealed class KernelLookupTests
     public void A_header_that_does_not_exist_is_an_error_that_says_who_wants_it()
     {
         KernelSources sources = Compiler.Of(("a.cu", "#include \"b.cuh\""));
-        Assert.That(() => sources.Headers("a.cu"), Throws.TypeOf<KernelCompileException>().With.Message.Contains("a.cu includes \"b.cuh\""));
+        Assert.That(() => sources.Headers("a.cu"), Throws.TypeOf<KernelCompileException>().With.Message.Contains(
+            "a.cu includes \"b.cuh\""));
     }
 
     [Test]
     public void Without_a_compiler_the_prebuilt_kernels_serve_under_their_own_version()
     {
         PrebuiltKernels prebuilt = Prebuilt("12.3", "sm_80");
-        Assert.That(new KernelCompiler(Compiler.Sources, null, cache, prebuilt).Compile(Compiler.ScaleForward, "sm_80"), Is.EqualTo("sm_80"u8.ToArray()));
+        Assert.That(new KernelCompiler(Compiler.Sources, null, cache, prebuilt).Compile(Compiler.ScaleForward, "sm_80"),
+            Is.EqualTo("sm_80"u8.ToArray()));
     }
 
     [TestCase("sm_86", "sm_80")]
@@ -109,7 +113,8 @@ public sealed class KernelLookupTests
     public void Prebuilt_kernels_of_the_same_compiler_save_compiling()
     {
         PrebuiltKernels prebuilt = Prebuilt(Compiler.Nvrtc.Version, "sm_80");
-        Assert.That(new KernelCompiler(Compiler.Sources, Compiler.Nvrtc, cache, prebuilt).Compile(Compiler.ScaleForward, "sm_80"), Is.EqualTo("sm_80"u8.ToArray()));
+        Assert.That(new KernelCompiler(Compiler.Sources, Compiler.Nvrtc, cache, prebuilt).Compile(Compiler.ScaleForward, "sm_80"),
+            Is.EqualTo("sm_80"u8.ToArray()));
     }
 
     [Test]
@@ -123,9 +128,10 @@ public sealed class KernelLookupTests
     [Test]
     public void A_variant_that_is_nowhere_is_an_error_that_names_it_and_the_libraries_tried()
     {
-        var other = Compiler.ScaleForward with { Defines = [("BLOCK", "32")] };
+        KernelVariant other = Compiler.ScaleForward with { Defines = [("BLOCK", "32")] };
         var compiler = new KernelCompiler(Compiler.Sources, null, cache, Prebuilt("12.3", "sm_80"));
-        Assert.That(() => compiler.Compile(other, "sm_80"), Throws.TypeOf<KernelCompileException>().With.Message.Contains("scale_forward[BLOCK=32] for sm_80").And.Message.Contains(NativeLibraryFile.Nvrtc.Missing));
+        Assert.That(() => compiler.Compile(other, "sm_80"), Throws.TypeOf<KernelCompileException>().With.Message.Contains(
+            "scale_forward[BLOCK=32] for sm_80").And.Message.Contains(NativeLibraryFile.Nvrtc.Missing));
     }
 
     [Test]
@@ -134,8 +140,10 @@ public sealed class KernelLookupTests
         string path = folder.File("list.txt");
         var compiler = new KernelCompiler(Compiler.Sources, null, null, Prebuilt("12.3", "sm_80", "sm_90"), new KernelRecorder(path));
         foreach (string target in new[] { "sm_80", "sm_90", "sm_80" }) compiler.Compile(Compiler.ScaleForward, target);
-        Assert.That(File.ReadAllLines(path), Is.EqualTo(new[] { "sm_80 scale.cu scale_forward BLOCK=128 FACTOR=3.0f", "sm_90 scale.cu scale_forward BLOCK=128 FACTOR=3.0f" }));
-        Assert.That(new KernelList(File.ReadLines(path)).Entries, Is.EqualTo(new[] { (Compiler.ScaleForward, "sm_80"), (Compiler.ScaleForward, "sm_90") }));
+        Assert.That(File.ReadAllLines(path), Is.EqualTo(
+            new[] { "sm_80 scale.cu scale_forward BLOCK=128 FACTOR=3.0f", "sm_90 scale.cu scale_forward BLOCK=128 FACTOR=3.0f" }));
+        Assert.That(new KernelList(File.ReadLines(path)).Entries,
+            Is.EqualTo(new[] { (Compiler.ScaleForward, "sm_80"), (Compiler.ScaleForward, "sm_90") }));
     }
 
     [Test]
@@ -146,14 +154,17 @@ public sealed class KernelLookupTests
     {
         var program = new KernelProgram(Compiler.Sources, Compiler.ScaleForward);
         using var zip = new MemoryStream();
-        PrebuiltKernelsWriter.Write(targets.Select(KernelTarget.Parse).Select(t => (t, program.Key(t, version), System.Text.Encoding.UTF8.GetBytes(t.ToString()))), version, zip);
+        PrebuiltKernelsWriter.Write(targets.Select(KernelTarget.Parse)
+            .Select(t => (t, program.Key(t, version), System.Text.Encoding.UTF8.GetBytes(t.ToString()))), version, zip);
         return new(() => new MemoryStream(zip.ToArray()));
     }
 
     // NVRTC's, or any where there is none.
     private static string Version => Nvrtc.Find()?.Version ?? "11.8";
 
-    private static string Key(string target) => new KernelProgram(Compiler.Sources, Compiler.ScaleForward).Key(KernelTarget.Parse(target), Version);
+    private static string Key(string target) => new KernelProgram(Compiler.Sources, Compiler.ScaleForward)
+        .Key(KernelTarget.Parse(target), Version);
 
-    private static string KeyOf(KernelSources sources, KernelVariant variant) => new KernelProgram(sources, variant).Key(KernelTarget.Parse("sm_80"), Version);
+    private static string KeyOf(KernelSources sources, KernelVariant variant) =>
+        new KernelProgram(sources, variant).Key(KernelTarget.Parse("sm_80"), Version);
 }

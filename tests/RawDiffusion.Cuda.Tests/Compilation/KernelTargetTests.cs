@@ -25,7 +25,8 @@ public sealed class KernelTargetTests
 
     [Test]
     public void A_target_older_than_the_compiler_is_refused() =>
-        Assert.That(() => KernelTarget.Parse("sm_80").For([90, 100]), Throws.TypeOf<KernelCompileException>().With.Message.Contains("sm_80").And.Message.Contains("90, 100"));
+        Assert.That(() => KernelTarget.Parse("sm_80").For([90, 100]), Throws.TypeOf<KernelCompileException>().With.Message.Contains(
+        "sm_80").And.Message.Contains("90, 100"));
 
     [TestCase("sm_86", "sm_80", true)]
     [TestCase("sm_80", "sm_86", false)]

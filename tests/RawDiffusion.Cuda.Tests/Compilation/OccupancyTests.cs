@@ -25,7 +25,8 @@ public sealed class OccupancyTests
     [TestCase(80, 32, 1, 163 * 1024, 128, 0, "shared memory")] // more than a block may have
     [TestCase(89, 32, 0, 99 * 1024, 128, 1, "shared memory")]
     [TestCase(80, 32, 40, 7040, 64, 20, "shared memory")] // 8104 become 8192 bytes: 20.5 blocks
-    public void Blocks_are_limited_by_what_is_used_up_first(int capability, int registers, int shared, int dynamic, int threads, int blocks, string limit)
+    public void Blocks_are_limited_by_what_is_used_up_first(
+    int capability, int registers, int shared, int dynamic, int threads, int blocks, string limit)
     {
         var occupancy = Occupancy.Of(Kernel(registers, shared), threads, dynamic, capability);
         Assert.That((occupancy.Blocks, occupancy.Limit), Is.EqualTo((blocks, limit)));

@@ -54,7 +54,8 @@ public sealed class PrebuiltKernelsTests
     [Test]
     public void A_place_outside_a_stream_is_not_trusted()
     {
-        byte[] file = Replace(PrebuiltKernels.ManifestName, text => System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(text).Replace(" 0 2\n", " 0 3\n")));
+        byte[] file = Replace(PrebuiltKernels.ManifestName,
+            text => System.Text.Encoding.UTF8.GetBytes(System.Text.Encoding.UTF8.GetString(text).Replace(" 0 2\n", " 0 3\n")));
         Assert.That(Open(file).Read("b"), Is.Null);
     }
 
@@ -68,12 +69,14 @@ public sealed class PrebuiltKernelsTests
     [Test]
     public void A_list_is_compiled_and_stays_up_to_date_until_a_source_changes()
     {
-        var list = new KernelList(["sm_80,compute_80 scale.cu scale_forward BLOCK=128 FACTOR=3.0f", "sm_80 scale.cu scale_forward BLOCK=64 FACTOR=3.0f"]);
+        var list = new KernelList(
+            ["sm_80,compute_80 scale.cu scale_forward BLOCK=128 FACTOR=3.0f", "sm_80 scale.cu scale_forward BLOCK=64 FACTOR=3.0f"]);
         using var zip = new MemoryStream();
         PrebuiltKernelsWriter.Write(list, Compiler.Sources, Compiler.Nvrtc, null, null, zip, _ => { });
         PrebuiltKernels prebuilt = Open(zip.ToArray());
         byte[] expected = new KernelCompiler(Compiler.Sources, Compiler.Nvrtc).Compile(Compiler.ScaleForward, "sm_80");
-        Assert.That(new KernelCompiler(Compiler.Sources, null, null, prebuilt).Compile(Compiler.ScaleForward, "sm_80"), Is.EqualTo(expected));
+        Assert.That(new KernelCompiler(Compiler.Sources, null, null, prebuilt).Compile(Compiler.ScaleForward, "sm_80"),
+            Is.EqualTo(expected));
         Assert.That(prebuilt.Missing(list, Compiler.Sources), Is.Empty);
 
         // What is known is taken as it is, by its key.
@@ -114,7 +117,8 @@ public sealed class PrebuiltKernelsTests
 
     [Test]
     public void A_variant_that_a_line_cannot_hold_is_refused() =>
-        Assert.That(() => new KernelList().Add(new("a.cu", "k", [("T", "unsigned int")]), "sm_80"), Throws.ArgumentException.With.Message.Contains("T=unsigned int"));
+        Assert.That(() => new KernelList().Add(new("a.cu", "k", [("T", "unsigned int")]), "sm_80"),
+        Throws.ArgumentException.With.Message.Contains("T=unsigned int"));
 
     [Test]
     public void The_prebuilt_kernels_that_ship_are_up_to_date()
@@ -124,7 +128,8 @@ public sealed class PrebuiltKernelsTests
             Assert.Ignore("this build has no prebuilt kernels: run tools/PrebuildKernels, then build again");
             return;
         }
-        Assert.That(prebuilt.Missing(new(File.ReadLines(list)), KernelSources.Embedded), Is.Empty, "run tools/PrebuildKernels, then build again");
+        Assert.That(prebuilt.Missing(new(File.ReadLines(list)), KernelSources.Embedded), Is.Empty,
+            "run tools/PrebuildKernels, then build again");
     }
 
     private static string? ListFile()

@@ -25,8 +25,10 @@ public sealed class NvidiaDriverTests
             _ => (NativeLibraryFile.Nvrtc, typeof(Nvrtc)),
         };
         if (!file.IsFound) Assert.Ignore(file.Missing);
-        string[] names = [.. declarations.GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic).Where(m => m.IsDefined(typeof(LibraryImportAttribute))).Select(m => m.Name)];
-        if (typeof(CudaApi).Assembly.GetReferencedAssemblies().Any(a => a.Name!.StartsWith("ManagedCuda", StringComparison.Ordinal))) Assert.Ignore("this build uses ManagedCuda's declarations");
+        string[] names = [.. declarations.GetMethods(BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic)
+            .Where(m => m.IsDefined(typeof(LibraryImportAttribute))).Select(m => m.Name)];
+        if (typeof(CudaApi).Assembly.GetReferencedAssemblies().Any(a => a.Name!.StartsWith("ManagedCuda", StringComparison.Ordinal)))
+            Assert.Ignore("this build uses ManagedCuda's declarations");
         Assert.That(names, Has.Length.GreaterThan(3));
         Assert.That(names.Where(name => !NativeLibrary.TryGetExport(file.Handle, name, out _)), Is.Empty);
     }
@@ -98,13 +100,15 @@ public sealed class NvidiaDriverTests
         }
         Assert.That(output, Is.EqualTo(input.Select(v => v * 216)));
         Assert.That(() => driver.Launch(function, new LaunchGeometry(2, 2048), Arguments(x, y), stream),
-            Throws.TypeOf<CudaException>().With.Message.StartsWith("cuLaunchKernel(scale_forward) -> INVALID_VALUE; grid (2, 1, 1), block (2048, 1, 1)"));
+            Throws.TypeOf<CudaException>().With.Message.StartsWith(
+            "cuLaunchKernel(scale_forward) -> INVALID_VALUE; grid (2, 1, 1), block (2048, 1, 1)"));
         Assert.That(() => driver.LoadModule(Encoding.UTF8.GetBytes("nonsense")), Throws.TypeOf<CudaException>());
         foreach (ulong address in new[] { x, y, z }) driver.Free(address);
         driver.DestroyStream(stream);
         driver.UnloadModule(module);
 
-        static byte[] Arguments(ulong from, ulong to) => [.. BitConverter.GetBytes(from), .. BitConverter.GetBytes(to), .. BitConverter.GetBytes(count)];
+        static byte[] Arguments(ulong from, ulong to) =>
+            [.. BitConverter.GetBytes(from), .. BitConverter.GetBytes(to), .. BitConverter.GetBytes(count)];
     }
 
     public enum Library

@@ -39,7 +39,7 @@ internal sealed unsafe class DoublingExchange(LateStreams driver) : IStreamExcha
 
     private float[] Read(ulong address, int count)
     {
-        var values = new float[count];
+        float[] values = new float[count];
         fixed (float* to = values) driver.Inner.CopyToHost((nint)to, address, 4L * count, 0);
         return values;
     }
@@ -78,7 +78,8 @@ internal sealed unsafe class DoublingRanks(List<string> log) : ICommunicator
     public void AllGather(nint source, nint destination, int count)
     {
         log.Add("gather");
-        for (int i = 0; i < count; i++) (((float*)destination)[i], ((float*)destination)[count + i]) = (((float*)source)[i], -((float*)source)[i]);
+        for (int i = 0; i < count; i++)
+            (((float*)destination)[i], ((float*)destination)[count + i]) = (((float*)source)[i], -((float*)source)[i]);
     }
 
     public void Broadcast(Span<byte> data, int root)

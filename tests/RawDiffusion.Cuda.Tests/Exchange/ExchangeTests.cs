@@ -7,7 +7,9 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cuda.Tests.Exchange;
 
-/// <summary>Graphs that exchange data with another process, between kernels on streams that do their work as late or as early as they may.</summary>
+/// <summary>
+/// Graphs that exchange data with another process, between kernels on streams that do their work as late or as early as they may.
+/// </summary>
 public sealed class ExchangeTests
 {
     public enum Way
@@ -22,12 +24,14 @@ public sealed class ExchangeTests
         Host,
     }
 
-    private static readonly CompileOptions[] Options = [new(), new() { ReuseMemory = false }, new() { Guard = true }, new() { Guard = true, ReuseMemory = false }];
+    private static readonly CompileOptions[] Options = [
+        new(), new() { ReuseMemory = false }, new() { Guard = true }, new() { Guard = true, ReuseMemory = false }];
 
     [Test]
-    public void Sums_and_copies_come_to_those_who_wait_for_them([Values] Way way, [Values(0, 1, 1013)] int count, [Values(0, 1, 2, 3)] int options)
+    public void Sums_and_copies_come_to_those_who_wait_for_them(
+        [Values] Way way, [Values(0, 1, 1013)] int count, [Values(0, 1, 2, 3)] int options)
     {
-        using Bench bench = Bench.Of(way);
+        using var bench = Bench.Of(way);
         using IExecutable executable = bench.Device.Compile(Rich(count), Options[options]);
         for (int run = 0; run < 3; run++)
         {
@@ -42,7 +46,7 @@ public sealed class ExchangeTests
     [Test]
     public void A_profiled_run_computes_the_same_and_has_exchanges_among_its_rows([Values] Way way)
     {
-        using Bench bench = Bench.Of(way);
+        using var bench = Bench.Of(way);
         using IExecutable executable = bench.Device.Compile(Rich(70));
         float[] x = Numbers(70, 1), y = Numbers(70, 2);
         executable.Write("x", x);
@@ -50,14 +54,15 @@ public sealed class ExchangeTests
         IReadOnlyList<KernelTime> times = executable.Profile();
         RequireRich(executable, x, y, [x]);
         Assert.That(times.Where(t => t.Kernel.StartsWith("all_", StringComparison.Ordinal)).Select(t => $"{t.Name} {t.Kernel}"),
-            Is.EqualTo(new[] { "first all_reduce_start", "gathered all_gather", "second all_reduce_start", "second.sum all_reduce_wait", "first.sum all_reduce_wait" }));
+            Is.EqualTo(new[] { "first all_reduce_start", "gathered all_gather", "second all_reduce_start", "second.sum all_reduce_wait",
+            "first.sum all_reduce_wait" }));
         Assert.That(times.Select(t => t.Seconds), Has.All.GreaterThanOrEqualTo(0));
     }
 
     [Test]
     public void Other_kernels_run_before_a_sum_is_there([Values] Way way)
     {
-        using Bench bench = Bench.Of(way);
+        using var bench = Bench.Of(way);
         var g = new Graph();
         Value x = g.Input("x", [64]);
         Value start = g.StartAllReduce(g.Add(x, x), 2), other = g.Add(x, g.Add(x, x));
@@ -76,7 +81,7 @@ public sealed class ExchangeTests
     [Test]
     public void Without_exchanges_a_run_is_one_graph()
     {
-        using Bench bench = Bench.Of(Way.Late);
+        using var bench = Bench.Of(Way.Late);
         var g = new Graph();
         Value x = g.Input("x", [64]);
         g.Output("y", g.Add(g.Add(x, x), x));
@@ -91,7 +96,7 @@ public sealed class ExchangeTests
     [Test]
     public void Activations_are_exchanged_in_float32([Values] Way way)
     {
-        using Bench bench = Bench.Of(way, Precision.Bf16);
+        using var bench = Bench.Of(way, Precision.Bf16);
         var g = new Graph();
         Value x = g.Input("x", [1, 2, 2, 8]), activation = g.Apply(new Activate(Activation.None), [x]);
         g.Output("sum", g.AllReduce(activation, 2));
@@ -110,10 +115,11 @@ public sealed class ExchangeTests
     [TestCase(3)]
     public void A_graph_for_other_numbers_of_processes_is_refused(int ranks)
     {
-        using Bench bench = Bench.Of(Way.Host);
+        using var bench = Bench.Of(Way.Host);
         var g = new Graph();
         g.Output("sum", g.AllReduce(g.Input("x", [4]), ranks));
-        Assert.That(() => bench.Device.Compile(g), Throws.TypeOf<GraphException>().With.Message.Contains($"made for {ranks} processes, the device knows of 2"));
+        Assert.That(() => bench.Device.Compile(g),
+            Throws.TypeOf<GraphException>().With.Message.Contains($"made for {ranks} processes, the device knows of 2"));
     }
 
     [Test]
@@ -122,13 +128,14 @@ public sealed class ExchangeTests
         using var device = new CudaDevice(new EmulatedDriver(), new KernelCompiler());
         var g = new Graph();
         g.Output("all", g.AllGather(g.Input("x", [4]), 2));
-        Assert.That(() => device.Compile(g), Throws.TypeOf<GraphException>().With.Message.Contains("made for 2 processes, the device knows of 1"));
+        Assert.That(() => device.Compile(g),
+            Throws.TypeOf<GraphException>().With.Message.Contains("made for 2 processes, the device knows of 1"));
     }
 
     [Test]
     public void What_fails_on_the_device_is_told_where_it_is_waited_for()
     {
-        using Bench bench = Bench.Of(Way.Late);
+        using var bench = Bench.Of(Way.Late);
         using IExecutable executable = bench.Device.Compile(Rich(5));
         bench.Exchange!.Failure = new CudaException("ncclAllReduce", "remote process exited");
         executable.Write("x", new float[5]);
@@ -139,7 +146,7 @@ public sealed class ExchangeTests
     [Test]
     public void The_device_ends_exchanges_before_its_driver()
     {
-        Bench bench = Bench.Of(Way.Late);
+        var bench = Bench.Of(Way.Late);
         bench.Device.Dispose();
         bench.Device.Dispose();
         Assert.That(bench.Exchange!.IsDisposed);
@@ -149,7 +156,8 @@ public sealed class ExchangeTests
     [Test]
     public void A_devices_description_says_how_it_exchanges()
     {
-        using var device = new CudaDevice(new EmulatedDriver(), new KernelCompiler(), ranks: new DoublingRanks([]), warn: message => Assert.Fail(message));
+        using var device = new CudaDevice(
+            new EmulatedDriver(), new KernelCompiler(), ranks: new DoublingRanks([]), warn: message => Assert.Fail(message));
         Assert.That(device.Description, Does.EndWith("fp32, sums through host memory)"));
     }
 
@@ -167,9 +175,11 @@ public sealed class ExchangeTests
     [TestCase(2804, "2.8.4")]
     [TestCase(20900, "2.9.0")]
     [TestCase(22105, "2.21.5")]
-    public void A_version_is_written_as_people_do(int version, string expected) => Assert.That(Nccl.VersionText(version), Is.EqualTo(expected));
+    public void A_version_is_written_as_people_do(int version, string expected) =>
+        Assert.That(Nccl.VersionText(version), Is.EqualTo(expected));
 
-    // Two sums on their way beside each other, and a gathering between their starts; the first sum's numbers are read on, the second's memory is free for it.
+    // Two sums on their way beside each other, and a gathering between their starts; the first sum's numbers are read on, the second's
+    // memory is free for it.
     private static Graph Rich(int count)
     {
         var g = new Graph();
@@ -196,7 +206,7 @@ public sealed class ExchangeTests
 
         float[] Read(string name, int count)
         {
-            var values = new float[count];
+            float[] values = new float[count];
             values.AsSpan().Fill(float.NaN);
             executable.Read(name, values);
             return values;
@@ -216,7 +226,13 @@ public sealed class ExchangeTests
         public static Bench Of(Way way, Precision precision = Precision.Fp32)
         {
             var driver = new LateStreams(new EmulatedDriver());
-            if (way == Way.Host) return new Bench(new CudaDevice(driver, Compiler, precision) { Ranks = new StagedRanks(driver, new DoublingRanks(driver.Log)) }, driver, null);
+            if (way == Way.Host)
+            {
+                return new Bench(new CudaDevice(driver, Compiler, precision)
+                {
+                    Ranks = new StagedRanks(driver, new DoublingRanks(driver.Log))
+                }, driver, null);
+            }
             var exchange = new DoublingExchange(driver);
             var ranks = new StreamRanks(driver, exchange);
             if (way == Way.Early) driver.Eager.Add(driver.Streams.Single());

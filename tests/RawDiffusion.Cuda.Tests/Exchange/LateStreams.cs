@@ -45,13 +45,17 @@ internal sealed class LateStreams(ICudaDriver inner) : ICudaDriver
 
     public void FreeHost(nint address) => inner.FreeHost(address);
 
-    public void CopyToDevice(ulong destination, nint source, long bytes, nint stream) => Queue(stream, () => inner.CopyToDevice(destination, source, bytes, stream));
+    public void CopyToDevice(ulong destination, nint source, long bytes, nint stream) =>
+        Queue(stream, () => inner.CopyToDevice(destination, source, bytes, stream));
 
-    public void CopyToHost(nint destination, ulong source, long bytes, nint stream) => Queue(stream, () => inner.CopyToHost(destination, source, bytes, stream));
+    public void CopyToHost(nint destination, ulong source, long bytes, nint stream) =>
+        Queue(stream, () => inner.CopyToHost(destination, source, bytes, stream));
 
-    public void CopyOnDevice(ulong destination, ulong source, long bytes, nint stream) => Queue(stream, () => inner.CopyOnDevice(destination, source, bytes, stream));
+    public void CopyOnDevice(ulong destination, ulong source, long bytes, nint stream) =>
+        Queue(stream, () => inner.CopyOnDevice(destination, source, bytes, stream));
 
-    public void Fill(ulong destination, byte value, long bytes, nint stream) => Queue(stream, () => inner.Fill(destination, value, bytes, stream));
+    public void Fill(ulong destination, byte value, long bytes, nint stream) =>
+        Queue(stream, () => inner.Fill(destination, value, bytes, stream));
 
     public nint LoadModule(ReadOnlySpan<byte> image) => inner.LoadModule(image);
 
@@ -90,7 +94,8 @@ internal sealed class LateStreams(ICudaDriver inner) : ICudaDriver
     }
 
     public void WaitEvent(nint stream, nint happened) =>
-        Add(stream, new Work(() => inner.WaitEvent(stream, happened), events[happened].Recorded == 0 ? null : (happened, events[happened].Recorded)));
+        Add(stream, new Work(() => inner.WaitEvent(stream, happened), events[happened].Recorded == 0 ? null
+        : (happened, events[happened].Recorded)));
 
     public nint CreateEvent()
     {
@@ -123,7 +128,8 @@ internal sealed class LateStreams(ICudaDriver inner) : ICudaDriver
 
     public void DestroyGraph(nint graph) => inner.DestroyGraph(graph);
 
-    public nint AddKernelNode(nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments) =>
+    public nint AddKernelNode(
+        nint graph, ReadOnlySpan<nint> dependencies, nint function, in LaunchGeometry geometry, ReadOnlySpan<byte> arguments) =>
         inner.AddKernelNode(graph, dependencies, function, geometry, arguments);
 
     public nint AddCopyNode(nint graph, ReadOnlySpan<nint> dependencies, ulong destination, ulong source, long bytes) =>
@@ -150,7 +156,10 @@ internal sealed class LateStreams(ICudaDriver inner) : ICudaDriver
     private void DoEager()
     {
         foreach (nint stream in Eager)
-            while (queues.GetValueOrDefault(stream) is { Count: > 0 } queue && (queue.Peek().Waits is not { } wait || Happened(wait))) queue.Dequeue().Do();
+        {
+            while (queues.GetValueOrDefault(stream) is { Count: > 0 } queue && (queue.Peek().Waits is not { } wait || Happened(wait)))
+                queue.Dequeue().Do();
+        }
     }
 
     private void DoNext(nint stream)

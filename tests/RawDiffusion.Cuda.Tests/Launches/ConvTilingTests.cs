@@ -7,13 +7,15 @@ namespace RawDiffusion.Cuda.Tests.Launches;
 public sealed class ConvTilingTests
 {
     // Compute capability, multiprocessors, shared memory of a block.
-    private static readonly CudaDeviceInfo[] Devices = [Device(80, 108, 163), Device(86, 84, 99), Device(89, 128, 99), Device(90, 132, 227)];
+    private static readonly CudaDeviceInfo[] Devices = [
+        Device(80, 108, 163), Device(86, 84, 99), Device(89, 128, 99), Device(90, 132, 227)];
 
     // Size of the output, channels in and out, kernel, stride: the published networks, and what is awkward.
     private static readonly int[][] Layers =
     [
         [64, 3, 64, 3, 1], [64, 64, 64, 3, 1], [64, 192, 64, 3, 1], [32, 320, 128, 3, 1], [16, 384, 192, 3, 1], [32, 64, 64, 3, 2],
-        [32, 128, 384, 1, 1], [16, 192, 576, 1, 1], [4, 64, 64, 3, 1], [64, 64, 3, 3, 1], [1, 1, 1, 1, 1], [7, 33, 20, 5, 1], [9, 6, 129, 2, 2],
+        [32, 128, 384, 1, 1], [16, 192, 576, 1, 1], [4, 64, 64, 3, 1], [64, 64, 3, 3, 1], [1, 1, 1, 1, 1], [7, 33, 20, 5, 1], [
+        9, 6, 129, 2, 2],
     ];
 
     [Test]
@@ -53,7 +55,8 @@ public sealed class ConvTilingTests
     {
         foreach (int[] layer in (int[][])[[16, 384, 192, 3, 1], [32, 128, 128, 3, 1], [16, 192, 576, 1, 1]])
         {
-            ConvTile few = ConvTiling.Choose(Shape(4, layer, 2, true), Devices[3]), many = ConvTiling.Choose(Shape(64, layer, 2, true), Devices[3]);
+            ConvTile few = ConvTiling.Choose(Shape(4, layer, 2, true), Devices[3]), many = ConvTiling.Choose(
+                Shape(64, layer, 2, true), Devices[3]);
             Assert.That(many.Pixels * many.Columns, Is.GreaterThan(few.Pixels * few.Columns), string.Join(" ", layer));
         }
     }
@@ -83,8 +86,13 @@ public sealed class ConvTilingTests
         double portable = 0, best = 0, worst = 0;
         foreach (ConvShape shape in Shapes(batch))
         {
-            double p = ConvTiling.Cycles(ConvTiling.ChoosePortable(shape), shape, device), b = ConvTiling.Cycles(ConvTiling.Choose(shape, device), shape, device);
-            if (p / b > worst) TestContext.Out.WriteLine($"{p / b:0.00} {shape} {ConvTiling.ChoosePortable(shape)} not {ConvTiling.Choose(shape, device)}");
+            double p = ConvTiling.Cycles(ConvTiling.ChoosePortable(shape), shape, device), b = ConvTiling.Cycles(
+                ConvTiling.Choose(shape, device), shape, device);
+            if (p / b > worst)
+            {
+                TestContext.Out.WriteLine(
+                    $"{p / b:0.00} {shape} {ConvTiling.ChoosePortable(shape)} not {ConvTiling.Choose(shape, device)}");
+            }
             (portable, best, worst) = (portable + p, best + b, Math.Max(worst, p / b));
         }
         TestContext.Out.WriteLine($"{device.Name}, batch {batch}: {portable / best:0.000} of the best, at most {worst:0.00}");

@@ -20,7 +20,8 @@ public sealed class ConvWeightsTests
         {
             int k = i % 4, o = i / 4 % 8, tap = i / 32 % 4, c = i / 128 * 4 + k;
             // The gradient of the input sees the taps in the opposite order.
-            float expected = o >= outputs || c >= channels ? 0 : transpose ? weight[(c * 4 + 3 - tap) * 5 + o] : weight[(o * 4 + tap) * 5 + c];
+            float expected = o >= outputs || c >= channels ? 0 : transpose ? weight[(c * 4 + 3 - tap) * 5 + o]
+                : weight[(o * 4 + tap) * 5 + c];
             Assert.That(packed[i], Is.EqualTo(expected), $"chunk {i / 128} tap {tap} output {o} channel {c}");
         }
     }
@@ -33,14 +34,16 @@ public sealed class ConvWeightsTests
     [TestCase(0x7f800000u, 0x7f80)]
     [TestCase(0x7f800001u, 0x7fc0)] // not a number, whatever its bits
     public void Bf16_is_to_nearest_even(uint bits, int expected) => Assert.That(
-        MemoryMarshal.Read<ushort>(new ConvWeights("bf16", 16, 32, false).Pack([BitConverter.UInt32BitsToSingle(bits)], [1, 1, 1, 1])), Is.EqualTo(expected));
+        MemoryMarshal.Read<ushort>(new ConvWeights("bf16", 16, 32, false).Pack([BitConverter.UInt32BitsToSingle(bits)], [1, 1, 1, 1])),
+            Is.EqualTo(expected));
 
     [TestCase(0x3f801000u, 0x3f802000u)] // a tie goes away from zero
     [TestCase(0xbf801000u, 0xbf802000u)]
     [TestCase(0x3f800fffu, 0x3f800000u)]
     [TestCase(0xff800000u, 0xff800000u)]
     public void Tf32_is_to_nearest_away(uint bits, uint expected) => Assert.That(
-        MemoryMarshal.Read<uint>(new ConvWeights("tf32", 8, 32, false).Pack([BitConverter.UInt32BitsToSingle(bits)], [1, 1, 1, 1])), Is.EqualTo(expected));
+        MemoryMarshal.Read<uint>(new ConvWeights("tf32", 8, 32, false).Pack([BitConverter.UInt32BitsToSingle(bits)], [1, 1, 1, 1])),
+            Is.EqualTo(expected));
 
     private static float[] Floats(byte[] bytes) => MemoryMarshal.Cast<byte, float>(bytes).ToArray();
 }

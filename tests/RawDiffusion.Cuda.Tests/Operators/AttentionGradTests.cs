@@ -59,22 +59,27 @@ public sealed class AttentionGradTests
 
     internal static double[] Forward(double[] qkv, int images, int positions, int heads, int d)
     {
-        var y = new double[qkv.Length / 3];
+        double[] y = new double[qkv.Length / 3];
         foreach (Head head in Head.All(qkv, images, positions, heads, d))
+        {
             for (int t = 0; t < positions; t++)
+            {
                 for (int s = 0; s < positions; s++)
                     for (int c = 0; c < d; c++) y[head.Result(t, c)] += head.Weights[t, s] * qkv[head.At(s, 2, c)];
+            }
+        }
+
         return y;
     }
 
     private static double[] Reference(double[] qkv, double[] dy, int images, int positions, int heads, int d)
     {
-        var gradient = new double[qkv.Length];
+        double[] gradient = new double[qkv.Length];
         foreach (Head head in Head.All(qkv, images, positions, heads, d))
         {
             for (int t = 0; t < positions; t++)
             {
-                var dp = new double[positions];
+                double[] dp = new double[positions];
                 double delta = 0;
                 for (int s = 0; s < positions; s++)
                 {

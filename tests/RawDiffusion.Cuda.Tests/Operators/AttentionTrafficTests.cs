@@ -25,7 +25,11 @@ public sealed class AttentionTrafficTests
             {
                 Assert.That(kernel.Lines, Is.Not.Empty, kernel.Kernel);
                 foreach (LineTraffic line in kernel.Lines)
-                    Assert.That(line.Traffic.Transactions, Is.EqualTo(line.Traffic.Ideal), $"{kernel.Kernel}: {line.Instruction} at {line.Location}, {line.Traffic.Requests} requests");
+                {
+                    Assert.That(line.Traffic.Transactions, Is.EqualTo(line.Traffic.Ideal),
+                        $"{kernel.Kernel}: {line.Instruction} at {line.Location}, {line.Traffic.Requests} requests");
+                }
+
                 Assert.That(kernel.Local.Requests, Is.Zero, kernel.Kernel);
             }
         }
@@ -46,7 +50,13 @@ public sealed class AttentionTrafficTests
     public void Products_run_on_tensor_cores_in_all_precisions_but_float32([Values] Precision precision)
     {
         // Two products of T x T x C forward; backward one, two and one, and two and two.
-        var products = new Dictionary<string, int> { ["attention_forward"] = 2, ["attention_grad_rows"] = 1, ["attention_grad_queries"] = 3, ["attention_grad_keys"] = 4 };
+        var products = new Dictionary<string, int>
+        {
+            ["attention_forward"] = 2,
+            ["attention_grad_rows"] = 1,
+            ["attention_grad_queries"] = 3,
+            ["attention_grad_keys"] = 4
+        };
         foreach (KernelCounters kernel in Count(precision))
         {
             long flops = products[kernel.Kernel] * 2L * Positions * Positions * Heads * Head;

@@ -22,7 +22,8 @@ public sealed class BatchNormTrainTests
         x, [x[3]], [x[3]]);
 
     [Test]
-    public void Running_statistics_move_by_the_momentum([ValueSource(nameof(Shapes))] Shape x, [Values] RunningStatistic statistic, [Values(0.1f, 0.25f)] float momentum)
+    public void Running_statistics_move_by_the_momentum(
+        [ValueSource(nameof(Shapes))] Shape x, [Values] RunningStatistic statistic, [Values(0.1f, 0.25f)] float momentum)
     {
         long positions = x.Count / x[3];
         KernelContract.Check(
@@ -44,7 +45,7 @@ public sealed class BatchNormTrainTests
         a =>
         {
             double[] none = [.. Enumerable.Repeat(1.0, x[3])];
-            var gradients = Reference(x).Gradients(a[0], none, none, null, a[1]);
+            (double[] Input, double[] Gamma, double[] Beta, double[] Film) gradients = Reference(x).Gradients(a[0], none, none, null, a[1]);
             return [.. gradients.Gamma, .. gradients.Beta];
         },
         x, x);

@@ -27,12 +27,16 @@ public sealed class Conv2dGradTests
     ];
 
     [TestCaseSource(nameof(Shapes))]
-    public void The_gradient_by_the_input_gives_each_pixel_its_share(int n, int h, int w, int c, int o, int kernel, int stride, int padding) => Check(
-        new Conv2dGradInput(stride, padding, h, w), [n, Out(h, kernel, stride, padding), Out(w, kernel, stride, padding), o], [o, kernel, kernel, c]);
+    public void The_gradient_by_the_input_gives_each_pixel_its_share(
+        int n, int h, int w, int c, int o, int kernel, int stride, int padding) => Check(
+        new Conv2dGradInput(stride, padding, h, w), [n, Out(h, kernel, stride, padding), Out(w, kernel, stride, padding), o],
+            [o, kernel, kernel, c]);
 
     [TestCaseSource(nameof(Shapes))]
-    public void The_gradient_by_the_weights_sums_over_pixels(int n, int h, int w, int c, int o, int kernel, int stride, int padding) => Check(
-        new Conv2dGradWeight(kernel, stride, padding), [n, h, w, c], [n, Out(h, kernel, stride, padding), Out(w, kernel, stride, padding), o]);
+    public void The_gradient_by_the_weights_sums_over_pixels(
+        int n, int h, int w, int c, int o, int kernel, int stride, int padding) => Check(
+        new Conv2dGradWeight(kernel, stride, padding), [n, h, w, c],
+            [n, Out(h, kernel, stride, padding), Out(w, kernel, stride, padding), o]);
 
     /// <summary>Small weights and many pixels: blocks share the pixels, and a second kernel adds what they have found.</summary>
     [TestCase(3, 20, 9)]

@@ -16,7 +16,8 @@ public sealed class Conv2dTests
 
     /// <summary>A model chooses the tile, on a device that measures a clock does: none may be wrong.</summary>
     [Test]
-    public void Every_tile_computes_the_convolution([Values(Precision.Fp32, Precision.Tf32, Precision.Bf16)] Precision precision, [Values(1, 3)] int kernel)
+    public void Every_tile_computes_the_convolution(
+        [Values(Precision.Fp32, Precision.Tf32, Precision.Bf16)] Precision precision, [Values(1, 3)] int kernel)
     {
         // Prebuilt kernels have portable tiles alone.
         var compiler = new KernelCompiler(KernelSources.Embedded, Compiler.Nvrtc, KernelCache.OfUser);
@@ -32,23 +33,27 @@ public sealed class Conv2dTests
         var g = new Graph();
         Value input = g.Apply(new Activate(Activation.None), [g.Input("x", xs)]);
         g.Output("y", g.Apply(new Activate(Activation.None),
-            [g.Apply(op, [input, g.Constant("weight", ws, weight), g.Constant("bias", [68], bias), null, g.Input("affine", affines), null, null])]));
+            [g.Apply(op, [input, g.Constant("weight", ws, weight), g.Constant("bias", [68], bias), null, g.Input("affine", affines),
+            null, null])]));
         int bytes = precision == Precision.Bf16 ? 2 : 4;
-        var shape = new ConvShape(1, kernel == 1 ? 1 : 9, kernel == 1 ? 171 : 19, 68, kernel, 1, 36, 0, bytes, bytes, precision != Precision.Fp32, true, 4);
+        var shape = new ConvShape(
+            1, kernel == 1 ? 1 : 9, kernel == 1 ? 171 : 19, 68, kernel, 1, 36, 0, bytes, bytes, precision != Precision.Fp32, true, 4);
         ConvTile[] tiles = [.. ConvTiling.Candidates(shape)];
         Assert.That(tiles, Has.Length.GreaterThan(8));
         foreach (ConvTile tile in tiles)
         {
             using var executable = new CudaExecutable(device, g, new CompileOptions { Fuse = false }, (_, _) => tile);
-            Assert.That(executable.Launches.Select(l => l.Variant.ToString()), Has.Some.Contains($"TILE_H={tile.Height} TILE_W={tile.Width} TILE_O={tile.Columns}"));
+            Assert.That(executable.Launches.Select(l => l.Variant.ToString()),
+                Has.Some.Contains($"TILE_H={tile.Height} TILE_W={tile.Width} TILE_O={tile.Columns}"));
             executable.Write("x", x);
             executable.Write("affine", affine);
             executable.Run();
-            var found = new float[expected.Values.Length];
+            float[] found = new float[expected.Values.Length];
             found.AsSpan().Fill(float.NaN);
             executable.Read("y", found);
             int[] dimensions = [.. expected.Shape.Dimensions];
-            Comparer.RequireClose($"{tile} in {precision}", dimensions, expected.Values, dimensions, [.. found.Select(v => (double)v)], Tolerances.Of(precision));
+            Comparer.RequireClose($"{tile} in {precision}", dimensions, expected.Values, dimensions, [.. found.Select(v => (double)v)],
+                Tolerances.Of(precision));
         }
     }
 
@@ -73,13 +78,14 @@ public sealed class Conv2dTests
         float[][] Run(bool fuse, int finished)
         {
             using var executable = (CudaExecutable)device.Compile(g, new CompileOptions { Fuse = fuse });
-            Assert.That(executable.Launches.Count(l => l.Variant.ToString().Contains("FINISH=1", StringComparison.Ordinal)), Is.EqualTo(finished));
+            Assert.That(executable.Launches.Count(l => l.Variant.ToString().Contains("FINISH=1", StringComparison.Ordinal)),
+                Is.EqualTo(finished));
             return [.. Enumerable.Range(0, 2).Select(_ =>
             {
                 executable.Write("x", x);
                 executable.Write("film", film);
                 executable.Run();
-                var found = new float[y.Shape.Count];
+                float[] found = new float[y.Shape.Count];
                 found.AsSpan().Fill(float.NaN);
                 executable.Read("y", found);
                 return found;
@@ -89,7 +95,8 @@ public sealed class Conv2dTests
         float[][] fused = Run(true, 2);
         Assert.That(fused[1], Is.EqualTo(fused[0]));
         int[] dimensions = [.. y.Shape.Dimensions];
-        Comparer.RequireClose($"{precision}", dimensions, [.. Run(false, 0)[0].Select(v => (double)v)], dimensions, [.. fused[0].Select(v => (double)v)], Tolerances.Of(precision));
+        Comparer.RequireClose($"{precision}", dimensions, [.. Run(false, 0)[0].Select(v => (double)v)], dimensions,
+            [.. fused[0].Select(v => (double)v)], Tolerances.Of(precision));
     }
 
     private static Array64 Wide(Shape shape, float[] values) => new(shape, [.. values.Select(v => (double)v)]);

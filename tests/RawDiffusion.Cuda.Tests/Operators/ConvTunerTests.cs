@@ -27,7 +27,8 @@ public sealed class ConvTunerTests
         Assert.That(found, Is.EqualTo(expected).Within(1e-5));
         Assert.That(found.Max() - found.Min(), Is.GreaterThan(1));
         Assert.That(told, Has.Count.EqualTo(1));
-        Assert.That(told[0], Does.Contain($"compiling {compiler.Counts[1]} kernels").And.Contain("of 2 convolutions;"), "none was asked for after those");
+        Assert.That(told[0], Does.Contain($"compiling {compiler.Counts[1]} kernels").And.Contain("of 2 convolutions;"),
+            "none was asked for after those");
         Assert.That(File.ReadAllLines(file), Has.Length.EqualTo(2).And.All.Contain("Conv2d").And.All.Contain(" = "));
 
         // Known tiles are taken, without compiling any other.
@@ -51,7 +52,7 @@ public sealed class ConvTunerTests
         using var executable = new CudaExecutable(device, graph, Options, file is null ? null : tuner.TilesFor(graph, Options));
         executable.Write("x", [.. Enumerable.Range(0, 2 * 6 * 5 * 8).Select(i => MathF.Sin(i))]);
         executable.Run();
-        var y = new float[2 * 6 * 5 * 12];
+        float[] y = new float[2 * 6 * 5 * 12];
         executable.Read("y", y);
         return y;
     }
@@ -59,7 +60,8 @@ public sealed class ConvTunerTests
     private static Graph TwoConvolutions()
     {
         var g = new Graph();
-        Value Weight(string name, Shape shape) => g.Constant(name, shape, [.. Enumerable.Range(0, (int)shape.Count).Select(i => MathF.Cos(i) / 4)]);
+        Value Weight(string name, Shape shape) =>
+            g.Constant(name, shape, [.. Enumerable.Range(0, (int)shape.Count).Select(i => MathF.Cos(i) / 4)]);
         Value x = g.Conv2d(g.Input("x", [2, 6, 5, 8]), Weight("first", [12, 3, 3, 8]), null, padding: 1);
         g.Output("y", g.Conv2d(x, Weight("second", [12, 1, 1, 12]), null));
         return g;

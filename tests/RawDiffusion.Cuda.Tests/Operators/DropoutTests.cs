@@ -10,7 +10,8 @@ public sealed class DropoutTests
     private static readonly Shape[] Shapes = [[0, 2], [1], [7, 3], [2, 3, 5, 2], [2, 5, 4, 16]];
 
     [Test]
-    public void It_drops_what_philox_says_and_scales_the_rest([ValueSource(nameof(Shapes))] Shape shape, [Values(0f, 0.1f, 0.5f)] float rate, [Values(0, 2)] int step) =>
+    public void It_drops_what_philox_says_and_scales_the_rest(
+        [ValueSource(nameof(Shapes))] Shape shape, [Values(0f, 0.1f, 0.5f)] float rate, [Values(0, 2)] int step) =>
         KernelContract.Check(
             Stored, (g, v) => g.Dropout(v[0], Step(g, step), rate, 7, 3),
             a => [.. a[0].Select((x, i) => Word(i, step) >= rate * 4294967296.0 ? x / (1 - rate) : 0)],

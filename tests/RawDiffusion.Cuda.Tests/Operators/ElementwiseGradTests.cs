@@ -13,7 +13,8 @@ public sealed class ElementwiseGradTests
     private static readonly int[][] Counts = [[1], [3, 1, 2], [0, 2, 0], []];
 
     [Test]
-    public void An_activations_gradient_is_its_derivative_times_dy([ValueSource(nameof(Images))] Shape shape, [Values] Activation activation) => KernelContract.Check(
+    public void An_activations_gradient_is_its_derivative_times_dy(
+        [ValueSource(nameof(Images))] Shape shape, [Values] Activation activation) => KernelContract.Check(
         Stored, (g, v) => g.Apply(new ActivateGrad(activation), [v[0], v[1]]),
         a => [.. a[0].Zip(a[1], (x, dy) => dy * Derivative(activation, x))],
         shape, shape);
@@ -24,7 +25,7 @@ public sealed class ElementwiseGradTests
         a =>
         {
             (int size, int channels) = (shape[1] * shape[2] * shape[3], shape[3]);
-            var de = new double[shape[0] * channels];
+            double[] de = new double[shape[0] * channels];
             for (int i = 0; i < a[0].Length; i++) de[i / size * channels + i % channels] += a[0][i];
             return de;
         },
@@ -52,7 +53,8 @@ public sealed class ElementwiseGradTests
     }
 
     [Test]
-    public void A_means_gradient_goes_to_all_its_rows_by_their_weights([ValueSource(nameof(Counts))] int[] counts, [Values(1, 20, 33)] int channels)
+    public void A_means_gradient_goes_to_all_its_rows_by_their_weights(
+        [ValueSource(nameof(Counts))] int[] counts, [Values(1, 20, 33)] int channels)
     {
         var groups = new FactorGroups(counts, [.. Enumerable.Range(0, counts.Sum()).Select(r => 0.5f * (r - 2))]);
         Shape dy = [groups.Trajectories, 3, 2, channels];
@@ -95,7 +97,7 @@ public sealed class ElementwiseGradTests
 
     private static double[] Each(Shape shape, Func<int, int, int, int, double> f)
     {
-        var y = new double[shape.Count];
+        double[] y = new double[shape.Count];
         for (int i = 0; i < y.Length; i++)
         {
             (int pixel, int c) = Math.DivRem(i, shape[3]);

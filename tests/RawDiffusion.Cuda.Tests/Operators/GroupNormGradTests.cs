@@ -12,16 +12,19 @@ public sealed class GroupNormGradTests
 
     // x and the number of groups: one channel in a group, many tiles of pixels, more channels than threads, an odd number of them.
     private static readonly (Shape X, int Groups)[] Shapes =
-        [([0, 2, 2, 4], 2), ([1, 1, 2, 4], 2), ([3, 5, 7, 33], 11), ([2, 3, 3, 64], 16), ([1, 40, 33, 16], 16), ([2, 3, 5, 330], 5), ([1, 2, 2, 1100], 10)];
+        [([0, 2, 2, 4], 2), ([1, 1, 2, 4], 2), ([3, 5, 7, 33], 11), ([2, 3, 3, 64], 16), ([1, 40, 33, 16], 16), ([2, 3, 5, 330], 5),
+        ([1, 2, 2, 1100], 10)];
 
     [Test]
     public void The_gradient_by_x_is_the_references(
-        [ValueSource(nameof(Shapes))] (Shape X, int Groups) shape, [Values] bool film, [Values(Activation.None, Activation.Silu)] Activation activation) =>
+        [ValueSource(nameof(Shapes))] (Shape X, int Groups) shape, [Values] bool film,
+            [Values(Activation.None, Activation.Silu)] Activation activation) =>
         Check(Stored, shape, film, activation, gradients => gradients.Input, gradients => gradients.Input);
 
     [Test]
     public void The_gradients_by_gamma_and_beta_are_the_references(
-        [ValueSource(nameof(Shapes))] (Shape X, int Groups) shape, [Values] bool film, [Values(Activation.None, Activation.Silu)] Activation activation) =>
+        [ValueSource(nameof(Shapes))] (Shape X, int Groups) shape, [Values] bool film,
+            [Values(Activation.None, Activation.Silu)] Activation activation) =>
         Check(Sums, shape, film, activation, gradients => gradients.Affine, gradients => [.. gradients.Gamma, .. gradients.Beta]);
 
     [Test]
@@ -37,7 +40,8 @@ public sealed class GroupNormGradTests
         double[] Draw(int count) => [.. Enumerable.Range(0, count).Select(_ => random.NextDouble() * 2 - 1)];
         double[][] inputs = [Draw(24), Draw(4), Draw(4), Draw(16)];
         double[] dy = Draw(24);
-        (double[] dx, double[] dgamma, double[] dbeta, double[] dfilm) = reference.Gradients(inputs[0], inputs[1], inputs[2], inputs[3], dy);
+        (double[] dx, double[] dgamma, double[] dbeta, double[] dfilm) = reference.Gradients(
+            inputs[0], inputs[1], inputs[2], inputs[3], dy);
         double[][] gradients = [dx, dgamma, dbeta, dfilm];
         double Loss() => reference.Forward(inputs[0], inputs[1], inputs[2], inputs[3]).Zip(dy, (y, d) => y * d).Sum();
         for (int k = 0; k < inputs.Length; k++)

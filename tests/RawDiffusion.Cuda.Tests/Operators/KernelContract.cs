@@ -35,7 +35,8 @@ internal static class KernelContract
     /// <param name="apply">Applies the operator.</param>
     /// <param name="reference">Gives the result's elements, row-major, from those of the inputs.</param>
     /// <param name="shapes">Shapes of the inputs, which become random numbers.</param>
-    public static void Check(KernelTolerance tolerance, Func<Graph, Value[], Value> apply, Func<double[][], double[]> reference, params Shape[] shapes)
+    public static void Check(KernelTolerance tolerance, Func<Graph, Value[], Value> apply, Func<double[][], double[]> reference,
+        params Shape[] shapes)
     {
         double[][] inputs = Draw(shapes);
         double[] expected = reference(inputs);
@@ -47,7 +48,8 @@ internal static class KernelContract
             {
                 string what = $"({string.Join(", ", shapes)}) in {precision}{(stored ? " from and to activations" : "")}";
                 (Shape shape, float[] found) = Run(what, device, apply, inputs, shapes, stored);
-                Comparer.RequireClose(what, [.. shape.Dimensions], expected, [.. shape.Dimensions], [.. found.Select(f => (double)f)], tolerance.Of(precision));
+                Comparer.RequireClose(what, [.. shape.Dimensions], expected, [.. shape.Dimensions], [.. found.Select(f => (double)f)],
+                    tolerance.Of(precision));
             }
         }
     }
@@ -65,14 +67,15 @@ internal static class KernelContract
         for (int i = 0; i < shapes.Length; i++) executable.Write(Name(i), [.. Enumerable.Repeat(float.NaN, inputs[i].Length)]);
         executable.Run();
         float[] first = Next(), second = Next();
-        Assert.That(second.Select(BitConverter.SingleToInt32Bits), Is.EqualTo(first.Select(BitConverter.SingleToInt32Bits)), $"{what}: two runs");
+        Assert.That(second.Select(BitConverter.SingleToInt32Bits), Is.EqualTo(first.Select(BitConverter.SingleToInt32Bits)),
+            $"{what}: two runs");
         return (y.Shape, first);
 
         float[] Next()
         {
             for (int i = 0; i < shapes.Length; i++) executable.Write(Name(i), [.. inputs[i].Select(v => (float)v)]);
             executable.Run();
-            var found = new float[y.Shape.Count];
+            float[] found = new float[y.Shape.Count];
             found.AsSpan().Fill(float.NaN);
             executable.Read("y", found);
             return found;

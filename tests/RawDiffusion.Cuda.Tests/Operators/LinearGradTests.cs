@@ -42,7 +42,7 @@ public sealed class LinearGradTests
     private static double[] Product(
         int rows, int depth, int columns, Func<int, int, double> a, Func<int, int, double> b, Func<int, double>? bias = null)
     {
-        var y = new double[rows * columns];
+        double[] y = new double[rows * columns];
         for (int r = 0; r < rows; r++)
         {
             for (int c = 0; c < columns; c++)

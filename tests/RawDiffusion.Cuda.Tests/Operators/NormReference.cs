@@ -6,7 +6,8 @@ namespace RawDiffusion.Cuda.Tests.Operators;
 /// Group norm and its gradients in double precision, x [images, pixels, channels]. Batch norm is the case of one image whose
 /// groups are single channels.
 /// </summary>
-internal sealed record NormReference(int Images, int Pixels, int Channels, int Groups, double Epsilon, Activation Activation = Activation.None)
+internal sealed record NormReference(
+    int Images, int Pixels, int Channels, int Groups, double Epsilon, Activation Activation = Activation.None)
 {
     private int Size => Channels / Groups;
 
@@ -17,12 +18,14 @@ internal sealed record NormReference(int Images, int Pixels, int Channels, int G
         return y;
     }
 
-    public (double[] Input, double[] Gamma, double[] Beta, double[] Film) Gradients(double[] x, double[] gamma, double[] beta, double[]? film, double[] dy)
+    public (double[] Input, double[] Gamma, double[] Beta, double[] Film) Gradients(
+        double[] x, double[] gamma, double[] beta, double[]? film, double[] dy)
     {
         (double[] xhat, double[] rstd) = Normalise(x);
-        double[] dx = new double[x.Length], dgamma = new double[Channels], dbeta = new double[Channels], dfilm = new double[Images * 2 * Channels];
+        double[] dx = new double[x.Length], dgamma = new double[Channels], dbeta = new double[Channels], dfilm =
+            new double[Images * 2 * Channels];
         // By the chain rule through y = activation(z), z = (xhat gamma + beta) (1 + film scale) + film shift.
-        var dxhat = new double[x.Length];
+        double[] dxhat = new double[x.Length];
         for (int i = 0; i < x.Length; i++)
         {
             (int n, int c) = (i / (Pixels * Channels), i % Channels);
@@ -58,7 +61,10 @@ internal sealed record NormReference(int Images, int Pixels, int Channels, int G
     private IEnumerable<int[]> Members() =>
         from n in Enumerable.Range(0, Images)
         from g in Enumerable.Range(0, Groups)
-        select (from p in Enumerable.Range(0, Pixels) from c in Enumerable.Range(g * Size, Size) select (n * Pixels + p) * Channels + c).ToArray();
+        select (from p in Enumerable.Range(0, Pixels)
+                from c in Enumerable.Range(g * Size, Size)
+                select (n * Pixels + p) * Channels
+        + c).ToArray();
 
     private double Affine(double[] xhat, double[] gamma, double[] beta, double[]? film, int i)
     {

@@ -12,13 +12,14 @@ public sealed class TrafficTests
     [Test]
     public void The_last_step_meets_few_bank_conflicts([Values(Precision.Fp32, Precision.Bf16)] Precision precision)
     {
-        FactorGroups groups = FactorGroups.Mean(1, 4);
+        var groups = FactorGroups.Mean(1, 4);
         KernelCounters counters = Count(precision, "denoise_average_step_forward", g =>
         {
             Value h = Activation(g, "h", [4, 16, 16, 64]);
             Value step = g.State("step", [1], DType.I32);
             return g.Apply(new DenoiseAverageStep(groups, Engine.Operators.Activation.Silu, true),
-                [h, g.Input("x", [1, 16, 16, 3]), g.Input("table", [5, 5]), step, null, g.Input("affine", [4, 2, 64]), g.Input("weight", [3, 3, 3, 64]), null]);
+                [h, g.Input("x", [1, 16, 16, 3]), g.Input("table", [5, 5]), step, null, g.Input("affine", [4, 2, 64]),
+                g.Input("weight", [3, 3, 3, 64]), null]);
         });
         Assert.That(counters.Shared.Transactions, Is.LessThanOrEqualTo(1.1 * counters.Shared.Ideal));
     }
@@ -28,7 +29,8 @@ public sealed class TrafficTests
     {
         Shape shape = [2, 16, 16, 64];
         KernelCounters counters = Count(precision, "group_norm_affine", g =>
-            g.Apply(new GroupNormAffine(16, 1e-5f), [Activation(g, "x", shape), g.Input("gamma", [64]), g.Input("beta", [64]), null, null]));
+            g.Apply(new GroupNormAffine(16, 1e-5f),
+            [Activation(g, "x", shape), g.Input("gamma", [64]), g.Input("beta", [64]), null, null]));
         LineTraffic image = counters.Lines.Where(l => !l.Shared).MaxBy(l => l.Traffic.Bytes)!;
         Assert.That(image.Traffic.Transactions, Is.EqualTo(image.Traffic.Ideal), "sectors of the tensor's loads");
     }
@@ -48,13 +50,16 @@ public sealed class TrafficTests
         })
         {
             KernelCounters counters = Count(precision, kernel, g => g.Apply(new Activate(Engine.Operators.Activation.None), [build(g)]));
-            Assert.That(counters.GlobalLoads.Transactions, Is.EqualTo(counters.GlobalLoads.Ideal), $"{kernel}: loads {counters.GlobalLoads}");
-            Assert.That(counters.GlobalStores.Transactions, Is.EqualTo(counters.GlobalStores.Ideal), $"{kernel}: stores {counters.GlobalStores}");
+            Assert.That(counters.GlobalLoads.Transactions, Is.EqualTo(counters.GlobalLoads.Ideal),
+                $"{kernel}: loads {counters.GlobalLoads}");
+            Assert.That(counters.GlobalStores.Transactions, Is.EqualTo(counters.GlobalStores.Ideal),
+                $"{kernel}: stores {counters.GlobalStores}");
         }
     }
 
     // An activation as the precision stores it.
-    private static Value Activation(Graph g, string name, Shape shape) => g.Apply(new Activate(Engine.Operators.Activation.None), [g.Input(name, shape)]);
+    private static Value Activation(Graph g, string name, Shape shape) =>
+        g.Apply(new Activate(Engine.Operators.Activation.None), [g.Input(name, shape)]);
 
     private static KernelCounters Count(Precision precision, string kernel, Func<Graph, Value> build)
     {

@@ -12,21 +12,25 @@ public sealed class VendorCallTests
     public void A_convolution_has_the_shape_that_the_kernel_computes()
     {
         var g = new Graph();
-        Value x = g.Input("x", [2, 9, 8, 16]), x2 = g.Input("x2", [2, 9, 8, 4]), weight = g.Constant("w", [48, 3, 3, 20], new float[48 * 9 * 20]);
+        Value x = g.Input("x", [2, 9, 8, 16]), x2 = g.Input("x2", [2, 9, 8, 4]), weight = g.Constant(
+            "w", [48, 3, 3, 20], new float[48 * 9 * 20]);
         VendorCall[] strided = Calls(g.Apply(new Conv2d(2, 1), [x, weight, null, x2, null, null, null]), Precision.Bf16);
         Assert.That(strided, Is.EqualTo(new[] { new VendorConvolution(new(2, 9, 8, 20, 48, 3, 2, 1), Precision.Bf16) }));
-        VendorCall[] upsampled = Calls(g.Apply(new Conv2d(1, 1) { Upsample = true }, [x, weight, null, x2, null, null, null]), Precision.Fp32);
+        VendorCall[] upsampled = Calls(g.Apply(new Conv2d(1, 1) { Upsample = true }, [x, weight, null, x2, null, null, null]),
+            Precision.Fp32);
         Assert.That(upsampled, Is.EqualTo(new[] { new VendorConvolution(new(2, 18, 16, 20, 48, 3, 1, 1), Precision.Fp32) }));
     }
 
     /// <summary>Both sides store as many results, whatever stride, padding and upsampling.</summary>
     [Test]
-    public void A_convolutions_result_has_as_many_elements_as_the_nodes([Values(1, 2)] int stride, [Values(0, 1)] int padding, [Values] bool upsample, [Values(1, 3)] int kernel)
+    public void A_convolutions_result_has_as_many_elements_as_the_nodes(
+        [Values(1, 2)] int stride, [Values(0, 1)] int padding, [Values] bool upsample, [Values(1, 3)] int kernel)
     {
         if (padding >= kernel) return;
         var g = new Graph();
         Value y = g.Apply(new Conv2d(stride, padding) { Upsample = upsample },
-            [g.Input("x", [2, 9, 8, 16]), g.Constant("w", [48, kernel, kernel, 16], new float[48 * kernel * kernel * 16]), null, null, null, null, null]);
+            [g.Input("x", [2, 9, 8, 16]), g.Constant("w", [48, kernel, kernel, 16], new float[48 * kernel * kernel * 16]), null, null,
+            null, null, null]);
         Assert.That(Calls(y, Precision.Fp16).Single().Elements.Y, Is.EqualTo(y.Shape.Count));
     }
 
@@ -35,7 +39,8 @@ public sealed class VendorCallTests
     {
         var g = new Graph();
         Value x = g.Input("x", [2, 6, 5, 16]), skip = g.Input("skip", [2, 6, 5, 7]), skip2 = g.Input("skip2", [2, 6, 5, 4]);
-        Value one = g.Constant("one", [48, 1, 1, 16], new float[48 * 16]), three = g.Constant("three", [32, 3, 3, 16], new float[32 * 9 * 16]);
+        Value one = g.Constant("one", [48, 1, 1, 16], new float[48 * 16]), three = g.Constant(
+            "three", [32, 3, 3, 16], new float[32 * 9 * 16]);
         Value skipWeight = g.Constant("skipWeight", [32, 1, 1, 11], new float[32 * 11]);
         Assert.That(Calls(g.Conv2d(x, one, null), Precision.Tf32), Is.EqualTo(new[] { new VendorProduct(60, 48, 16, Precision.Tf32) }));
         Value fused = g.Apply(new Conv2d(1, 1), [x, three, null, null, null, null, null, skip, skip2, skipWeight]);
@@ -50,8 +55,10 @@ public sealed class VendorCallTests
     {
         var g = new Graph();
         Value x = g.Input("x", [3, 64]);
-        Value a = g.Linear(x, g.Constant("a", [20, 64], new float[20 * 64]), null), b = g.Linear(x, g.Constant("b", [12, 64], new float[12 * 64]), null);
-        Assert.That(VendorCall.Of(a.Producer!, [a.Producer!, b.Producer!], Precision.Bf16), Is.EqualTo(new[] { new VendorProduct(3, 32, 64, Precision.Fp32) }));
+        Value a = g.Linear(x, g.Constant("a", [20, 64], new float[20 * 64]), null), b = g.Linear(
+            x, g.Constant("b", [12, 64], new float[12 * 64]), null);
+        Assert.That(VendorCall.Of(a.Producer!, [a.Producer!, b.Producer!], Precision.Bf16),
+            Is.EqualTo(new[] { new VendorProduct(3, 32, 64, Precision.Fp32) }));
     }
 
     /// <summary>Weights that are not constant have a kernel that packs them: the products count with the one after it.</summary>
@@ -73,7 +80,8 @@ public sealed class VendorCallTests
         var g = new Graph();
         g.Output("y", g.Apply(new Activate(Activation.Silu), [g.Input("x", [4])]));
         using IExecutable executable = device.Compile(g);
-        Assert.That(() => VendorBaseline.Measure(device, executable, 1), Throws.ArgumentException.With.Message.Contains("run on a GPU, found"));
+        Assert.That(() => VendorBaseline.Measure(device, executable, 1),
+            Throws.ArgumentException.With.Message.Contains("run on a GPU, found"));
     }
 
     private static VendorCall[] Calls(Value y, Precision precision) => [.. VendorCall.Of(y.Producer!, [y.Producer!], precision)];

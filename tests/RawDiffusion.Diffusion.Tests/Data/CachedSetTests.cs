@@ -128,8 +128,15 @@ public sealed class CachedSetTests : IDisposable
         for (int i = 0; i < Count; i++)
         {
             Assert.That(found.NameOf(i), Is.EqualTo(expected.NameOf(i)));
-            if (i != Broken) Assert.That(found.Load(i), Is.EqualTo(expected.Load(i)), $"image {i}");
-            else Assert.That(Assert.Throws<FileFormatException>(() => found.Load(i))!.Message, Is.EqualTo(Assert.Throws<FileFormatException>(() => expected.Load(i))!.Message));
+            if (i != Broken)
+            {
+                Assert.That(found.Load(i), Is.EqualTo(expected.Load(i)), $"image {i}");
+            }
+            else
+            {
+                Assert.That(Assert.Throws<FileFormatException>(() => found.Load(i))!.Message,
+                    Is.EqualTo(Assert.Throws<FileFormatException>(() => expected.Load(i))!.Message));
+            }
         }
     }
 
@@ -144,7 +151,7 @@ public sealed class CachedSetTests : IDisposable
 
     private void Picture(int image, int width)
     {
-        var samples = new byte[3 * width * 15];
+        byte[] samples = new byte[3 * width * 15];
         new Random(width).NextBytes(samples);
         ImageFile.WritePng(PathOf(image), new Image(width, 15, 3, 8, samples));
     }

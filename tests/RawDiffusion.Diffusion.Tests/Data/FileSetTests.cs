@@ -24,7 +24,8 @@ public sealed class FileSetTests : IDisposable
         Write("a/._z.png", [1]);
         Write("notes.txt", [1]);
         using ImageSet set = ImageSets.Open(folder, new ImageSetOptions { Size = 16 });
-        Assert.That(Enumerable.Range(0, set.Count).Select(i => Path.GetRelativePath(folder, set.NameOf(i))), Is.EqualTo(new[] { "B.ppm", "a/z.PNG", "b.png" }));
+        Assert.That(Enumerable.Range(0, set.Count).Select(i => Path.GetRelativePath(folder, set.NameOf(i))),
+            Is.EqualTo(new[] { "B.ppm", "a/z.PNG", "b.png" }));
         Assert.That(set.Load(0)[..3], Is.EqualTo(new[] { 1f, 0f, 0.2f }));
         for (int i = 0; i < 3; i++) Assert.That(set.Load(i), Has.Length.EqualTo(16 * 16 * 3).And.All.InRange(0f, 1f));
     }
@@ -32,7 +33,8 @@ public sealed class FileSetTests : IDisposable
     [Test]
     public void Patterns_match_as_in_Python()
     {
-        foreach (string name in new[] { "x/1/a.png", "x/2/b.png", "x/2/.c.png", "x/2/c.jpg", "x/d.png", "y/1/e.png", "x/2/deep/f.png" }) Write(name, []);
+        foreach (string name in new[] { "x/1/a.png", "x/2/b.png", "x/2/.c.png", "x/2/c.jpg", "x/d.png", "y/1/e.png", "x/2/deep/f.png" })
+            Write(name, []);
         Assert.That(Glob("x/*/*.png"), Is.EqualTo(new[] { "x/1/a.png", "x/2/b.png" }));
         Assert.That(Glob("?/1/*.png"), Is.EqualTo(new[] { "x/1/a.png", "y/1/e.png" }));
         Assert.That(Glob("x/**/*.png"), Is.EqualTo(new[] { "x/1/a.png", "x/2/b.png", "x/2/deep/f.png", "x/d.png" }));
@@ -40,7 +42,8 @@ public sealed class FileSetTests : IDisposable
         Assert.That(Glob("x/2/**"), Is.EqualTo(new[] { "x/2/b.png", "x/2/c.jpg", "x/2/deep/f.png" }));
         Assert.That(Glob("z/*"), Is.Empty);
 
-        string[] Glob(string pattern) => [.. GlobPattern.Files(Path.Combine(folder, pattern), new PassedOver()).Select(f => Path.GetRelativePath(folder, f))];
+        string[] Glob(string pattern) =>
+            [.. GlobPattern.Files(Path.Combine(folder, pattern), new PassedOver()).Select(f => Path.GetRelativePath(folder, f))];
     }
 
     [Test]
@@ -56,19 +59,33 @@ public sealed class FileSetTests : IDisposable
     public void Every_layout_of_the_authors_is_found_and_says_where_it_looks()
     {
         foreach (string name in AuthorsLayouts.Names)
-            Assert.That(Assert.Throws<IOException>(() => AuthorsLayouts.Open(name, folder, 64))!.Message, Does.Contain($"pictures of {name} at {folder}"));
+        {
+            Assert.That(Assert.Throws<IOException>(() => AuthorsLayouts.Open(name, folder, 64))!.Message,
+                Does.Contain($"pictures of {name} at {folder}"));
+        }
+
         foreach (string name in new[]
         {
-            "images_clevr/1.png", "clevr_toy/1.png", "celebahq/data128x128/1.jpg", "celebahq/data128x128/2.jpg", "Falcor3D_down128/images/1.png",
+            "images_clevr/1.png", "clevr_toy/1.png", "celebahq/data128x128/1.jpg", "celebahq/data128x128/2.jpg",
+                "Falcor3D_down128/images/1.png",
             "kitti_data_tracking_image_2/training/image_02/0000/1.png", "kitti_data_tracking_image_2/training/image_02/0001/1.png",
-            "vkitti_2.0.3_rgb/Scene01/fog/frames/rgb/Camera_0/1.jpg", "tetris_images_32/1.png", "anime_portraits/1.jpg", "anime_portraits/2.jpg",
-        }) Write(name, []);
-        Assert.That(AuthorsLayouts.Names.Select(n => AuthorsLayouts.Open(n, folder, 64).Count), Is.EqualTo(new[] { 1, 1, 2, 1, 2, 1, 7, 1, 2, 4 }));
+            "vkitti_2.0.3_rgb/Scene01/fog/frames/rgb/Camera_0/1.jpg", "tetris_images_32/1.png", "anime_portraits/1.jpg",
+            "anime_portraits/2.jpg",
+        })
+        {
+            Write(name, []);
+        }
+
+        Assert.That(AuthorsLayouts.Names.Select(n => AuthorsLayouts.Open(n, folder, 64).Count),
+            Is.EqualTo(new[] { 1, 1, 2, 1, 2, 1, 7, 1, 2, 4 }));
         using FileSet combined = AuthorsLayouts.Open("comb_kitti", folder, 64);
-        Assert.That(Enumerable.Range(0, 7).Select(i => combined.NameOf(i)[folder.Length..].Split('/')[^2]), Is.EqualTo(new[] { "0000", "0001", "0000", "0001", "0000", "0001", "Camera_0" }));
+        Assert.That(Enumerable.Range(0, 7).Select(i => combined.NameOf(i)[folder.Length..].Split('/')[^2]),
+            Is.EqualTo(new[] { "0000", "0001", "0000", "0001", "0000", "0001", "Camera_0" }));
         using ImageSet half = ImageSets.Open("faces", new ImageSetOptions { BaseFolder = folder, Count = 2 });
-        Assert.That(Enumerable.Range(0, half.Count).Select(i => Path.GetRelativePath(folder, half.NameOf(i))), Is.EqualTo(new[] { "celebahq/data128x128/1.jpg", "anime_portraits/1.jpg" }));
-        Assert.That(Assert.Throws<ArgumentException>(() => AuthorsLayouts.Open("mnist", folder, 64))!.Message, Does.Contain("clevr, clevr_toy").And.Contain("'mnist'"));
+        Assert.That(Enumerable.Range(0, half.Count).Select(i => Path.GetRelativePath(folder, half.NameOf(i))),
+            Is.EqualTo(new[] { "celebahq/data128x128/1.jpg", "anime_portraits/1.jpg" }));
+        Assert.That(Assert.Throws<ArgumentException>(() => AuthorsLayouts.Open("mnist", folder, 64))!.Message,
+            Does.Contain("clevr, clevr_toy").And.Contain("'mnist'"));
     }
 
     [Test]
@@ -87,9 +104,12 @@ public sealed class FileSetTests : IDisposable
     [Test]
     public void What_is_not_there_says_what_was_looked_for()
     {
-        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(folder, new ImageSetOptions()))!.Message, Does.Contain(folder).And.Contain(".png"));
-        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(Path.Combine(folder, "*.png"), new ImageSetOptions()))!.Message, Does.Contain("*.png"));
-        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(Path.Combine(folder, "no"), new ImageSetOptions()))!.Message, Does.Contain("tetris").And.Contain("/no'"));
+        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(folder, new ImageSetOptions()))!.Message,
+            Does.Contain(folder).And.Contain(".png"));
+        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(Path.Combine(folder, "*.png"), new ImageSetOptions()))!.Message,
+            Does.Contain("*.png"));
+        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(Path.Combine(folder, "no"), new ImageSetOptions()))!.Message,
+            Does.Contain("tetris").And.Contain("/no'"));
         Assert.Throws<ArgumentException>(() => ImageSets.Open("tetris", new ImageSetOptions { Crop = new ImageCrop(0, 0, 1, 1) }));
     }
 
@@ -111,7 +131,8 @@ public sealed class FileSetTests : IDisposable
         using ImageSet upright = ImageSets.Open(path, new ImageSetOptions { Size = 8 });
         using ImageSet stored = ImageSets.Open(path, new ImageSetOptions { Size = 8, Orientation = ImageOrientation.Raw });
         Assert.That(upright.Load(0), Is.EqualTo(ImageResize.Resize(ImageFile.Read(path), 8, 8)));
-        Assert.That(stored.Load(0), Is.EqualTo(ImageResize.Resize(ImageFile.Read(path, ImageOrientation.Raw), 8, 8)).And.Not.EqualTo(upright.Load(0)));
+        Assert.That(stored.Load(0), Is.EqualTo(ImageResize.Resize(ImageFile.Read(path, ImageOrientation.Raw), 8, 8)).And.Not.EqualTo(
+            upright.Load(0)));
         Assert.That(stored.Identity, Is.Not.EqualTo(upright.Identity), "a cache of one is not the other's");
     }
 
@@ -134,7 +155,8 @@ public sealed class FileSetTests : IDisposable
         Assert.That(tar.NameOf(0), Does.Contain("1.tar/"));
         Directory.CreateDirectory(PathOf("empty"));
         TarArchive.CreateFromDirectory(PathOf("empty"), PathOf("3.tar"), includeBaseDirectory: true);
-        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(PathOf("3.tar"), new ImageSetOptions()))!.Message, Does.Contain("3.tar"));
+        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(PathOf("3.tar"), new ImageSetOptions()))!.Message,
+            Does.Contain("3.tar"));
     }
 
     [Test]
@@ -199,14 +221,16 @@ public sealed class FileSetTests : IDisposable
             Assert.That(packed.Load(1), Is.EqualTo(set.Load(2)));
             Assert.That(warnings, Has.Count.EqualTo(1).And.Some.Contains("b.png"));
         }
-        Assert.That(Assert.Throws<FileFormatException>(() => PackedSet.For(set, PathOf("cache"), new PackOptions { Strict = true }))!.Message, Does.Contain("b.png"));
+        Assert.That(Assert.Throws<FileFormatException>(
+            () => PackedSet.For(set, PathOf("cache"), new PackOptions { Strict = true }))!.Message, Does.Contain("b.png"));
         Assert.That(Directory.GetFiles(PathOf("cache")), Has.Length.EqualTo(1), "and nothing half-written");
         using var cancelled = new CancellationTokenSource();
         cancelled.Cancel();
         Assert.Throws<OperationCanceledException>(() => PackedSet.Write(set, PathOf("x.pack"), new PackOptions(), cancelled.Token));
         Assert.That(File.Exists(PathOf("x.pack")), Is.False);
         using ImageSet none = ImageSets.Open(PathOf("b.png"), new ImageSetOptions());
-        Assert.That(Assert.Throws<FileFormatException>(() => PackedSet.Write(none, PathOf("x.pack"), new PackOptions()))!.Message, Does.Contain("none of the 1 images"));
+        Assert.That(Assert.Throws<FileFormatException>(() => PackedSet.Write(none, PathOf("x.pack"), new PackOptions()))!.Message,
+            Does.Contain("none of the 1 images"));
     }
 
     [Test]
@@ -249,7 +273,7 @@ public sealed class FileSetTests : IDisposable
     /// <summary>A picture of random bytes that its name and size determine.</summary>
     private void Picture(string name, int width, int height)
     {
-        var samples = new byte[3 * width * height];
+        byte[] samples = new byte[3 * width * height];
         new Random(width * 1000 + height + name.Length).NextBytes(samples);
         Directory.CreateDirectory(Path.GetDirectoryName(PathOf(name))!);
         ImageFile.WritePng(PathOf(name), new Image(width, height, 3, 8, samples));

@@ -17,7 +17,11 @@ public sealed class FolderTests : IDisposable
     [Test]
     public void What_is_passed_over_is_counted_and_named()
     {
-        foreach (string name in new[] { "a.png", "b.jfif", "c.JPE", "d.webp", "e.gif", "f.TIFF", "notes.txt", "more.txt", "LICENSE", ".hidden.png", ".git/x.png", "deep/g.png" }) Touch(name);
+        foreach (string name in new[] { "a.png", "b.jfif", "c.JPE", "d.webp", "e.gif", "f.TIFF", "notes.txt", "more.txt", "LICENSE",
+            ".hidden.png", ".git/x.png", "deep/g.png" })
+        {
+            Touch(name);
+        }
         using ImageSet set = Open(folder);
         Assert.That(Names(set), Is.EqualTo(new[] { "a.png", "b.jfif", "c.JPE", "d.webp", "deep/g.png" }));
         Assert.That(Counts(set), Is.EqualTo(new[] { (PassReason.NotPicture, 3), (PassReason.Hidden, 2), (PassReason.Format, 2) }));
@@ -25,13 +29,15 @@ public sealed class FolderTests : IDisposable
         Assert.That(set.PassedOver.ToString(), Does.Contain("2 of a format that is not read (").And.Contain("f.TIFF"));
         using ImageSet range = ImageSets.Open(folder, new ImageSetOptions { Count = 1 });
         Assert.That(range.PassedOver.Count, Is.EqualTo(7));
-        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(folder, new ImageSetOptions { Strict = true }))!.Message, Does.Contain("e.gif").And.Contain("--strict"));
+        Assert.That(Assert.Throws<IOException>(() => ImageSets.Open(folder, new ImageSetOptions { Strict = true }))!.Message,
+            Does.Contain("e.gif").And.Contain("--strict"));
         File.Delete(PathOf("e.gif"));
         File.Delete(PathOf("f.TIFF"));
         using ImageSet strict = ImageSets.Open(folder, new ImageSetOptions { Strict = true });
         Assert.That(strict.Count, Is.EqualTo(5), "what is no picture is no loss");
         foreach (string name in Names(strict)) File.Delete(PathOf(name));
-        Assert.That(Assert.Throws<IOException>(() => Open(folder))!.Message, Does.Contain("expected pictures (.png,").And.Contain("5 passed over: 3 not pictures"));
+        Assert.That(Assert.Throws<IOException>(() => Open(folder))!.Message,
+            Does.Contain("expected pictures (.png,").And.Contain("5 passed over: 3 not pictures"));
     }
 
     [Test]
@@ -52,9 +58,11 @@ public sealed class FolderTests : IDisposable
         Assert.That(Names(set), Is.EqualTo(new[] { "z/a/b/c.png", "z/d.png", "z/out/e.png" }));
         Assert.That(Counts(set), Is.EqualTo(new[] { (PassReason.Again, 4), (PassReason.DeadLink, 2) }));
         Assert.That(Files("z/*/b/*.png"), Is.EqualTo(new[] { "z/a/b/c.png" }));
-        Assert.That(Files("z/**/*/**/*.png").Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal), Is.EqualTo(new[] { "c.png", "d.png", "e.png" }), "by some path");
+        Assert.That(Files("z/**/*/**/*.png").Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal),
+            Is.EqualTo(new[] { "c.png", "d.png", "e.png" }), "by some path");
 
-        string[] Files(string pattern) => [.. GlobPattern.Files(PathOf(pattern), new PassedOver()).Select(f => Path.GetRelativePath(folder, f))];
+        string[] Files(string pattern) =>
+            [.. GlobPattern.Files(PathOf(pattern), new PassedOver()).Select(f => Path.GetRelativePath(folder, f))];
     }
 
     [Test]
@@ -94,14 +102,16 @@ public sealed class FolderTests : IDisposable
     }
 
     [Test]
-    public void A_link_to_other_pictures_of_the_same_length_and_time_makes_the_cache_anew([Values("file", "folder", "tar", "chain")] string kind)
+    public void A_link_to_other_pictures_of_the_same_length_and_time_makes_the_cache_anew(
+        [Values("file", "folder", "tar", "chain")] string kind)
     {
         RequireLinks();
         foreach (string version in new[] { "1", "2" })
         {
             Picture($"v{version}/pictures/a.png", version == "1" ? (byte)10 : (byte)200);
             TarArchive.CreateFromDirectory(PathOf($"v{version}/pictures"), PathOf($"v{version}/p.tar"), includeBaseDirectory: false);
-            foreach (string file in Directory.GetFiles(PathOf($"v{version}"), "*", SearchOption.AllDirectories)) File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch);
+            foreach (string file in Directory.GetFiles(PathOf($"v{version}"), "*", SearchOption.AllDirectories))
+                File.SetLastWriteTimeUtc(file, DateTime.UnixEpoch);
         }
         Directory.CreateDirectory(PathOf("set"));
         (string source, string link, string target) = kind switch
@@ -140,7 +150,8 @@ public sealed class FolderTests : IDisposable
             gzip.Write(tar);
         }
         using ImageSet plain = Open(PathOf("0.tar"));
-        foreach ((string source, int times) in new[] { ("joined.tar", 2), ("1.tar.gz", 1), ("2.tgz", 1), ("named.tar", 1), ("{1.tar.gz,2.tgz}", 2), ("?.tgz", 1) })
+        foreach ((string source, int times) in new[] { ("joined.tar", 2), ("1.tar.gz", 1), ("2.tgz", 1), ("named.tar", 1),
+            ("{1.tar.gz,2.tgz}", 2), ("?.tgz", 1) })
         {
             using ImageSet set = Open(PathOf(source));
             Assert.That(set.Count, Is.EqualTo(2 * times), source);
@@ -157,9 +168,15 @@ public sealed class FolderTests : IDisposable
             Picture($"p{i}/a.png", (byte)i);
             TarArchive.CreateFromDirectory(PathOf($"p{i}"), PathOf($"s-{i:000}.tar"), includeBaseDirectory: false);
         }
-        using ImageSet tars = Open(PathOf("s-{009..011}.tar")), folders = Open(PathOf("p{9..11}")), files = Open(PathOf("p{9,1{0,1}}/*.png"));
-        foreach (ImageSet set in new[] { tars, folders, files }) Assert.That(Enumerable.Range(0, 3).Select(i => set.Load(i)[0]), Is.EqualTo(new[] { 9, 10, 11 }.Select(v => (float)(v / 255.0))));
-        Assert.That(Assert.Throws<FileNotFoundException>(() => Open(PathOf("s-{009..012}.tar")))!.Message, Does.Contain("s-012.tar, found none"));
+        using ImageSet tars = Open(PathOf("s-{009..011}.tar")), folders = Open(PathOf("p{9..11}")), files = Open(
+            PathOf("p{9,1{0,1}}/*.png"));
+        foreach (ImageSet set in new[] { tars, folders, files })
+        {
+            Assert.That(Enumerable.Range(0, 3).Select(i => set.Load(i)[0]),
+                Is.EqualTo(new[] { 9, 10, 11 }.Select(v => (float)(v / 255.0))));
+        }
+        Assert.That(Assert.Throws<FileNotFoundException>(() => Open(PathOf("s-{009..012}.tar")))!.Message,
+            Does.Contain("s-012.tar, found none"));
         Assert.That(Assert.Throws<FileNotFoundException>(() => Open(PathOf("p{9..12}")))!.Message, Does.Contain("p12"));
         Assert.That(Assert.Throws<IOException>(() => Open(PathOf("{s,t}-*.tar")))!.Message, Does.Contain("t-*.tar"));
         Picture("{1,2}/a.png", 3);
@@ -180,14 +197,16 @@ public sealed class FolderTests : IDisposable
     [TestCase("{{a,b}", "{a {b")]
     [TestCase("a,b}", "a,b}")]
     [TestCase("{1..x}", "{1..x}")]
-    public void Braces_are_expanded_as_braceexpand_does(string pattern, string names) => Assert.That(BracePattern.Expand(pattern), Is.EqualTo(names.Split(' ')));
+    public void Braces_are_expanded_as_braceexpand_does(string pattern, string names) =>
+        Assert.That(BracePattern.Expand(pattern), Is.EqualTo(names.Split(' ')));
 
     [TestCase("{0..999999999999}")]
     [TestCase("{0..99}{0..99}{0..99}{0..99}{0..99}{0..99}{0..99}{0..99}")]
     public void Too_many_names_are_refused_before_they_are_made(string pattern)
     {
         var watch = Stopwatch.StartNew();
-        Assert.That(Assert.Throws<ArgumentException>(() => ImageSets.Open(pattern, new ImageSetOptions()))!.Message, Does.Contain("at most 1000000 names"));
+        Assert.That(Assert.Throws<ArgumentException>(() => ImageSets.Open(pattern, new ImageSetOptions()))!.Message,
+            Does.Contain("at most 1000000 names"));
         Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(60)));
         Assert.Throws<ArgumentException>(() => BracePattern.Expand(new string('{', 100_000)));
     }
@@ -246,7 +265,7 @@ public sealed class FolderTests : IDisposable
 
     private static int Run(string command, params string[] arguments)
     {
-        using Process process = Process.Start(command, arguments);
+        using var process = Process.Start(command, arguments);
         process.WaitForExit();
         return process.ExitCode;
     }

@@ -25,7 +25,7 @@ public sealed class ImageLoaderTests
     public void Orders_are_as_even_as_chance()
     {
         // How often image i comes at place j of 20 epochs of 8: chi-squared with 49 degrees of freedom is below 100 but once in 25,000.
-        var counts = new int[8, 8];
+        int[,] counts = new int[8, 8];
         for (uint seed = 0; seed < 100; seed++)
         {
             var order = new BatchOrder(8, seed, shuffle: true);
@@ -105,7 +105,10 @@ public sealed class ImageLoaderTests
         using var loader = new ImageLoader(set, new LoaderOptions(2) { Shuffle = false, Strict = true });
         Assert.That(Take(loader, 2), Is.EqualTo(new[] { 0, 1, 2, 3 }));
         for (int i = 0; i < 2; i++)
-            Assert.That(Assert.Throws<FileFormatException>(() => Take(loader, 1))!.Message, Does.StartWith("number-4.png").And.Contain("it is gone"));
+        {
+            Assert.That(Assert.Throws<FileFormatException>(() => Take(loader, 1))!.Message,
+                Does.StartWith("number-4.png").And.Contain("it is gone"));
+        }
     }
 
     [Test]
@@ -165,13 +168,14 @@ public sealed class ImageLoaderTests
         Assert.Throws<ArgumentException>(() => loader.Next(new float[loader.Length - 1]));
     }
 
-    private static int[] Epoch(BatchOrder order, int epoch, int count) => [.. Enumerable.Range(0, count).Select(i => order.IndexAt((long)epoch * count + i))];
+    private static int[] Epoch(BatchOrder order, int epoch, int count) =>
+        [.. Enumerable.Range(0, count).Select(i => order.IndexAt((long)epoch * count + i))];
 
     /// <summary>The numbers of the images of the next steps.</summary>
     private static int[] Take(ImageLoader loader, int steps)
     {
         List<int> numbers = [];
-        var batch = new float[loader.Length];
+        float[] batch = new float[loader.Length];
         for (int i = 0; i < steps; i++)
         {
             loader.Next(batch);

@@ -69,7 +69,7 @@ public sealed class ProceduralTests
         using var set = ProceduralSet.Create(name, new ProceduralOptions(Seed: 5));
         using var again = ProceduralSet.Create(name, new ProceduralOptions(Seed: 5, Count: Images));
         float[][] images = [.. Enumerable.Range(0, Images).Select(set.Load)];
-        var found = new float[Images][];
+        float[][] found = new float[Images][];
         Parallel.For(0, Images, i => found[Images - 1 - i] = again.Load(Images - 1 - i));
         Assert.That(found, Is.EqualTo(images));
         Assert.That(images.Distinct(new SameImage()).Count(), Is.GreaterThan(Images * 9 / 10), "images differ");
@@ -93,7 +93,8 @@ public sealed class ProceduralTests
         using var heldOut = ProceduralSet.Create(name, new ProceduralOptions(Split: Split.HeldOut));
         Assert.That(heldOut.Identity, Is.Not.EqualTo(train.Identity));
         // But the one without any object, where there is one.
-        HashSet<float[]> seen = new(Enumerable.Range(0, 500).Where(i => train.TruthOf(i)!.Masks.Any(m => m > 0)).Select(train.Load), new SameImage());
+        HashSet<float[]> seen = new(Enumerable.Range(0, 500).Where(i => train.TruthOf(i)!.Masks.Any(m => m > 0)).Select(train.Load),
+            new SameImage());
         Assert.That(Enumerable.Range(0, 500).Select(heldOut.Load), Has.None.Matches<float[]>(seen.Contains));
     }
 
@@ -185,7 +186,8 @@ public sealed class ProceduralTests
                 float[] row = truth.Attributes[(6 * k)..(6 * k + 6)];
                 int[] seen = [.. Enumerable.Range(0, 1024).Where(p => truth.Masks[1024 * k + p] > 0)];
                 Assert.That(seen, Has.Length.EqualTo(4 * 16));
-                Assert.That(seen.Select(p => (pixels[3 * p], pixels[3 * p + 1], pixels[3 * p + 2])), Is.All.EqualTo((row[3], row[4], row[5])));
+                Assert.That(seen.Select(p => (pixels[3 * p], pixels[3 * p + 1], pixels[3 * p + 2])),
+                    Is.All.EqualTo((row[3], row[4], row[5])));
                 Assert.That(Array.IndexOf(row, row[3..].Max(), 3) - 3, Is.EqualTo(k), "reddish, greenish, bluish");
                 Assert.That(row[1], Is.EqualTo((seen.Min(p => p % 32) + seen.Max(p => p % 32) + 1) / 2f));
                 Assert.That(row[2], Is.EqualTo((seen.Min(p => p / 32) + seen.Max(p => p / 32) + 1) / 2f));
@@ -225,8 +227,10 @@ public sealed class ProceduralTests
     [Test]
     public void A_wrong_name_or_size_says_what_there_is()
     {
-        Assert.That(Assert.Throws<ArgumentException>(() => ProceduralSet.Create("tetriss", new ProceduralOptions()))!.Message, Does.Contain("tetris, clevr-toy").And.Contain("'tetriss'"));
-        Assert.That(Assert.Throws<ArgumentException>(() => ProceduralSet.Create("tetris", new ProceduralOptions(Size: 33)))!.Message, Does.Contain("multiple of 8").And.Contain("33"));
+        Assert.That(Assert.Throws<ArgumentException>(() => ProceduralSet.Create("tetriss", new ProceduralOptions()))!.Message,
+            Does.Contain("tetris, clevr-toy").And.Contain("'tetriss'"));
+        Assert.That(Assert.Throws<ArgumentException>(() => ProceduralSet.Create("tetris", new ProceduralOptions(Size: 33)))!.Message,
+            Does.Contain("multiple of 8").And.Contain("33"));
         Assert.Throws<ArgumentException>(() => ProceduralSet.Create("shapes", new ProceduralOptions(Count: 0)));
         Assert.Throws<ArgumentException>(() => ProceduralSet.Create("shapes", new ProceduralOptions(Size: 100_000)));
     }

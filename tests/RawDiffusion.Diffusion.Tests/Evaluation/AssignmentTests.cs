@@ -5,13 +5,15 @@ namespace RawDiffusion.Diffusion.Tests.Evaluation;
 public sealed class AssignmentTests
 {
     [Test]
-    public void It_is_the_best_of_all_assignments([Values(1, 2, 4, 6)] int rows, [Values(1, 3, 6)] int columns, [Values(2, 1000)] int values)
+    public void It_is_the_best_of_all_assignments(
+        [Values(1, 2, 4, 6)] int rows, [Values(1, 3, 6)] int columns, [Values(2, 1000)] int values)
     {
         for (int trial = 0; trial < 20; trial++)
         {
-            var value = new double[rows, columns];
+            double[,] value = new double[rows, columns];
             // With two different values there are ties everywhere.
-            for (int i = 0; i < rows * columns; i++) value[i / columns, i % columns] = (int)(Drawn.Uniform($"value{trial}", i) * values) - values / 2;
+            for (int i = 0; i < rows * columns; i++)
+                value[i / columns, i % columns] = (int)(Drawn.Uniform($"value{trial}", i) * values) - values / 2;
             int[] found = Assignment.Maximise(value);
             Assert.That(found.Where(j => j >= 0), Is.Unique);
             Assert.That(found.Count(j => j >= 0), Is.EqualTo(Math.Min(rows, columns)));
@@ -27,13 +29,14 @@ public sealed class AssignmentTests
 
     [TestCase(double.NaN)]
     [TestCase(double.PositiveInfinity)]
-    public void Values_must_be_finite(double bad) => Assert.That(() => Assignment.Maximise(new[,] { { 1, bad } }), Throws.ArgumentException);
+    public void Values_must_be_finite(double bad) =>
+        Assert.That(() => Assignment.Maximise(new[,] { { 1, bad } }), Throws.ArgumentException);
 
     [Test]
     public void A_large_one_is_solved()
     {
         const int n = 300;
-        var value = new double[n, n];
+        double[,] value = new double[n, n];
         int[] hidden = [.. Enumerable.Range(0, n).OrderBy(i => Drawn.Uniform("hidden", i))];
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++) value[i, j] = hidden[i] == j ? 1 : Drawn.Uniform("rest", i * n + j) * 0.999;

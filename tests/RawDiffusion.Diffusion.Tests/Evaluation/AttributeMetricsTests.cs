@@ -9,7 +9,8 @@ public sealed class AttributeMetricsTests
     {
         double[,] v = Matrix(300, i => Drawn.Uniform("v0", i), i => (int)(4 * Drawn.Uniform("v1", i)));
         double[,] z = Matrix(300,
-            i => 0.7 * v[i, 0] - 0.2 * v[i, 1] + 0.3 * Drawn.Uniform("z0", i), i => Drawn.Uniform("z1", i), i => v[i, 1] * v[i, 1] + Drawn.Uniform("z2", i));
+            i => 0.7 * v[i, 0] - 0.2 * v[i, 1] + 0.3 * Drawn.Uniform("z0", i), i => Drawn.Uniform("z1", i), i => v[i, 1] * v[i, 1]
+            + Drawn.Uniform("z2", i));
         // tools/evaluation_goldens.py
         Assert.That(AttributeMetrics.Mig(z, v), Is.EqualTo(0.385563021774).Within(1e-11));
         Assert.That(AttributeMetrics.Mcc(z, v), Is.EqualTo(0.814459210792).Within(1e-11));
@@ -70,16 +71,18 @@ public sealed class AttributeMetricsTests
     public void What_is_not_finite_has_no_value(double bad)
     {
         double[,] good = Matrix(30, i => i), broken = Matrix(30, i => i == 7 ? bad : i);
-        Assert.That(new[] { AttributeMetrics.Mig(broken, good), AttributeMetrics.Mig(good, broken), AttributeMetrics.Mcc(broken, good), AttributeMetrics.Mcc(good, broken) }, Is.All.NaN);
+        Assert.That(new[] { AttributeMetrics.Mig(broken, good), AttributeMetrics.Mig(good, broken), AttributeMetrics.Mcc(broken, good),
+            AttributeMetrics.Mcc(good, broken) }, Is.All.NaN);
     }
 
     [Test]
     public void Samples_must_correspond() =>
-        Assert.That(() => AttributeMetrics.Mig(new double[3, 1], new double[4, 1]), Throws.ArgumentException.With.Message.Contains("3 latents and 4"));
+        Assert.That(() => AttributeMetrics.Mig(new double[3, 1], new double[4, 1]),
+        Throws.ArgumentException.With.Message.Contains("3 latents and 4"));
 
     private static double[,] Matrix(int rows, params Func<int, double>[] columns)
     {
-        var m = new double[rows, columns.Length];
+        double[,] m = new double[rows, columns.Length];
         for (int i = 0; i < rows; i++) for (int j = 0; j < columns.Length; j++) m[i, j] = columns[j](i);
         return m;
     }

@@ -12,7 +12,7 @@ internal static class Drawn
     /// <summary>Ramps [C, H, W]; with a name, those dimmed and with noise.</summary>
     public static float[] Image(int channels, int height, int width, string? name = null)
     {
-        var image = new float[channels * height * width];
+        float[] image = new float[channels * height * width];
         for (int i = 0; i < image.Length; i++)
         {
             int t = (3 * (i % width) + 2 * (i / width % height) + 8 * (i / width / height)) % 32;

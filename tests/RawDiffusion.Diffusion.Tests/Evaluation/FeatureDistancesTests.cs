@@ -53,7 +53,8 @@ public sealed class FeatureDistancesTests
     // Counting the pairs of a sample with itself, as the biased estimate does, would add 0.04.
     [Test]
     public void Unrelated_samples_of_one_distribution_have_a_kernel_distance_around_zero() =>
-        Assert.That(Enumerable.Range(0, 8).Average(i => FeatureDistances.Kid(Drawn.Normal($"one {i}", 400 * 10), Drawn.Normal($"other {i}", 400 * 10), 10).Mean), Is.Zero.Within(0.015));
+        Assert.That(Enumerable.Range(0, 8).Average(i => FeatureDistances.Kid(
+        Drawn.Normal($"one {i}", 400 * 10), Drawn.Normal($"other {i}", 400 * 10), 10).Mean), Is.Zero.Within(0.015));
 
     [TestCase(0)]
     [TestCase(1)]

@@ -47,12 +47,14 @@ public sealed class FeatureNetworkTests
         KeyValuePair<string, Tensor>[] all = [.. Alex()];
         float[] a = ToNhwc(Pictures(1, 32, "lpips a"), 1, 32), b = ToNhwc(Pictures(1, 32, "lpips b"), 1, 32);
         using var one = new Lpips([new TensorFile(all)]);
-        using var two = new Lpips([new TensorFile(all.Where(t => t.Key.StartsWith("lin", StringComparison.Ordinal))), new TensorFile(all.Where(t => t.Key.StartsWith("features", StringComparison.Ordinal)))]);
+        using var two = new Lpips([new TensorFile(all.Where(t => t.Key.StartsWith("lin", StringComparison.Ordinal))),
+            new TensorFile(all.Where(t => t.Key.StartsWith("features", StringComparison.Ordinal)))]);
         // The state dict of the lpips package itself, with the linear layers twice.
         string[] slices = ["0", "3", "6", "8", "10"];
         using var package = new Lpips([new TensorFile(all.Select(t => t.Key.Split('.') is ["features", var index, var part]
             ? KeyValuePair.Create($"net.slice{Array.IndexOf(slices, index) + 1}.{index}.{part}", t.Value) : t)
-            .Concat(all.Where(t => t.Key.StartsWith("lin", StringComparison.Ordinal)).Select(t => KeyValuePair.Create(t.Key.Replace("lin", "lins."), t.Value))))]);
+            .Concat(all.Where(t => t.Key.StartsWith("lin", StringComparison.Ordinal))
+            .Select(t => KeyValuePair.Create(t.Key.Replace("lin", "lins."), t.Value))))]);
         double[] expected = one.Distances(device, a, b, 32);
         Assert.That(two.Distances(device, a, b, 32), Is.EqualTo(expected));
         Assert.That(package.Distances(device, a, b, 32), Is.EqualTo(expected));
@@ -63,8 +65,10 @@ public sealed class FeatureNetworkTests
     {
         double[][] expected =
         [
-            [0.0004172367, 0.00188448, 1.043778, 0.02571721, 0.0, 0.007677887, 0.1122612, 0.003865001, 0.03488417, 0.02164965, 0.4626568, 0.1336546, 0.2532707, 0.0, 0.0005373589, 0.3213669],
-            [0.000934774, 0.003199049, 1.308444, 0.0410867, 0.0, 0.01205365, 0.1754193, 0.01061417, 0.07607267, 0.03592857, 0.6061967, 0.1809351, 0.2921057, 0.0, 0.0009691612, 0.4768187],
+            [0.0004172367, 0.00188448, 1.043778, 0.02571721, 0.0, 0.007677887, 0.1122612, 0.003865001, 0.03488417, 0.02164965, 0.4626568,
+                0.1336546, 0.2532707, 0.0, 0.0005373589, 0.3213669],
+            [0.000934774, 0.003199049, 1.308444, 0.0410867, 0.0, 0.01205365, 0.1754193, 0.01061417, 0.07607267, 0.03592857, 0.6061967,
+            0.1809351, 0.2921057, 0.0, 0.0009691612, 0.4768187],
         ];
         float[] ramps = Drawn.Image(3, 40, 40);
         float[] second = [.. Enumerable.Range(0, 3 * 64 * 64).Select(i => ramps[i / 4096 * 1600 + i / 64 % 64 % 40 * 40 + i % 64 % 40])];
@@ -72,7 +76,11 @@ public sealed class FeatureNetworkTests
         float[] found = inception.Of(device, ToNhwc([.. Pictures(1, 64, "inception"), .. second], 2, 64), 64);
         for (int n = 0; n < 2; n++)
         {
-            for (int i = 0; i < 16; i++) Assert.That(found[n * 2048 + 128 * i], Is.EqualTo(expected[n][i]).Within(1e-5 + 1e-4 * expected[n][i]), $"image {n}, feature {128 * i}");
+            for (int i = 0; i < 16; i++)
+            {
+                Assert.That(found[n * 2048 + 128 * i], Is.EqualTo(expected[n][i]).Within(1e-5 + 1e-4 * expected[n][i]),
+                    $"image {n}, feature {128 * i}");
+            }
             Assert.That(found.Skip(n * 2048).Take(2048).Sum(v => (double)v), Is.EqualTo(n == 0 ? 270.15005 : 348.05728).Within(5e-3));
         }
     }
@@ -81,12 +89,16 @@ public sealed class FeatureNetworkTests
     public void What_a_file_lacks_is_said()
     {
         Assert.That(() => new Lpips([new TensorFile(Alex().Where(t => t.Key != "lin3.model.1.weight"))]),
-            Throws.TypeOf<CheckpointException>().With.Message.Contains("AlexNet").And.Message.Contains("lin3.model.1.weight [1, 256, 1, 1], found none"));
-        Assert.That(() => new Lpips([new TensorFile(Vgg().Select(t => t.Key == "features.2.bias" ? KeyValuePair.Create(t.Key, ClosedFormWeights.Tensor(t.Key, [3])) : t))]),
+            Throws.TypeOf<CheckpointException>().With.Message.Contains("AlexNet").And.Message.Contains(
+            "lin3.model.1.weight [1, 256, 1, 1], found none"));
+        Assert.That(() => new Lpips([new TensorFile(
+            Vgg().Select(t => t.Key == "features.2.bias" ? KeyValuePair.Create(t.Key, ClosedFormWeights.Tensor(t.Key, [3])) : t))]),
             Throws.TypeOf<CheckpointException>().With.Message.Contains("2.bias [64], found [3]"));
         Assert.That(() => new Lpips([]), Throws.TypeOf<CheckpointException>());
-        Assert.That(() => new InceptionFeatures(new TensorFile(Inception().Where(t => !t.Key.StartsWith("Mixed_7c.branch_pool.bn", StringComparison.Ordinal)))),
-            Throws.TypeOf<CheckpointException>().With.Message.Contains("Mixed_7c.branch_pool.bn.weight [192], found none").And.Message.Contains("4 such tensors"));
+        Assert.That(() => new InceptionFeatures(
+            new TensorFile(Inception().Where(t => !t.Key.StartsWith("Mixed_7c.branch_pool.bn", StringComparison.Ordinal)))),
+            Throws.TypeOf<CheckpointException>().With.Message.Contains(
+            "Mixed_7c.branch_pool.bn.weight [192], found none").And.Message.Contains("4 such tensors"));
     }
 
     [Test]
@@ -94,21 +106,24 @@ public sealed class FeatureNetworkTests
     {
         var bad = new Tensor(TensorType.Float32, [64], bytes => MemoryMarshal.Cast<byte, float>(bytes).Fill(float.NaN));
         using var lpips = new Lpips([new TensorFile(Alex().Select(t => t.Key == "features.0.bias" ? KeyValuePair.Create(t.Key, bad) : t))]);
-        Assert.That(() => lpips.Distances(device, new float[3072], new float[3072], 32), Throws.TypeOf<CheckpointException>().With.Message.Contains("0.bias[0]"));
+        Assert.That(() => lpips.Distances(device, new float[3072], new float[3072], 32),
+            Throws.TypeOf<CheckpointException>().With.Message.Contains("0.bias[0]"));
     }
 
     [Test]
     public void Images_that_are_too_small_are_refused()
     {
         using var lpips = new Lpips([new TensorFile(Alex())]);
-        Assert.That(() => lpips.Distances(device, new float[2700], new float[2700], 30), Throws.ArgumentException.With.Message.Contains("31 x 31"));
+        Assert.That(() => lpips.Distances(device, new float[2700], new float[2700], 30),
+            Throws.ArgumentException.With.Message.Contains("31 x 31"));
         Assert.That(lpips.Distances(device, new float[2883], new float[2883], 31), Is.EqualTo(new[] { 0.0 }));
     }
 
     private static IEnumerable<KeyValuePair<string, Tensor>> Alex()
     {
         int inputs = 3;
-        foreach ((int index, int outputs, int kernel) in ((int, int, int)[])[(0, 64, 11), (3, 192, 5), (6, 384, 3), (8, 256, 3), (10, 256, 3)])
+        foreach ((int index, int outputs, int kernel) in (
+            (int, int, int)[])[(0, 64, 11), (3, 192, 5), (6, 384, 3), (8, 256, 3), (10, 256, 3)])
         {
             yield return Weight($"features.{index}.weight", [outputs, inputs, kernel, kernel]);
             yield return Weight($"features.{index}.bias", [outputs]);
@@ -121,7 +136,8 @@ public sealed class FeatureNetworkTests
     {
         int inputs = 3;
         foreach ((int index, int outputs) in ((int, int)[])
-            [(0, 64), (2, 64), (5, 128), (7, 128), (10, 256), (12, 256), (14, 256), (17, 512), (19, 512), (21, 512), (24, 512), (26, 512), (28, 512)])
+            [(0, 64), (2, 64), (5, 128), (7, 128), (10, 256), (12, 256), (14, 256), (17, 512), (19, 512), (21, 512), (24, 512),
+                (26, 512), (28, 512)])
         {
             yield return Weight($"features.{index}.weight", [outputs, inputs, 3, 3]);
             yield return Weight($"features.{index}.bias", [outputs]);
@@ -144,25 +160,30 @@ public sealed class FeatureNetworkTests
                 $"{m}.branch3x3dbl_2 64 96 3 3", $"{m}.branch3x3dbl_3 96 96 3 3", $"{m}.branch_pool {i} {pool} 1 1"];
         IEnumerable<string> C(string m, int w) =>
             [$"{m}.branch1x1 768 192 1 1", $"{m}.branch7x7_1 768 {w} 1 1", $"{m}.branch7x7_2 {w} {w} 1 7", $"{m}.branch7x7_3 {w} 192 7 1",
-                $"{m}.branch7x7dbl_1 768 {w} 1 1", $"{m}.branch7x7dbl_2 {w} {w} 7 1", $"{m}.branch7x7dbl_3 {w} {w} 1 7", $"{m}.branch7x7dbl_4 {w} {w} 7 1",
+                $"{m}.branch7x7dbl_1 768 {w} 1 1", $"{m}.branch7x7dbl_2 {w} {w} 7 1", $"{m}.branch7x7dbl_3 {w} "
+                + $"{w} 1 7", $"{m}.branch7x7dbl_4 {w} {w} 7 1",
                 $"{m}.branch7x7dbl_5 {w} 192 1 7", $"{m}.branch_pool 768 192 1 1"];
         IEnumerable<string> E(string m, int i) =>
             [$"{m}.branch1x1 {i} 320 1 1", $"{m}.branch3x3_1 {i} 384 1 1", $"{m}.branch3x3_2a 384 384 1 3", $"{m}.branch3x3_2b 384 384 3 1",
-                $"{m}.branch3x3dbl_1 {i} 448 1 1", $"{m}.branch3x3dbl_2 448 384 3 3", $"{m}.branch3x3dbl_3a 384 384 1 3", $"{m}.branch3x3dbl_3b 384 384 3 1",
+                $"{m}.branch3x3dbl_1 {i} 448 1 1", $"{m}.branch3x3dbl_2 448 384 3 3", $"{m}.branch3x3dbl_3a 384 "
+                + "384 1 3", $"{m}.branch3x3dbl_3b 384 384 3 1",
                 $"{m}.branch_pool {i} 192 1 1"];
         IEnumerable<string> all =
         [
             .. layers.Split(','), .. A("Mixed_5b", 192, 32), .. A("Mixed_5c", 256, 64), .. A("Mixed_5d", 288, 64),
-            "Mixed_6a.branch3x3 288 384 3 3", "Mixed_6a.branch3x3dbl_1 288 64 1 1", "Mixed_6a.branch3x3dbl_2 64 96 3 3", "Mixed_6a.branch3x3dbl_3 96 96 3 3",
+            "Mixed_6a.branch3x3 288 384 3 3", "Mixed_6a.branch3x3dbl_1 288 64 1 1", "Mixed_6a.branch3x3dbl_2 "
+            + "64 96 3 3", "Mixed_6a.branch3x3dbl_3 96 96 3 3",
             .. C("Mixed_6b", 128), .. C("Mixed_6c", 160), .. C("Mixed_6d", 160), .. C("Mixed_6e", 192),
-            "Mixed_7a.branch3x3_1 768 192 1 1", "Mixed_7a.branch3x3_2 192 320 3 3", "Mixed_7a.branch7x7x3_1 768 192 1 1", "Mixed_7a.branch7x7x3_2 192 192 1 7",
+            "Mixed_7a.branch3x3_1 768 192 1 1", "Mixed_7a.branch3x3_2 192 320 3 3", "Mixed_7a.branch7x7x3_1 768 "
+            + "192 1 1", "Mixed_7a.branch7x7x3_2 192 192 1 7",
             "Mixed_7a.branch7x7x3_3 192 192 7 1", "Mixed_7a.branch7x7x3_4 192 192 3 3", .. E("Mixed_7b", 1280), .. E("Mixed_7c", 2048),
         ];
         foreach (string[] layer in all.Select(l => l.Trim().Split(' ')))
         {
             int[] n = [.. layer.Skip(1).Select(int.Parse)];
             yield return Weight($"{layer[0]}.conv.weight", [n[1], n[0], n[2], n[3]]);
-            foreach (string part in (string[])["weight", "bias", "running_mean", "running_var"]) yield return Weight($"{layer[0]}.bn.{part}", [n[1]]);
+            foreach (string part in (string[])["weight", "bias", "running_mean", "running_var"])
+                yield return Weight($"{layer[0]}.bn.{part}", [n[1]]);
         }
         yield return Weight("fc.weight", [1008, 2048]);
     }
@@ -181,14 +202,18 @@ public sealed class FeatureNetworkTests
         }));
     }
 
-    private static float[] Pictures(int count, int size, string name) => [.. Enumerable.Range(0, count * 3 * size * size).Select(i => (float)Drawn.Uniform(name, i))];
+    private static float[] Pictures(int count, int size, string name) =>
+        [.. Enumerable.Range(0, count * 3 * size * size).Select(i => (float)Drawn.Uniform(name, i))];
 
     private static float[] ToNhwc(float[] nchw, int count, int size)
     {
-        var nhwc = new float[nchw.Length];
+        float[] nhwc = new float[nchw.Length];
         for (int n = 0; n < count; n++)
+        {
             for (int c = 0; c < 3; c++)
                 for (int p = 0; p < size * size; p++) nhwc[(n * size * size + p) * 3 + c] = nchw[(n * 3 + c) * size * size + p];
+        }
+
         return nhwc;
     }
 }

@@ -13,7 +13,8 @@ public sealed class LinearAlgebraTests
     {
         int small = Math.Min(rows, columns);
         // From 1 down to 1e-12, with a pair and a zero.
-        double[] expected = [.. Enumerable.Range(0, small).Select(i => i == small - 1 && small > 2 ? 0 : i == 1 ? 1 : Math.Pow(10, -12.0 * i / small))];
+        double[] expected = [.. Enumerable.Range(0, small)
+            .Select(i => i == small - 1 && small > 2 ? 0 : i == 1 ? 1 : Math.Pow(10, -12.0 * i / small))];
         double[] a = WithSingularValues(expected, rows, columns);
         Assert.That(LinearAlgebra.SingularValues(a, rows, columns), Is.EqualTo(expected.OrderDescending()).Within(1e-14 * Math.Sqrt(rows)));
     }
@@ -49,6 +50,7 @@ public sealed class LinearAlgebraTests
         for (int i = 0; i < rows && width > 2; i++) x[i * width + 2] = 0;
         double[] r = LinearAlgebra.Triangle(x, rows, width);
         for (int i = 0; i < width; i++)
+        {
             for (int j = 0; j < width; j++)
             {
                 if (j < i) Assert.That(r[i * width + j], Is.Zero);
@@ -56,6 +58,7 @@ public sealed class LinearAlgebraTests
                 double found = Enumerable.Range(0, width).Sum(k => r[k * width + i] * r[k * width + j]);
                 Assert.That(found, Is.EqualTo(expected).Within(1e-12 * rows));
             }
+        }
     }
 
     [Test]
@@ -64,8 +67,10 @@ public sealed class LinearAlgebraTests
         (double[] a, double[] b) = (Normal("a", 37 * 19), Normal("b", 5 * 19));
         double[] found = LinearAlgebra.MultiplyTransposed(a, 37, b, 5, 19);
         for (int i = 0; i < 37; i++)
+        {
             for (int j = 0; j < 5; j++)
                 Assert.That(found[i * 5 + j], Is.EqualTo(Enumerable.Range(0, 19).Sum(k => a[i * 19 + k] * b[j * 19 + k])).Within(1e-13));
+        }
     }
 
     private static double[] Normal(string name, int count) => [.. Drawn.Normal(name, count).Select(v => (double)v)];
@@ -73,7 +78,7 @@ public sealed class LinearAlgebraTests
     // U diag(s) V^T, U and V products of a few reflections.
     private static double[] WithSingularValues(double[] s, int rows, int columns)
     {
-        var a = new double[rows * columns];
+        double[] a = new double[rows * columns];
         for (int i = 0; i < s.Length; i++) a[i * columns + i] = s[i];
         for (int n = 0; n < 3; n++)
         {

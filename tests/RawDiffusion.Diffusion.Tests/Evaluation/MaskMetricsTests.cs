@@ -10,7 +10,8 @@ public sealed class MaskMetricsTests
     public void Values_are_those_of_the_definitions()
     {
         int[] objects = Drawn.Labels("objects", 400, 5);
-        int[] factors = [.. Drawn.Labels("factors", 400, 4).Select((f, i) => objects[i] < 3 && Drawn.Uniform("mix", i) < 0.6 ? objects[i] : f)];
+        int[] factors = [.. Drawn.Labels("factors", 400, 4)
+            .Select((f, i) => objects[i] < 3 && Drawn.Uniform("mix", i) < 0.6 ? objects[i] : f)];
         MaskMatch match = MaskMetrics.Match(factors, 3, objects, 4);
         // tools/evaluation_goldens.py
         Assert.That(match.AriAll, Is.EqualTo(0.234220093627).Within(1e-11));

@@ -54,6 +54,7 @@ public sealed class ReconstructionMetricsTests
     {
         Assert.That(() => ReconstructionMetrics.Mse(new float[3], new float[4]), Throws.ArgumentException.With.Message.Contains("3 and 4"));
         Assert.That(() => ReconstructionMetrics.Mse([], []), Throws.ArgumentException);
-        Assert.That(() => ReconstructionMetrics.Ssim(new float[121], new float[121], 3, 11, 11), Throws.ArgumentException.With.Message.Contains("[3, 11, 11]"));
+        Assert.That(() => ReconstructionMetrics.Ssim(new float[121], new float[121], 3, 11, 11),
+            Throws.ArgumentException.With.Message.Contains("[3, 11, 11]"));
     }
 }

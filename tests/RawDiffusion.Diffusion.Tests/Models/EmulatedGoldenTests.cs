@@ -28,7 +28,8 @@ public sealed class EmulatedGoldenTests(string config, Precision precision, bool
     public void Open()
     {
         var compiler = new KernelCompiler();
-        if (specialize && !compiler.CanCompile) Assert.Ignore("no NVRTC on this machine: kernels cannot be compiled for the shapes at hand");
+        if (specialize && !compiler.CanCompile)
+            Assert.Ignore("no NVRTC on this machine: kernels cannot be compiled for the shapes at hand");
         golden = new GoldenModel(config);
         device = new CudaDevice(new EmulatedDriver(), compiler, precision, specialize);
     }
@@ -49,19 +50,21 @@ public sealed class EmulatedGoldenTests(string config, Precision precision, bool
         int factors = golden.Model.Config.NumComponents, width = golden.Model.Config.LatentDim, size = golden.Model.Config.ImageSize;
         float[] latent = golden.Read("latent");
         float[] first = [.. latent.Chunk(factors * width).SelectMany(l => l.Take(width))];
-        foreach ((string name, float[] rows, int count) in ((string, float[], int)[])[("unet.comp0", first, 1), ("unet.mean", latent, factors)])
+        foreach ((string name, float[] rows, int count) in (
+            (string, float[], int)[])[("unet.comp0", first, 1), ("unet.mean", latent, factors)])
         {
             var g = new Graph();
-            FactorGroups groups = FactorGroups.Mean(golden.Images, count);
+            var groups = FactorGroups.Mean(golden.Images, count);
             Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [golden.Images]));
-            Value y = golden.Model.UNet.Predict(g, g.Input("x", [golden.Images, size, size, 3]), g.RepeatFactors(time, groups), g.Input("latents", [groups.Rows, width]), groups);
+            Value y = golden.Model.UNet.Predict(g, g.Input("x", [golden.Images, size, size, 3]), g.RepeatFactors(time, groups),
+                g.Input("latents", [groups.Rows, width]), groups);
             g.Output("y", y);
             using IExecutable executable = device.Compile(g);
             executable.Write("x", golden.Read("x_t"));
             executable.Write("t", [.. golden.Integers("t").Select(v => (float)v)]);
             executable.Write("latents", rows);
             executable.Run();
-            var found = new float[y.Shape.Count];
+            float[] found = new float[y.Shape.Count];
             executable.Read("y", found);
             Check(name, found);
         }
@@ -72,7 +75,8 @@ public sealed class EmulatedGoldenTests(string config, Precision precision, bool
     {
         var of = new GoldenTrajectories(golden);
         int images = golden.Shape("ddim.mean.step1")[0];
-        StepTable table = StepTable.Sampling(new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50)), SamplerKind.Ddim, Prediction.XStart);
+        var table = StepTable.Sampling(new GaussianDiffusion(BetaSchedule.SquaredCosine(1000))
+            .Respace(TimestepSpacing.Every(1000, 50)), SamplerKind.Ddim, Prediction.XStart);
         using var sampler = new Sampler(device, [golden.Model], [.. Enumerable.Range(0, images).Select(of.Composition)], table);
         float[] noise = golden.Read("ddim.noise"); // [K + 1, B, S, S, C]
         sampler.Start(noise.AsSpan(of.Factors * golden.Images * of.ImageCount, images * of.ImageCount));

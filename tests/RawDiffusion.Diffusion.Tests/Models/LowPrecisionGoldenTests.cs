@@ -26,7 +26,8 @@ public sealed class LowPrecisionGoldenTests
         double largest = 0, squares = 0;
         for (int image = 0; image < golden.Images; image++)
         {
-            float[] found = of.Predict(rounded, golden.Read("x_t").AsSpan(image * of.ImageCount, of.ImageCount), t[image], [Trajectory.Factor(latents.AsMemory(image * stride, rounded.Config.LatentDim))]);
+            float[] found = of.Predict(rounded, golden.Read("x_t").AsSpan(image * of.ImageCount, of.ImageCount), t[image],
+                [Trajectory.Factor(latents.AsMemory(image * stride, rounded.Config.LatentDim))]);
             for (int i = 0; i < found.Length; i++)
             {
                 double error = Math.Abs(found[i] - expected[image * found.Length + i]);

@@ -37,7 +37,11 @@ public sealed class ModelGoldenTests(string config)
             int first = k * width;
             float[] rows = [.. latent.Chunk(factors * width).SelectMany(l => l.Skip(first).Take(width))];
             golden.Check($"unet.comp{k}", Predict(x, t, rows, FactorGroups.Mean(golden.Images, 1)));
-            if (k == 0) golden.Check("unet.t_fractional.comp0", Predict(x, golden.Read("unet.t_fractional.t"), rows, FactorGroups.Mean(golden.Images, 1)));
+            if (k == 0)
+            {
+                golden.Check("unet.t_fractional.comp0",
+                    Predict(x, golden.Read("unet.t_fractional.t"), rows, FactorGroups.Mean(golden.Images, 1)));
+            }
         }
         golden.Check("unet.mean", Predict(x, t, latent, FactorGroups.Mean(golden.Images, factors)));
     }
@@ -64,7 +68,7 @@ public sealed class ModelGoldenTests(string config)
         executable.Run();
         foreach (string name in new[] { "sincos", "mlp" })
         {
-            var found = new float[g.Outputs[name].Shape.Count];
+            float[] found = new float[g.Outputs[name].Shape.Count];
             executable.Read(name, found);
             // The README: float32 t * frequency moves the phase by up to 3e-5 near t = 1000.
             golden.Check("temb." + name, found, 1e-4);
@@ -79,7 +83,7 @@ public sealed class ModelGoldenTests(string config)
         int images = golden.Images;
         var g = new Graph();
         Value x = g.Input("x", [images, size, size, 3]);
-        FactorGroups groups = FactorGroups.Mean(images, 1);
+        var groups = FactorGroups.Mean(images, 1);
         Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [images]));
         golden.Model.UNet.Predict(g, x, time, g.Input("latents", [images, width]), groups);
         golden.Model.Encoder.Encode(g, g.Input("images", [images, size, size, 3]));
@@ -96,29 +100,38 @@ public sealed class ModelGoldenTests(string config)
         foreach (string name in kept)
         {
             Shape shape = g.Outputs[ModuleOf(name)].Shape;
-            var found = new float[shape.Count];
+            float[] found = new float[shape.Count];
             executable.Read(ModuleOf(name), found);
             if (name.StartsWith("actstat.", StringComparison.Ordinal)) golden.Check(name, Statistics(found, shape));
-            else if (name.EndsWith(".every16", StringComparison.Ordinal)) golden.Check(name, [.. found.Where((_, i) => i % shape[^1] % 16 == 0)]);
+            else if (name.EndsWith(".every16", StringComparison.Ordinal))
+                golden.Check(name, [.. found.Where((_, i) => i % shape[^1] % 16 == 0)]);
             else golden.Check(name, found);
         }
         Assert.That(kept, Has.Length.GreaterThan(10));
     }
 
-    private static string ModuleOf(string name) => name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..].Replace(".every16", "", StringComparison.Ordinal);
+    private static string ModuleOf(string name) => name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..]
+        .Replace(".every16", "", StringComparison.Ordinal);
 
     // The last node of a module is its output. The encoder's second ReLU after a BasicBlock is the block's own.
     private static Value BlockOutput(Graph g, string module)
     {
-        string name = module switch { "latent_encoder.3" => "latent_encoder.2", "latent_encoder.7" => "latent_encoder.6", "latent_encoder.11" => "latent_encoder.10", _ => module };
-        return g.Nodes.Last(n => n.Name == name || (!module.StartsWith("latent", StringComparison.Ordinal) && n.Name.StartsWith(name + ".", StringComparison.Ordinal))).Output;
+        string name = module switch
+        {
+            "latent_encoder.3" => "latent_encoder.2",
+            "latent_encoder.7" => "latent_encoder.6",
+            "latent_encoder.11" => "latent_encoder.10",
+            _ => module
+        };
+        return g.Nodes.Last(n => n.Name == name
+            || (!module.StartsWith("latent", StringComparison.Ordinal) && n.Name.StartsWith(name + ".", StringComparison.Ordinal))).Output;
     }
 
     // [2, N, C]: mean and root mean square of each channel.
     private static float[] Statistics(float[] x, Shape shape)
     {
         int channels = shape[^1], pixels = shape[1] * shape[2];
-        var result = new float[2 * shape[0] * channels];
+        float[] result = new float[2 * shape[0] * channels];
         for (int n = 0; n < shape[0]; n++)
         {
             for (int c = 0; c < channels; c++)
@@ -141,14 +154,15 @@ public sealed class ModelGoldenTests(string config)
     {
         var g = new Graph();
         Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [t.Length]));
-        Value y = golden.Model.UNet.Predict(g, g.Input("x", [t.Length, size, size, 3]), g.RepeatFactors(time, groups), g.Input("latents", [groups.Rows, width]), groups);
+        Value y = golden.Model.UNet.Predict(
+            g, g.Input("x", [t.Length, size, size, 3]), g.RepeatFactors(time, groups), g.Input("latents", [groups.Rows, width]), groups);
         g.Output("y", y);
         using IExecutable executable = GoldenModel.Device.Compile(g);
         executable.Write("x", x);
         executable.Write("t", t);
         executable.Write("latents", latentRows);
         executable.Run();
-        var result = new float[y.Shape.Count];
+        float[] result = new float[y.Shape.Count];
         executable.Read("y", result);
         return result;
     }

@@ -22,31 +22,35 @@ public sealed class PrebuiltKernelsTests
 
     // Some files hold tensors that are no network.
     private static IEnumerable<string> Models() =>
-        Directory.GetFiles(Goldens.Folder, "*.pt").Concat(Directory.GetFiles(Weights, "*.safetensors")).Select(path => Path.GetFileName(path))
+        Directory.GetFiles(Goldens.Folder, "*.pt").Concat(Directory.GetFiles(Weights, "*.safetensors"))
+        .Select(path => Path.GetFileName(path))
             .Where(name => !name.StartsWith("quirks", StringComparison.Ordinal) && !name.StartsWith("mini", StringComparison.Ordinal))
             .Order(StringComparer.Ordinal);
 
     [Test]
-    public void They_hold_all_that_a_model_runs([ValueSource(nameof(Models))] string name, [Values] bool flags, [Values] Precision precision)
+    public void They_hold_all_that_a_model_runs(
+        [ValueSource(nameof(Models))] string name, [Values] bool flags, [Values] Precision precision)
     {
         if (!flags && name.StartsWith('B'))
         {
-            Assert.That(() => Open(name, flags), Throws.TypeOf<CheckpointException>().With.Message.Contains("--num-heads"), "its shapes do not tell its heads");
+            Assert.That(() => Open(name, flags), Throws.TypeOf<CheckpointException>().With.Message.Contains("--num-heads"),
+                "its shapes do not tell its heads");
             return;
         }
         using DecompModel model = Open(name, flags);
         using var device = new CudaDevice(new IdleDriver(KernelTarget.Parse("compute_80")), Prebuilt, precision);
         UNetConfig config = model.Config;
         int imageLength = config.ImageSize * config.ImageSize * config.ImageChannels;
-        var process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 2));
+        GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 2));
         foreach ((SamplerKind kind, float guidance, int images) in new[] { (SamplerKind.Ddim, 1f, 3), (SamplerKind.Ddpm, 10f, 1) })
         {
-            StepTable table = StepTable.Sampling(process, kind, Prediction.XStart);
+            var table = StepTable.Sampling(process, kind, Prediction.XStart);
             var decomposer = new Decomposer(device, model, table, new SamplerOptions(), guidance);
             float[] latents = decomposer.Encode(new float[images * imageLength], images);
             decomposer.Sample(latents, images, (_, _) => new float[imageLength]);
             ReadOnlyMemory<float> latent = latents.AsMemory(0, config.LatentDim);
-            Trajectory composition = Trajectory.Composition([.. Enumerable.Range(0, images * config.NumComponents).Select(i => (latent, i % 2))]);
+            var composition = Trajectory.Composition(
+                [.. Enumerable.Range(0, images * config.NumComponents).Select(i => (latent, i % 2))]);
             using var recombiner = new Sampler(device, [model, model], [composition.Guided(guidance)], table);
         }
     }

@@ -21,7 +21,7 @@ public sealed class TimestepEmbeddingGoldenTests
             g.Output("y", g.TimestepEmbedding(g.Constant("t", [t.Length], t), shape[1]));
             using IExecutable executable = GoldenModel.Device.Compile(g);
             executable.Run();
-            var found = new float[shape[0] * shape[1]];
+            float[] found = new float[shape[0] * shape[1]];
             executable.Read("y", found);
             Comparer.RequireClose(name, golden[name], shape, found, Tolerance.Absolute(1e-4));
         }

@@ -22,7 +22,8 @@ internal sealed class GoldenTrajectories(GoldenModel golden)
     public Trajectory Sliced(long[] pick) => Trajectory.Composition([.. pick.Select((p, k) => (FactorOf(Latents[p == 1 ? 0 : 1], k), 0))]);
 
     /// <summary>The mean of both images' compositions.</summary>
-    public Trajectory Added() => Trajectory.Composition([.. Enumerable.Range(0, 2 * Factors).Select(i => (FactorOf(Latents[i / Factors], i % Factors), 0))]);
+    public Trajectory Added() =>
+        Trajectory.Composition([.. Enumerable.Range(0, 2 * Factors).Select(i => (FactorOf(Latents[i / Factors], i % Factors), 0))]);
 
     /// <summary>Factor k by the first model where pick[k] is 1, else by the second.</summary>
     public Trajectory Crossed(long[] pick, float[] first, float[] second) =>
@@ -61,10 +62,11 @@ internal sealed class GoldenTrajectories(GoldenModel golden)
         executable.Write("x", x);
         Sampler.WriteLatents(executable, models, trajectories);
         executable.Run();
-        var result = new float[ImageCount];
+        float[] result = new float[ImageCount];
         executable.Read("y", result);
         return result;
     }
 
-    private ReadOnlyMemory<float> FactorOf(float[] latent, int k) => latent.AsMemory(k * golden.Model.Config.LatentDim, golden.Model.Config.LatentDim);
+    private ReadOnlyMemory<float> FactorOf(float[] latent, int k) =>
+        latent.AsMemory(k * golden.Model.Config.LatentDim, golden.Model.Config.LatentDim);
 }

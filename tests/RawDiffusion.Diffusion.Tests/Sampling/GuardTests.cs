@@ -14,12 +14,14 @@ public sealed class GuardTests
     {
         const string Broken = "middle_block.0.in_layers.2.bias";
         TensorFile file = ClosedFormWeights.StateDict("tiny_cf");
-        using var model = new DecompModel(new TensorFile(file.Names.Select(n => KeyValuePair.Create(n, n == Broken ? WithNan(file[n]) : file[n]))), new(NumHeadChannels: 16));
+        using var model = new DecompModel(new TensorFile(
+            file.Names.Select(n => KeyValuePair.Create(n, n == Broken ? WithNan(file[n]) : file[n]))), new(NumHeadChannels: 16));
         Trajectory[] trajectories = [Trajectory.Factor(new float[16])];
-        StepTable table = StepTable.Sampling(new GaussianDiffusion(BetaSchedule.SquaredCosine(10)), SamplerKind.Ddim, Prediction.XStart);
-        using var sampler = new Sampler(GoldenModel.Device, [model], trajectories, table, new SamplerOptions { Compile = new CompileOptions { Guard = true } });
+        var table = StepTable.Sampling(new GaussianDiffusion(BetaSchedule.SquaredCosine(10)), SamplerKind.Ddim, Prediction.XStart);
+        using var sampler = new Sampler(
+            GoldenModel.Device, [model], trajectories, table, new SamplerOptions { Compile = new CompileOptions { Guard = true } });
 
-        var e = Assert.Throws<NonFiniteException>(() => sampler.Run(new float[32 * 32 * 3]));
+        NonFiniteException? e = Assert.Throws<NonFiniteException>(() => sampler.Run(new float[32 * 32 * 3]));
 
         Assert.That(e!.Message, Does.StartWith("middle_block.0.in_layers.2 (Conv2d) produced NaN at element 5 "));
         Assert.That(model.Weights.NonFinite[Broken], Is.EqualTo(Broken + "[5] is NaN"));

@@ -40,7 +40,8 @@ public sealed class SamplerGoldenTests(string config)
         if (golden.Has("ddim.mean.step1.pred_xstart"))
         {
             int kept = golden.Shape("ddim.mean.step1.pred_xstart")[0];
-            float[] x0 = [.. Enumerable.Range(0, kept).SelectMany(b => of.Predict(noise.AsSpan((factors * images + b) * of.ImageCount, of.ImageCount), Ddim50.ModelTimesteps[0], [of.Composition(b)]))];
+            float[] x0 = [.. Enumerable.Range(0, kept).SelectMany(b => of.Predict(
+                noise.AsSpan((factors * images + b) * of.ImageCount, of.ImageCount), Ddim50.ModelTimesteps[0], [of.Composition(b)]))];
             golden.Check("ddim.mean.step1.pred_xstart", [.. x0.Select(p => Math.Clamp(p, -1f, 1f))]);
         }
         for (int step = 1; step <= 50; step++)
@@ -60,7 +61,8 @@ public sealed class SamplerGoldenTests(string config)
     [Test]
     public void DdimInversion()
     {
-        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Composition(0)], StepTable.Inversion(Every20, Prediction.XStart));
+        using var sampler = new Sampler(
+            GoldenModel.Device, [golden.Model], [of.Composition(0)], StepTable.Inversion(Every20, Prediction.XStart));
         of.Follow(sampler, golden.Read("x_start").AsSpan(0, of.ImageCount), "ddim_reverse.mean", 5);
     }
 

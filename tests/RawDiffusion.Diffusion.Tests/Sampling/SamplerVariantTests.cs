@@ -30,7 +30,8 @@ public sealed class SamplerVariantTests
 
     [Test]
     public void NoisePredictionWithoutClipping() =>
-        Follow("ddim_eps_noclip.comp0", StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.Epsilon), new SamplerOptions { Clip = false });
+        Follow("ddim_eps_noclip.comp0", StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.Epsilon),
+        new SamplerOptions { Clip = false });
 
     [Test]
     public void WithoutClipping() => Follow("ddim_noclip.comp0", Ddim50, new SamplerOptions { Clip = false });
@@ -43,12 +44,13 @@ public sealed class SamplerVariantTests
     }
 
     [Test]
-    public void Eta() => WithNoise("ddim_eta0.7.comp0", of.Factor(0, 0), StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart, 0.7), noise, 3);
+    public void Eta() => WithNoise(
+        "ddim_eta0.7.comp0", of.Factor(0, 0), StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart, 0.7), noise, 3);
 
     [Test]
     public void AncestralSampling()
     {
-        StepTable table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
+        var table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
         float[] start = golden.Read("ddpm.x_T");
         WithNoise("ddpm.comp0", of.Factor(0, 0), table, start, 20);
         WithNoise("ddpm.mean", of.Composition(0), table, start, 20);
@@ -71,7 +73,7 @@ public sealed class SamplerVariantTests
     public void LastAncestralStepsAddNoNoiseAtTheEnd()
     {
         // The tail of the full chain: t = 4, 3, 2, 1, 0 with the first five noises.
-        StepTable table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
+        var table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
         WithNoise("ddpm_tail.mean", of.Composition(0), table, golden.Read("ddpm_tail.x_start_t4"), 5, firstStep: 995);
     }
 
@@ -101,7 +103,8 @@ public sealed class SamplerVariantTests
         for (int b = 0; b < 2; b++)
         {
             float[] own = latent2[(b * latent2.Length / 2)..((b + 1) * latent2.Length / 2)];
-            golden.CheckImage("comb.cross.batch2_correct", b, of.Predict(b, golden.Integers("t")[b], [of.Crossed(pick, of.Latents[b], own)], second));
+            golden.CheckImage("comb.cross.batch2_correct", b,
+                of.Predict(b, golden.Integers("t")[b], [of.Crossed(pick, of.Latents[b], own)], second));
         }
     }
 
@@ -114,7 +117,7 @@ public sealed class SamplerVariantTests
 
         float[] Run(SamplerOptions options)
         {
-            StepTable table = StepTable.Sampling(Full.Respace(TimestepSpacing.Every(1000, 5)), SamplerKind.Ddim, Prediction.XStart, 1);
+            var table = StepTable.Sampling(Full.Respace(TimestepSpacing.Every(1000, 5)), SamplerKind.Ddim, Prediction.XStart, 1);
             using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Factor(0, 0)], table, options);
             return sampler.Run(noise);
         }
@@ -129,7 +132,8 @@ public sealed class SamplerVariantTests
     private void WithNoise(string name, Trajectory trajectory, StepTable table, float[] start, int steps, int firstStep = 0)
     {
         float[] stepNoise = golden.Read("ddpm.step_noise");
-        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [trajectory], table, new SamplerOptions { ExternalNoise = true });
+        using var sampler = new Sampler(
+            GoldenModel.Device, [golden.Model], [trajectory], table, new SamplerOptions { ExternalNoise = true });
         sampler.Start(start, firstStep);
         for (int step = 1; step <= steps; step++)
         {

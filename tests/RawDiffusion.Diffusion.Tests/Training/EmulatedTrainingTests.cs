@@ -68,9 +68,11 @@ public sealed class EmulatedTrainingTests
         for (int i = 0; i < Steps; i++)
         {
             Assert.That(found.Results[i].Loss, Is.EqualTo(expected.Results[i].Loss).Within(100 * ofLoss).Percent, $"loss of step {i}");
-            Assert.That(found.Results[i].GradientNorm, Is.EqualTo(expected.Results[i].GradientNorm).Within(100 * ofWay).Percent, $"norm of step {i}");
+            Assert.That(found.Results[i].GradientNorm, Is.EqualTo(expected.Results[i].GradientNorm).Within(100 * ofWay).Percent,
+                $"norm of step {i}");
         }
-        foreach ((string name, int row) in ((string, int)[])[("parameters", Adam.Parameters), ("first", Adam.First), ("second", Adam.Second), ("average", Adam.Average)])
+        foreach ((string name, int row) in (
+            (string, int)[])[("parameters", Adam.Parameters), ("first", Adam.First), ("second", Adam.Second), ("average", Adam.Average)])
         {
             double distance = Distance(expected, found, row);
             TestContext.Out.WriteLine($"{precision} {name}: {distance:g3}");
@@ -81,7 +83,10 @@ public sealed class EmulatedTrainingTests
         TestContext.Out.WriteLine($"{precision} time embedding: {embedding:g3}");
         Assert.That(embedding, Is.LessThan(ofWay), "time embedding");
         foreach ((string name, float[] values) in expected.Statistics)
-            Assert.That(found.Statistics[name].Zip(values, (x, y) => Math.Abs(x - y)).Max(), Is.LessThan(ofWay * values.Max(Math.Abs)), name);
+        {
+            Assert.That(found.Statistics[name].Zip(values, (x, y) => Math.Abs(x - y)).Max(),
+                Is.LessThan(ofWay * values.Max(Math.Abs)), name);
+        }
     }
 
     [Test]
@@ -161,24 +166,26 @@ public sealed class EmulatedTrainingTests
 
     private static float[] ScaleOf(Trainer trainer)
     {
-        var scale = new float[LossScale.Length];
+        float[] scale = new float[LossScale.Length];
         trainer.Executable.Read(TrainingGraph.ScaleName, scale);
         return scale;
     }
 
     private static float[] StateOf(Trainer trainer)
     {
-        var state = new float[Adam.Rows * new TrainableWeights(Config).Layout.Count];
+        float[] state = new float[Adam.Rows * new TrainableWeights(Config).Layout.Count];
         trainer.Executable.Read(TrainableWeights.StateName, state);
         return state;
     }
 
-    private static Dictionary<string, float[]> StatisticsOf(Trainer trainer) => new TrainableWeights(Config).Statistics.ToDictionary(s => s.Name, s =>
+    private static Dictionary<string, float[]> StatisticsOf(Trainer trainer) =>
+        new TrainableWeights(Config).Statistics.ToDictionary(s => s.Name, s =>
     {
-        var values = new float[s.Count];
+        float[] values = new float[s.Count];
         trainer.Executable.Read(s.Name, values);
         return values;
     });
 
-    private sealed record Run(IReadOnlyList<StepResult> Results, float[] Initial, float[] State, IReadOnlyDictionary<string, float[]> Statistics);
+    private sealed record Run(
+        IReadOnlyList<StepResult> Results, float[] Initial, float[] State, IReadOnlyDictionary<string, float[]> Statistics);
 }

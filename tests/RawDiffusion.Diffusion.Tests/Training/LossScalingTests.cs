@@ -16,7 +16,16 @@ public sealed class LossScalingTests : IDisposable
 
     private static readonly RunConfig Plain = Runs.Config with
     {
-        Training = Runs.Config.Training with { BatchSize = 4, Accumulate = 2, Steps = Steps, Adam = new() { MaxNorm = 0.5 }, LatentOrthogonality = true, Dropout = 0.1, EmaRate = 0.9 },
+        Training = Runs.Config.Training with
+        {
+            BatchSize = 4,
+            Accumulate = 2,
+            Steps = Steps,
+            Adam = new() { MaxNorm = 0.5 },
+            LatentOrthogonality = true,
+            Dropout = 0.1,
+            EmaRate = 0.9
+        },
         LogEvery = 3,
         SaveEvery = 2,
         Keep = 20,
@@ -37,7 +46,8 @@ public sealed class LossScalingTests : IDisposable
         Graph Of(RunConfig config) => new TrainingGraph(config.NetworkFor(16), TrainingRanks.OptionsOf(config, null)).Graph;
         Graph plain = Of(Plain), scaled = Of(Scaled);
         Assert.That(plain.Inputs.Keys, Does.Not.Contain(TrainingGraph.ScaleName));
-        Assert.That(plain.Nodes.Where(n => n.Output.DType == DType.F32 && n.Operator is not AllReduce), Is.SubsetOf(NonFiniteException.Watched(plain)));
+        Assert.That(plain.Nodes.Where(n => n.Output.DType == DType.F32 && n.Operator is not AllReduce),
+            Is.SubsetOf(NonFiniteException.Watched(plain)));
         // The update, and for each of two parts the scale, the scaled loss and its gradient.
         Assert.That(scaled.Nodes, Has.Count.EqualTo(plain.Nodes.Count + 7));
     }
@@ -65,11 +75,16 @@ public sealed class LossScalingTests : IDisposable
         // In the middle of the skipped steps, and after them.
         Resume("cut", stopAfter: 4);
         Dictionary<string, byte[]> skipped = StateOf("cut", 4);
-        foreach ((string name, byte[] bytes) in before.Where(e => e.Key.StartsWith("adam.") || Scaled.NetworkFor(16) is var n && StateDict.Of(n).Any(s => !s.IsBuffer && e.Key.EndsWith("model." + s.Name, StringComparison.Ordinal))))
+        foreach ((string name, byte[] bytes) in before.Where(e => e.Key.StartsWith("adam.") || Scaled.NetworkFor(16) is var n
+            && StateDict.Of(n).Any(s => !s.IsBuffer && e.Key.EndsWith("model." + s.Name, StringComparison.Ordinal))))
+        {
             Assert.That(skipped[name], Is.EqualTo(bytes), $"{name} does not change in a skipped step");
+        }
+
         Resume("cut", stopAfter: 7);
         Resume("cut");
-        foreach (string file in (string[])["checkpoints/step-9.safetensors", "model.safetensors"]) Assert.That(Bytes("cut", file), Is.EqualTo(Bytes("whole", file)), file);
+        foreach (string file in (string[])["checkpoints/step-9.safetensors", "model.safetensors"])
+            Assert.That(Bytes("cut", file), Is.EqualTo(Bytes("whole", file)), file);
         Assert.That(Log("cut"), Is.EqualTo(Log("whole")));
         using TensorFile last = SafeTensors.Open(PathOf("whole", "checkpoints/step-9.safetensors"));
         float[] scale = last["loss_scale"].ToSingles();
@@ -78,7 +93,8 @@ public sealed class LossScalingTests : IDisposable
         Assert.That(StateOf("whole", 9)["online_model.out.2.weight"], Is.Not.EqualTo(before["online_model.out.2.weight"]));
         Assert.That(told, Has.Some.Contains("step 3: gradients overflow and the step is skipped"));
         JsonElement[] lines = [.. File.ReadLines(PathOf("whole", "log.jsonl")).Select(line => JsonDocument.Parse(line).RootElement)];
-        Assert.That(lines.Sum(l => l.TryGetProperty("overflows", out JsonElement n) ? n.GetInt32() : 0), Is.EqualTo((int)scale[LossScale.Skipped]));
+        Assert.That(lines.Sum(l => l.TryGetProperty("overflows", out JsonElement n) ? n.GetInt32() : 0),
+            Is.EqualTo((int)scale[LossScale.Skipped]));
         Assert.That(lines.Select(l => l.GetProperty("loss").GetDouble()), Is.All.Matches<double>(double.IsFinite));
     }
 
@@ -104,7 +120,8 @@ public sealed class LossScalingTests : IDisposable
                 state[name] = Tensor.FromSingles(state[name].Shape, [.. state[name].ToSingles().Select(x => 1e17f * (x + 0.01f))]);
         });
         TrainingException found = Assert.Throws<TrainingException>(() => Resume("run"))!;
-        Assert.That(found.Message, Does.StartWith("step 4: the gradients overflow").And.Contain("checkpoint of step 2").And.Contain("--precision"));
+        Assert.That(found.Message, Does.StartWith("step 4: the gradients overflow").And.Contain("checkpoint of step 2").And.Contain(
+            "--precision"));
         Assert.That(told, Has.Some.Contains("step 3: gradients overflow and the step is skipped; the loss is scaled by 1 from now on"));
     }
 
@@ -113,15 +130,17 @@ public sealed class LossScalingTests : IDisposable
 
     private Runs.Result Train(string name, RunConfig config, int stopAfter = -1)
     {
-        using RunFolder folder = RunFolder.Create(PathOf(name));
-        return Runs.Train(folder, config, 1, stopAfter, (device, set) => TrainingRun.Begin(folder, config, device, set, null, "test", Tell));
+        using var folder = RunFolder.Create(PathOf(name));
+        return Runs.Train(folder, config, 1, stopAfter,
+            (device, set) => TrainingRun.Begin(folder, config, device, set, null, "test", Tell));
     }
 
     private Runs.Result Resume(string name, int stopAfter = -1)
     {
-        using RunFolder folder = RunFolder.Open(PathOf(name));
+        using var folder = RunFolder.Open(PathOf(name));
         RunConfig config = RunConfigFile.Read(folder.Config);
-        return Runs.Train(folder, config, 1, stopAfter, (device, set) => TrainingRun.Resume(folder, config, device, set, () => null, "test", Tell));
+        return Runs.Train(folder, config, 1, stopAfter,
+            (device, set) => TrainingRun.Resume(folder, config, device, set, () => null, "test", Tell));
     }
 
     // As if the run had come to this state by itself.
@@ -132,12 +151,14 @@ public sealed class LossScalingTests : IDisposable
         Dictionary<string, string> metadata;
         using (TensorFile file = SafeTensors.Open(path))
         {
-            tensors = file.Names.ToDictionary(n => n, n => file[n].Type == TensorType.Float32 ? Tensor.FromSingles(file[n].Shape, file[n].ToSingles()) : Tensor.FromInt64s(file[n].Shape, file[n].ToInt64s()));
+            tensors = file.Names.ToDictionary(n => n, n => file[n].Type == TensorType.Float32
+                ? Tensor.FromSingles(file[n].Shape, file[n].ToSingles()) : Tensor.FromInt64s(file[n].Shape, file[n].ToInt64s()));
             metadata = new(file.Metadata);
         }
         edit(tensors);
         SafeTensors.Write(path, [.. tensors], metadata);
-        File.WriteAllText(path + ".sha256", $"{Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)))}  {Path.GetFileName(path)}\n");
+        File.WriteAllText(path + ".sha256",
+            $"{Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(path)))}  {Path.GetFileName(path)}\n");
     }
 
     private Dictionary<string, byte[]> StateOf(string name, int step)
@@ -148,7 +169,8 @@ public sealed class LossScalingTests : IDisposable
 
     private void Copy(string from, string to)
     {
-        foreach (string file in Directory.GetFiles(PathOf(from), "*", SearchOption.AllDirectories).Where(f => !f.EndsWith(".lock", StringComparison.Ordinal)))
+        foreach (string file in Directory.GetFiles(PathOf(from), "*", SearchOption.AllDirectories)
+            .Where(f => !f.EndsWith(".lock", StringComparison.Ordinal)))
         {
             string target = PathOf(to, Path.GetRelativePath(PathOf(from), file));
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);
@@ -166,7 +188,8 @@ public sealed class LossScalingTests : IDisposable
     private string[] Log(string name) => [.. File.ReadLines(PathOf(name, "log.jsonl")).Select(line =>
     {
         using var json = JsonDocument.Parse(line);
-        return string.Join(' ', ((string[])["step", "loss", "gradient_norm", "rate"]).Select(n => json.RootElement.GetProperty(n).GetRawText()));
+        return string.Join(' ', ((string[])["step", "loss", "gradient_norm", "rate"])
+            .Select(n => json.RootElement.GetProperty(n).GetRawText()));
     })];
 
     private string PathOf(params string[] parts) => Path.Combine([root, .. parts]);

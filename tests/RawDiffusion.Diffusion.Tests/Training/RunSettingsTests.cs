@@ -68,7 +68,8 @@ public sealed class RunSettingsTests : IDisposable
 
     // What they are shown by elsewhere: a test of the command, or of another part of a run.
     private static readonly string[] ShownElsewhere =
-        ["data", "base", "crop", "orientation", "strict", "cache", "init", "save_every", "log_every", "sample_every", "keep", "device", "precision", "threads", "guard", "recompute"];
+        ["data", "base", "crop", "orientation", "strict", "cache", "init", "save_every", "log_every", "sample_every", "keep", "device",
+        "precision", "threads", "guard", "recompute"];
 
     private readonly string root = Path.Combine(Path.GetTempPath(), $"rawdiffusion-{Guid.NewGuid():n}");
 
@@ -161,15 +162,18 @@ public sealed class RunSettingsTests : IDisposable
     [Test]
     public void Every_preset_is_its_flags()
     {
-        foreach (string name in Presets.Names) Assert.That(new RunConfig().WithNetwork(Presets.Get(name)).NetworkFor(1), Is.EqualTo(Presets.Get(name)), name);
+        foreach (string name in Presets.Names)
+            Assert.That(new RunConfig().WithNetwork(Presets.Get(name)).NetworkFor(1), Is.EqualTo(Presets.Get(name)), name);
         Assert.That(new RunConfig().NetworkFor(64), Is.EqualTo(Presets.Default));
-        Assert.That(() => (new RunConfig() with { AttentionResolutions = [7] }).NetworkFor(64), Throws.TypeOf<CheckpointException>().With.Message.Contains("found 7"));
-        Assert.That((new RunConfig() with { AttentionResolutions = [2] }).NetworkFor(64).AttentionDownsamples, Is.Empty, "the network has no such level");
+        Assert.That(() => (new RunConfig() with { AttentionResolutions = [7] }).NetworkFor(64),
+            Throws.TypeOf<CheckpointException>().With.Message.Contains("found 7"));
+        Assert.That((new RunConfig() with { AttentionResolutions = [2] }).NetworkFor(64).AttentionDownsamples, Is.Empty,
+            "the network has no such level");
     }
 
     private byte[] Model(RunConfig config, string name)
     {
-        using RunFolder folder = RunFolder.Create(PathOf(name));
+        using var folder = RunFolder.Create(PathOf(name));
         Runs.Train(folder, config, 1, -1, (device, set) => TrainingRun.Begin(folder, config, device, set, null, "test", _ => { }));
         using TensorFile model = SafeTensors.Open(folder.Model);
         return [.. model.Names.SelectMany(n => model[n].ToBytes())];

@@ -34,10 +34,12 @@ internal static class Runs
     };
 
     /// <summary>Trains, and stops after a step where one is given.</summary>
-    public static Result Train(RunFolder folder, RunConfig config, int threads, int stopAfter, Func<CpuDevice, ImageSet, TrainingRun> prepare)
+    public static Result Train(
+        RunFolder folder, RunConfig config, int threads, int stopAfter, Func<CpuDevice, ImageSet, TrainingRun> prepare)
     {
         using var device = new CpuDevice(threads);
-        using ImageSet set = TrainingRanks.Cached(config, null, config.OpenImages(), (images, cache) => CachedSet.Of(images, cache, _ => { }));
+        using ImageSet set = TrainingRanks.Cached(
+            config, null, config.OpenImages(), (images, cache) => CachedSet.Of(images, cache, _ => { }));
         using TrainingRun run = prepare(device, set);
         using var stop = new CancellationTokenSource();
         if (stopAfter == 0) stop.Cancel();
@@ -55,7 +57,8 @@ internal static class Runs
     public static string WithoutTimes(string line)
     {
         using var json = JsonDocument.Parse(line);
-        return string.Join(' ', ((string[])["step", "loss", "gradient_norm", "rate"]).Select(n => json.RootElement.GetProperty(n).GetDouble().ToString("R", CultureInfo.InvariantCulture)));
+        return string.Join(' ', ((string[])["step", "loss", "gradient_norm", "rate"])
+            .Select(n => json.RootElement.GetProperty(n).GetDouble().ToString("R", CultureInfo.InvariantCulture)));
     }
 
     internal sealed record Result(bool Finished, long Step, int Skipped, IReadOnlyList<double> Losses);

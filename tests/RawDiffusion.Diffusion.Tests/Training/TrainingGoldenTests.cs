@@ -26,7 +26,10 @@ public sealed class TrainingGoldenTests
     public void Close() => golden.Dispose();
 
     private static IEnumerable<string> Variants =>
-        from target in (string[])["xstart", "eps"] from loss in (string[])["plain", "plain_down", "orthog", "orthog_down"] select $"{target}.{loss}";
+        from target in (string[])["xstart", "eps"]
+        from loss in (
+        string[])["plain", "plain_down", "orthog", "orthog_down"]
+        select $"{target}.{loss}";
 
     [TestCaseSource(nameof(Variants))]
     public void Losses(string variant)
@@ -49,7 +52,8 @@ public sealed class TrainingGoldenTests
         float[] expected = golden[$"loss.eval.{variant}"].ToSingles();
         float whole = Evaluate(4, 0);
         CheckClose($"loss.eval.{variant}", [(float)expected.Average(e => (double)e)], [whole]);
-        if (!options.LatentOrthogonality) CheckClose($"loss.eval.{variant}", expected, [.. Enumerable.Range(0, 4).Select(i => Evaluate(1, i))]);
+        if (!options.LatentOrthogonality)
+            CheckClose($"loss.eval.{variant}", expected, [.. Enumerable.Range(0, 4).Select(i => Evaluate(1, i))]);
         float[] training = golden[$"loss.train.{variant}"].ToSingles();
         Assert.That(whole, Is.Not.EqualTo(training.Average()).Within(1).Percent, "another loss than in training");
 
@@ -62,7 +66,7 @@ public sealed class TrainingGoldenTests
             using IExecutable executable = device.Compile(g);
             WriteBatch(executable, options, count, first);
             executable.Run();
-            var loss = new float[1];
+            float[] loss = new float[1];
             executable.Read("loss", loss);
             return loss[0];
         }
@@ -74,7 +78,8 @@ public sealed class TrainingGoldenTests
         using Step step = new(OptionsOf("xstart.plain") with { UnconditionalProbability = 0.5 }, new CpuDevice(1));
         step.Executable.Write("keep", [.. golden["free.keep_mask"].ToDoubles().Select(k => (float)k)]);
         step.Run(0);
-        CheckClose("loss.train.free.xstart.plain", [(float)golden["loss.train.free.xstart.plain"].ToDoubles().Average()], step.Read("loss", 1));
+        CheckClose("loss.train.free.xstart.plain", [(float)golden["loss.train.free.xstart.plain"].ToDoubles().Average()],
+            step.Read("loss", 1));
     }
 
     [TestCase("xstart.plain")]
@@ -101,7 +106,7 @@ public sealed class TrainingGoldenTests
         using Step whole = new(options, new CpuDevice(1), gradients: true);
         whole.Run(0);
         float[] found = whole.Read("gradient", (int)whole.Training.Weights.Layout.Count);
-        var sum = new double[found.Length];
+        double[] sum = new double[found.Length];
         double loss = 0;
         for (int half = 0; half < 2; half++)
         {
@@ -114,8 +119,10 @@ public sealed class TrainingGoldenTests
         Assert.That(whole.Read("loss", 1)[0], Is.EqualTo(loss).Within(1e-5).Percent);
         double largest = sum.Max(Math.Abs);
         foreach (Parameter parameter in whole.Training.Weights.Layout.Parameters)
+        {
             for (long i = parameter.Offset; i < parameter.Offset + parameter.Shape.Count; i++)
                 Assert.That(found[i], Is.EqualTo(sum[i]).Within(1e-5 * largest), $"{parameter.Name}[{i - parameter.Offset}]");
+        }
     }
 
     [Test]
@@ -149,7 +156,7 @@ public sealed class TrainingGoldenTests
     private static void CheckAdam(IDevice device)
     {
         using Step step = new(OptionsOf("xstart.plain"), device);
-        var losses = new float[3];
+        float[] losses = new float[3];
         for (int i = 0; i < 3; i++)
         {
             step.Run(i);
@@ -203,7 +210,7 @@ public sealed class TrainingGoldenTests
             if (gradients) Training.Graph.Output("gradient", Training.Graph.Nodes.Single(n => n.Operator is GradientNorm).Input(0));
             Executable = device.Compile(Training.Graph);
             float[] row = Training.Weights.Read(file);
-            var state = new float[Adam.Rows * row.Length];
+            float[] state = new float[Adam.Rows * row.Length];
             row.CopyTo(state, 0);
             Executable.Write(TrainableWeights.StateName, state);
             foreach (StateDictEntry entry in Training.Weights.Statistics) Executable.Write(entry.Name, file[entry.Name].ToSingles());
@@ -222,7 +229,7 @@ public sealed class TrainingGoldenTests
 
         public float[] Read(string name, int count)
         {
-            var values = new float[count];
+            float[] values = new float[count];
             Executable.Read(name, values);
             return values;
         }
@@ -259,7 +266,10 @@ public sealed class TrainingGoldenTests
         public void CheckStatistics(string prefix)
         {
             foreach (StateDictEntry entry in Training.Weights.Statistics)
-                if (golden.TryGet($"{prefix}/{entry.Name}", out Tensor? expected)) CheckClose($"{prefix}/{entry.Name}", expected.ToSingles(), Read(entry.Name, (int)entry.Count));
+            {
+                if (golden.TryGet($"{prefix}/{entry.Name}", out Tensor? expected))
+                    CheckClose($"{prefix}/{entry.Name}", expected.ToSingles(), Read(entry.Name, (int)entry.Count));
+            }
         }
 
         public void Dispose()

@@ -61,7 +61,8 @@ public sealed class TrainingRunTests : IDisposable
         Assert.That(Log("whole").Select(l => l.Split(' ')[0]), Is.EqualTo(new[] { "4", "8", "9" }));
         Assert.That(Files("whole"), Is.EqualTo(new[]
         {
-            "checkpoints/step-8.safetensors", "checkpoints/step-8.safetensors.sha256", "checkpoints/step-9.safetensors", "checkpoints/step-9.safetensors.sha256",
+            "checkpoints/step-8.safetensors", "checkpoints/step-8.safetensors.sha256", "checkpoints/step-9.safetensors",
+                "checkpoints/step-9.safetensors.sha256",
             "config.json", "environment.json", "log.jsonl", "model.safetensors", "samples/step-6.png",
         }));
     }
@@ -78,7 +79,8 @@ public sealed class TrainingRunTests : IDisposable
         Resume("killed");
         Assert.That(Log("killed"), Is.EqualTo(Log("whole")));
         Assert.That(Files("killed"), Is.EqualTo(Files("whole")));
-        Assert.That(File.ReadAllBytes(PathOf("killed", "model.safetensors")), Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
+        Assert.That(File.ReadAllBytes(PathOf("killed", "model.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
     }
 
     [TestCase("flipped")]
@@ -100,7 +102,8 @@ public sealed class TrainingRunTests : IDisposable
         Assert.That(Resume("run", begun: step => from = (int)step).Finished);
         Assert.That(from, Is.EqualTo(4));
         Assert.That(told, Has.Some.Contains("step-6.safetensors").And.Contains("the checkpoint before it is used"));
-        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
+        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
     }
 
     [Test]
@@ -118,7 +121,8 @@ public sealed class TrainingRunTests : IDisposable
         Train("run", Config, stopAfter: 1);
         Directory.Delete(PathOf("run", "checkpoints"), recursive: true);
         Assert.That(Resume("run").Finished);
-        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
+        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
     }
 
     [Test]
@@ -132,7 +136,8 @@ public sealed class TrainingRunTests : IDisposable
         File.WriteAllText(PathOf("other", "mine.txt"), "mine");
         Assert.That(() => RunFolder.Create(PathOf("other")), Throws.TypeOf<TrainingException>().With.Message.Contains("found files in it"));
         Assert.That(() => RunFolder.Open(PathOf("other")), Throws.TypeOf<TrainingException>().With.Message.Contains("no config.json"));
-        Assert.That(() => RunFolder.Create(PathOf("other", "mine.txt")), Throws.TypeOf<TrainingException>().With.Message.Contains("found a file"));
+        Assert.That(() => RunFolder.Create(PathOf("other", "mine.txt")), Throws.TypeOf<TrainingException>().With.Message.Contains(
+            "found a file"));
     }
 
     [Test]
@@ -140,7 +145,8 @@ public sealed class TrainingRunTests : IDisposable
     {
         RunConfig wild = Config with { Training = Config.Training with { LearningRate = 1e30, Warmup = 0, Decay = RateDecay.None } };
         TrainingException found = Assert.Throws<TrainingException>(() => Train("run", wild))!;
-        Assert.That(found.Message, Does.Match("^step 2: .* produced .* at element [0-9]+ of its output .*; the checkpoint of step 0 is the last good one"));
+        Assert.That(found.Message,
+            Does.Match("^step 2: .* produced .* at element [0-9]+ of its output .*; the checkpoint of step 0 is the last good one"));
         Assert.That(told, Has.Some.Contains("step 2: the loss is NaN"));
         // With a guard the same is found at once.
         TrainingException guarded = Assert.Throws<TrainingException>(() => Train("guarded", wild with { Guard = true }))!;
@@ -154,17 +160,23 @@ public sealed class TrainingRunTests : IDisposable
     {
         Train("plain", Config);
         Train("guarded", Config with { Guard = true });
-        Assert.That(File.ReadAllBytes(PathOf("guarded", "model.safetensors")), Is.EqualTo(File.ReadAllBytes(PathOf("plain", "model.safetensors"))));
+        Assert.That(File.ReadAllBytes(PathOf("guarded", "model.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(PathOf("plain", "model.safetensors"))));
     }
 
     [Test]
     public void A_state_that_is_not_finite_is_not_saved()
     {
         // The loss of the step is finite still; what it leaves is not.
-        RunConfig wild = Config with { SaveEvery = 1, Training = Config.Training with { LearningRate = 1e38, Warmup = 0, Decay = RateDecay.None } };
+        RunConfig wild = Config with
+        {
+            SaveEvery = 1,
+            Training = Config.Training with { LearningRate = 1e38, Warmup = 0, Decay = RateDecay.None }
+        };
         TrainingException found = Assert.Throws<TrainingException>(() => Train("run", wild))!;
         Assert.That(found.Message, Does.Contain("produced").And.Contain("checkpoint of step 0"));
-        Assert.That(Directory.GetFiles(PathOf("run", "checkpoints"), "*.safetensors").Select(Path.GetFileName), Is.EqualTo(new[] { "step-0.safetensors" }));
+        Assert.That(Directory.GetFiles(PathOf("run", "checkpoints"), "*.safetensors").Select(Path.GetFileName),
+            Is.EqualTo(new[] { "step-0.safetensors" }));
     }
 
     [Test]
@@ -173,17 +185,23 @@ public sealed class TrainingRunTests : IDisposable
         string data = PathOf("data");
         Directory.CreateDirectory(data);
         // Of mixed sizes.
-        for (int i = 0; i < 5; i++) ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(10 + 7 * i, 30 - 3 * i, 3, 8, Enumerable.Range(0, 3 * (10 + 7 * i) * (30 - 3 * i)).Select(b => (byte)b).ToArray()));
+        for (int i = 0; i < 5; i++)
+        {
+            ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(
+                10 + 7 * i, 30 - 3 * i, 3, 8, Enumerable.Range(0, 3 * (10 + 7 * i) * (30 - 3 * i)).Select(b => (byte)b).ToArray()));
+        }
         File.WriteAllText(Path.Combine(data, "5.png"), "not a picture");
         RunConfig config = Config with { Data = data, Cache = RunConfig.NoCache };
         Runs.Result result = Train("run", config);
         Assert.That((result.Finished, result.Skipped), Is.EqualTo((true, 1)));
         Assert.That(told, Has.Some.Contains("5.png is skipped"));
         Assert.That(File.ReadLines(PathOf("run", "log.jsonl")).Last(), Does.Contain("\"skipped\":1"));
-        Assert.That(() => Train("strict", config with { Strict = true }), Throws.TypeOf<TrainingException>().With.Message.Contains("5.png").And.Message.Contains("saved at step"));
+        Assert.That(() => Train("strict", config with { Strict = true }), Throws.TypeOf<TrainingException>().With.Message.Contains(
+            "5.png").And.Message.Contains("saved at step"));
         Assert.That(() => (config with { Data = PathOf("nowhere") }).OpenImages(), Throws.InstanceOf<IOException>());
         Directory.CreateDirectory(PathOf("empty"));
-        Assert.That(() => (config with { Data = PathOf("empty") }).OpenImages(), Throws.InstanceOf<IOException>().With.Message.Contains("expected pictures"));
+        Assert.That(() => (config with { Data = PathOf("empty") }).OpenImages(),
+            Throws.InstanceOf<IOException>().With.Message.Contains("expected pictures"));
     }
 
     [Test]
@@ -191,7 +209,11 @@ public sealed class TrainingRunTests : IDisposable
     {
         string data = PathOf("data");
         Directory.CreateDirectory(data);
-        for (int i = 0; i < 6; i++) ImageFile.WritePng(Path.Combine(data, $"{i}.png"), new Image(40 + i, 30, 3, 8, [.. Enumerable.Range(0, 90 * (40 + i)).Select(b => (byte)(b * (i + 1)))]));
+        for (int i = 0; i < 6; i++)
+        {
+            ImageFile.WritePng(Path.Combine(data, $"{i}.png"),
+                new Image(40 + i, 30, 3, 8, [.. Enumerable.Range(0, 90 * (40 + i)).Select(b => (byte)(b * (i + 1)))]));
+        }
         // In the middle: a packed set alone would have another order.
         File.WriteAllText(Path.Combine(data, "2.png"), "not a picture");
         RunConfig plain = Config with { Data = data, Cache = RunConfig.NoCache };
@@ -237,7 +259,8 @@ public sealed class TrainingRunTests : IDisposable
         foreach (string end in (string[])["", ".sha256"])
             File.Copy(PathOf("other", "checkpoints/step-5.safetensors" + end), PathOf("run", "checkpoints/step-5.safetensors" + end));
         TrainingException found = Assert.Throws<TrainingException>(() => Resume("run"))!;
-        Assert.That(found.Message, Does.Contain("step-5.safetensors is of another run").And.Contain("seed is 7 there and 0 here").And.Contain("lr is 0.5 there"));
+        Assert.That(found.Message, Does.Contain("step-5.safetensors is of another run").And.Contain(
+            "seed is 7 there and 0 here").And.Contain("lr is 0.5 there"));
         Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(model));
     }
 
@@ -253,10 +276,12 @@ public sealed class TrainingRunTests : IDisposable
             Assert.That(metadata.Remove("rawdiffusion.settings"));
             SafeTensors.Write(newest, file.Names.Select(n => KeyValuePair.Create(n, file[n])), metadata);
         }
-        File.WriteAllText(newest + ".sha256", Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(newest))) + "  step-5.safetensors\n");
+        File.WriteAllText(newest + ".sha256", Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(newest)))
+            + "  step-5.safetensors\n");
         Resume("run");
         Assert.That(told, Has.Some.Contains("step-5.safetensors does not say whose it is"));
-        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")), Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
+        Assert.That(File.ReadAllBytes(PathOf("run", "model.safetensors")),
+            Is.EqualTo(File.ReadAllBytes(PathOf("whole", "model.safetensors"))));
     }
 
     [Test]
@@ -280,7 +305,8 @@ public sealed class TrainingRunTests : IDisposable
         using TensorFile begun = Checkpoint.Open(PathOf("second", "model.safetensors"));
         foreach (string name in init.Names.Where(n => !n.EndsWith("num_batches_tracked", StringComparison.Ordinal)))
             Assert.That(begun[name].ToBytes(), Is.EqualTo(init[name].ToBytes()), name);
-        Assert.That(() => Train("third", Config with { Network = Config.Network with { EmbDim = 32 } }, init: init), Throws.TypeOf<CheckpointException>());
+        Assert.That(() => Train("third", Config with { Network = Config.Network with { EmbDim = 32 } }, init: init),
+            Throws.TypeOf<CheckpointException>());
     }
 
     [Test]
@@ -305,17 +331,18 @@ public sealed class TrainingRunTests : IDisposable
 
     private Runs.Result Train(string name, RunConfig config, int threads = 1, int stopAfter = -1, TensorFile? init = null)
     {
-        using RunFolder folder = RunFolder.Create(PathOf(name));
-        return Runs.Train(folder, config, threads, stopAfter, (device, set) => TrainingRun.Begin(folder, config, device, set, init, "test", Tell));
+        using var folder = RunFolder.Create(PathOf(name));
+        return Runs.Train(folder, config, threads, stopAfter,
+            (device, set) => TrainingRun.Begin(folder, config, device, set, init, "test", Tell));
     }
 
     private Runs.Result Resume(string name, int threads = 1, int stopAfter = -1, Action<long>? begun = null)
     {
-        using RunFolder folder = RunFolder.Open(PathOf(name));
+        using var folder = RunFolder.Open(PathOf(name));
         RunConfig config = RunConfigFile.Read(folder.Config);
         return Runs.Train(folder, config, threads, stopAfter, (device, set) =>
         {
-            TrainingRun run = TrainingRun.Resume(folder, config, device, set, () => null, "test", Tell);
+            var run = TrainingRun.Resume(folder, config, device, set, () => null, "test", Tell);
             begun?.Invoke(run.Step);
             return run;
         });

@@ -16,10 +16,12 @@ internal sealed record Argument(Shape Shape, ValueKind Kind)
     public int[]? Integers { get; init; }
 
     /// <summary>Standard normal elements, written before each run.</summary>
-    public static Argument Input(Shape shape, double mean = 0, double deviation = 1) => new(shape, ValueKind.Input) { Mean = mean, Deviation = deviation };
+    public static Argument Input(Shape shape, double mean = 0, double deviation = 1) =>
+        new(shape, ValueKind.Input) { Mean = mean, Deviation = deviation };
 
     /// <summary>Normal elements, fixed when the graph is compiled.</summary>
-    public static Argument Constant(Shape shape, double mean = 0, double deviation = 1) => new(shape, ValueKind.Constant) { Mean = mean, Deviation = deviation };
+    public static Argument Constant(Shape shape, double mean = 0, double deviation = 1) =>
+        new(shape, ValueKind.Constant) { Mean = mean, Deviation = deviation };
 
     /// <summary>Weights [O, .., I] scaled so that a product keeps the size of its input.</summary>
     public static Argument Weight(Shape shape) => Constant(shape, 0, Math.Sqrt((double)shape[0] / Math.Max(1, shape.Count)));

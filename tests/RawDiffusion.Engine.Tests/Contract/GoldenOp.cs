@@ -11,7 +11,8 @@ internal sealed class GoldenOp(string name)
     /// <summary>All operations whose name starts with a prefix; at least one.</summary>
     public static string[] Names(string prefix)
     {
-        string[] names = [.. File.Value.Names.Select(n => n.Split('/')[0]).Where(n => n.StartsWith(prefix, StringComparison.Ordinal)).Distinct()];
+        string[] names = [.. File.Value.Names.Select(n => n.Split('/')[0])
+            .Where(n => n.StartsWith(prefix, StringComparison.Ordinal)).Distinct()];
         return names.Length > 0 ? names : throw new InvalidOperationException($"ops.safetensors has no {prefix}*");
     }
 

@@ -37,7 +37,8 @@ internal static class OperatorContract
             float[] found = Evaluate(where, device.Device, options, apply, arguments, inputs, expected.Shape);
             Comparer.RequireClose(where, Dimensions(expected.Shape), expected.Values, Dimensions(expected.Shape),
                 Widen(found), Tolerances.Of(tolerance, device.Precision));
-            if (bits.TryGetValue(device.Bits, out var twin)) RequireSameBits($"{where} and {twin.Name}", twin.Values, found);
+            if (bits.TryGetValue(device.Bits, out (string Name, float[] Values) twin))
+                RequireSameBits($"{where} and {twin.Name}", twin.Values, found);
             else bits.Add(device.Bits, (device.Name, found));
         }
     }
@@ -52,7 +53,8 @@ internal static class OperatorContract
     public static void CheckDefinition(string tolerance, Operator op, params Argument?[] arguments)
     {
         Check(tolerance, (g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a), arguments);
-        if (op.InPlaceInput >= 0) Check(tolerance, (g, v) => g.Apply(op, Copied(g, v, op.InPlaceInput)), a => Definition.Evaluate(op, a), arguments);
+        if (op.InPlaceInput >= 0)
+            Check(tolerance, (g, v) => g.Apply(op, Copied(g, v, op.InPlaceInput)), a => Definition.Evaluate(op, a), arguments);
     }
 
     /// <summary>As <see cref="CheckNaN(Application, Reference, int, int, Argument[])"/>, with the operator's definition.</summary>
@@ -81,7 +83,8 @@ internal static class OperatorContract
         Assert.That(expected.Values, Has.Some.NaN, "the reference must show the NaN somewhere, or this test tests nothing");
         foreach (TestDevice device in TestDevices.All)
         {
-            float[] found = Evaluate($"NaN in input {position} on {device}", device.Device, new CompileOptions(), apply, arguments, inputs, expected.Shape);
+            float[] found = Evaluate($"NaN in input {position} on {device}", device.Device, new CompileOptions(), apply, arguments, inputs,
+                expected.Shape);
             int[] swallowed = [.. Enumerable.Range(0, found.Length).Where(i => double.IsNaN(expected[i]) && !float.IsNaN(found[i]))];
             int[] invented = [.. Enumerable.Range(0, found.Length).Where(i => double.IsFinite(expected[i]) && !float.IsFinite(found[i]))];
             Assert.That(swallowed, Is.Empty, $"NaN of input {position} does not reach these elements on {device}");
@@ -146,7 +149,7 @@ internal static class OperatorContract
 
     private static float[] Read(IExecutable executable, string name, Shape shape)
     {
-        var data = new float[shape.Count];
+        float[] data = new float[shape.Count];
         data.AsSpan().Fill(float.NaN);
         executable.Read(name, data);
         return data;

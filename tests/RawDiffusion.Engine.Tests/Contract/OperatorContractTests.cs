@@ -23,7 +23,8 @@ public sealed class OperatorContractTests
     public void NaN_in_a_result_is_rejected()
     {
         var data = new Array64([2], [1, double.NaN]);
-        Assert.That(Assert.Throws<ComparisonException>(() => OperatorContract.Check("Activate", Relu, _ => new Array64([2], [1, 0]), Argument.Of(data)))!.Message,
+        Assert.That(Assert.Throws<ComparisonException>(
+            () => OperatorContract.Check("Activate", Relu, _ => new Array64([2], [1, 0]), Argument.Of(data)))!.Message,
             Does.Contain("not finite"));
     }
 
@@ -39,11 +40,14 @@ public sealed class OperatorContractTests
     {
         using (new NUnit.Framework.Internal.TestExecutionContext.IsolatedContext())
         {
-            Assert.Throws<AssertionException>(() => OperatorContract.CheckNaN(Relu, a => a[0]!.Map(_ => double.NaN), 0, 1, Argument.Input([4])));
-            Assert.Throws<AssertionException>(() => OperatorContract.CheckNaN(Relu, a => new Array64([4], [double.NaN, 0, 0, 0]), 0, 1, Argument.Input([4])));
+            Assert.Throws<AssertionException>(
+                () => OperatorContract.CheckNaN(Relu, a => a[0]!.Map(_ => double.NaN), 0, 1, Argument.Input([4])));
+            Assert.Throws<AssertionException>(
+                () => OperatorContract.CheckNaN(Relu, a => new Array64([4], [double.NaN, 0, 0, 0]), 0, 1, Argument.Input([4])));
         }
     }
 
     private static void Rejects(string named, Reference reference) => Assert.That(
-        Assert.Throws<ComparisonException>(() => OperatorContract.Check("Activate", Relu, reference, Argument.Input([3, 5])))!.Message, Does.Contain(named));
+        Assert.Throws<ComparisonException>(() => OperatorContract.Check("Activate", Relu, reference, Argument.Input([3, 5])))!.Message,
+            Does.Contain(named));
 }

@@ -41,7 +41,8 @@ internal static class TestDevices
             foreach (int threads in (int[])[1, 2])
                 yield return new TestDevice($"cpu {path} x{threads}", $"cpu {path}", Precision.Float32, new CpuDevice(threads, path));
         }
-        yield return new TestDevice("cuda emulated", "cuda emulated", Precision.CudaFloat32, new CudaDevice(new EmulatedDriver(), new KernelCompiler()));
+        yield return new TestDevice(
+            "cuda emulated", "cuda emulated", Precision.CudaFloat32, new CudaDevice(new EmulatedDriver(), new KernelCompiler()));
     }
 
     private static SimdPath[] CpuPaths => [.. Enum.GetValues<SimdPath>().Where(p => p != SimdPath.Auto)];

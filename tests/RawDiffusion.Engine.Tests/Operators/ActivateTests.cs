@@ -9,7 +9,8 @@ public sealed class ActivateTests
 
     [Test]
     public void It_is_the_function([Values] Activation activation, [ValueSource(nameof(Shapes))] Shape shape) => OperatorContract.Check(
-        "Activate", (g, v) => g.Apply(new Activate(activation), v), a => References.Activate(activation, a[0]!), Argument.Input(shape, 0, 4));
+        "Activate", (g, v) => g.Apply(new Activate(activation), v), a => References.Activate(activation, a[0]!),
+            Argument.Input(shape, 0, 4));
 
     [Test]
     public void It_is_the_function_far_from_zero([Values] Activation activation)
@@ -31,7 +32,8 @@ public sealed class ActivateTests
     public void Goldens(string name, Activation activation)
     {
         var golden = new GoldenOp(name);
-        OperatorContract.Check("Golden", (g, v) => g.Apply(new Activate(activation), v), _ => golden.Plain("out"), Argument.Of(golden.Plain("x")));
+        OperatorContract.Check("Golden", (g, v) => g.Apply(new Activate(activation), v), _ => golden.Plain("out"),
+            Argument.Of(golden.Plain("x")));
     }
 
     /// <summary>In the vectors and in the tail.</summary>
@@ -48,7 +50,8 @@ public sealed class ActivateTests
     public void Its_gradient_far_from_zero_and_next_to_it([Values] Activation activation)
     {
         double[] x = [0, -0.0, 1e-30, -1e-30, 1e-45f, -1e-45f, 20, -20, 86, -86, 90, -90, 1000, -1000, 1e6, -1e6, 3e38, -3e38];
-        OperatorContract.CheckDefinition("ActivateGrad", new ActivateGrad(activation), Argument.Of(new Array64([x.Length], x)), Argument.Input([x.Length]));
+        OperatorContract.CheckDefinition("ActivateGrad", new ActivateGrad(activation), Argument.Of(new Array64([x.Length], x)),
+            Argument.Input([x.Length]));
     }
 
     [TestCase("silu_b3_41", Activation.Silu)]
@@ -70,5 +73,6 @@ public sealed class ActivateTests
 
     [Test]
     public void A_missing_input_is_refused() =>
-        OperatorContract.CheckRefusal((g, v) => g.Apply(new Activate(Activation.Silu), v, "block.act"), ["block.act", "Activate", "x is missing"], (Argument?)null);
+        OperatorContract.CheckRefusal(
+        (g, v) => g.Apply(new Activate(Activation.Silu), v, "block.act"), ["block.act", "Activate", "x is missing"], (Argument?)null);
 }

@@ -42,7 +42,8 @@ public sealed class AttentionGradTests
                 moved[i] += change;
                 return References.Attention(moved, 2).Values.Zip(a[1]!.Values, (y, d) => y * d).Sum();
             }
-            return new Array64(a[0]!.Shape, [.. Enumerable.Range(0, a[0]!.Values.Length).Select(i => (Loss(i, 1e-4) - Loss(i, -1e-4)) / 2e-4)]);
+            return new Array64(a[0]!.Shape,
+                [.. Enumerable.Range(0, a[0]!.Values.Length).Select(i => (Loss(i, 1e-4) - Loss(i, -1e-4)) / 2e-4)]);
         },
         Argument.Input([1, 5, 1, 18]), Argument.Input([1, 5, 1, 6]));
 
@@ -52,7 +53,8 @@ public sealed class AttentionGradTests
     {
         // Multiples of 1/4 have exact products, so that the comparison is of the softmax and not of the scores' rounding.
         Array64 qkv = Argument.Input([1, 20, 5, 3 * 2 * 16], 0, 10).Draw(new Random(3)).Map(v => Math.Round(v * 4) / 4);
-        OperatorContract.CheckDefinition("AttentionGrad", new AttentionGrad(2), Argument.Of(qkv), Argument.Input([1, 20, 5, 32]), Argument.Input([1, 20, 5, 32]));
+        OperatorContract.CheckDefinition("AttentionGrad", new AttentionGrad(2), Argument.Of(qkv), Argument.Input([1, 20, 5, 32]),
+            Argument.Input([1, 20, 5, 32]));
     }
 
     [TestCaseSource(nameof(GoldenNames))]
@@ -61,7 +63,8 @@ public sealed class AttentionGradTests
         var golden = new GoldenOp(name);
         int heads = name[name.IndexOf("_h", StringComparison.Ordinal) + 2] - '0';
         OperatorContract.Check(
-            "Golden", (g, v) => g.AttentionGrad(v[0]!, g.Attention(v[0]!, heads), v[1]!, heads), _ => golden.Image("grad.x"), golden.Input("x"), golden.Input("grad_out"));
+            "Golden", (g, v) => g.AttentionGrad(v[0]!, g.Attention(v[0]!, heads), v[1]!, heads), _ => golden.Image("grad.x"),
+                golden.Input("x"), golden.Input("grad_out"));
     }
 
     /// <summary>In a query, a key and a value; in y and in dy.</summary>
@@ -88,7 +91,7 @@ public sealed class AttentionGradTests
 
     private static Argument[] Inputs(int n, int h, int w, int heads, int d)
     {
-        Argument y = Argument.Input([n, h, w, heads * d]);
+        var y = Argument.Input([n, h, w, heads * d]);
         return [Argument.Input([n, h, w, 3 * heads * d]), y, y];
     }
 }

@@ -8,7 +8,8 @@ public sealed class AvgPool2dTests
     [Test]
     public void It_averages_squares_through_affine_and_activation([Values] Activation onLoad, [Values] bool affine)
     {
-        foreach ((int n, int h, int w, int c) in (ReadOnlySpan<(int, int, int, int)>)[(1, 2, 2, 1), (2, 3, 5, 3), (1, 13, 17, 20), (2, 4, 6, 33), (1, 5, 2, 64), (0, 4, 4, 16)])
+        foreach ((int n, int h, int w, int c) in (
+            ReadOnlySpan<(int, int, int, int)>)[(1, 2, 2, 1), (2, 3, 5, 3), (1, 13, 17, 20), (2, 4, 6, 33), (1, 5, 2, 64), (0, 4, 4, 16)])
         {
             OperatorContract.Check(
                 "AvgPool2d",
@@ -31,7 +32,8 @@ public sealed class AvgPool2dTests
     {
         var golden = new GoldenOp(name);
         Shape x = golden.Image("x").Shape;
-        OperatorContract.Check("GoldenElementwise", (g, v) => g.Apply(new AvgPool2dGradInput(x[1], x[2]), v), _ => golden.Image("grad.x"), golden.Input("grad_out"));
+        OperatorContract.Check("GoldenElementwise", (g, v) => g.Apply(new AvgPool2dGradInput(x[1], x[2]), v), _ => golden.Image("grad.x"),
+            golden.Input("grad_out"));
     }
 
     [TestCaseSource(nameof(GoldenNames))]
@@ -43,7 +45,8 @@ public sealed class AvgPool2dTests
 
     [Test]
     public void NaN_reaches_what_depends_on_it([Values] Activation onLoad, [Values(0, 1)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.Apply(new AvgPool2d(onLoad), v), a => Pool(onLoad, a), position, 19, Argument.Input([1, 4, 4, 20]), Argument.Input([1, 2, 20]));
+        (g, v) => g.Apply(new AvgPool2d(onLoad), v), a => Pool(onLoad, a), position, 19, Argument.Input([1, 4, 4, 20]),
+            Argument.Input([1, 2, 20]));
 
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes()

@@ -26,12 +26,14 @@ public sealed class BatchNormTests
     {
         var golden = new GoldenOp(name);
         OperatorContract.Check("Golden", (g, v) => g.BatchNorm(v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), _ => golden.Image("out"),
-            golden.Input("x"), golden.Constant("weight"), golden.Constant("bias"), golden.Constant("running_mean"), golden.Constant("running_var"));
+            golden.Input("x"), golden.Constant("weight"), golden.Constant("bias"), golden.Constant("running_mean"),
+            golden.Constant("running_var"));
     }
 
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1, 2, 3, 4)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.BatchNorm(v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), a => References.BatchNorm(a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, 1e-5), position, 2,
+        (g, v) => g.BatchNorm(v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), a =>
+            References.BatchNorm(a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, 1e-5), position, 2,
         Argument.Input([2, 3, 3, 5]), Argument.Input([5]), Argument.Input([5]), Argument.Input([5]), Argument.Input([5], 3, 0.2));
 
     [Test]

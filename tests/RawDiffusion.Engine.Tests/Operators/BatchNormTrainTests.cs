@@ -29,7 +29,8 @@ public sealed class BatchNormTrainTests
 
     [TestCaseSource(nameof(Shapes))]
     public void It_normalises_with_the_batchs_statistics(Shape x) => OperatorContract.CheckDefinition(
-        "BatchNormTrain", new BatchNormTrain(Epsilon), Argument.Input(x), Argument.Input([x[3]], 1, 0.3), Argument.Input([x[3]]), Argument.Input([2, x[3]], 3, 0.3));
+        "BatchNormTrain", new BatchNormTrain(Epsilon), Argument.Input(x), Argument.Input([x[3]], 1, 0.3), Argument.Input([x[3]]),
+            Argument.Input([2, x[3]], 3, 0.3));
 
     /// <summary>A shift taken out after the multiplication would cost the result two digits.</summary>
     [TestCaseSource(nameof(Shapes))]
@@ -37,12 +38,15 @@ public sealed class BatchNormTrainTests
     {
         var statistics = new Array64([2, x[3]], [.. Enumerable.Repeat(100.0, x[3]), .. Enumerable.Repeat(1.0, x[3])]);
         OperatorContract.CheckDefinition(
-            "BatchNormTrain", new BatchNormTrain(Epsilon), Argument.Input(x, 100), Argument.Input([x[3]], 1, 0.3), Argument.Input([x[3]]), Argument.Of(statistics));
+            "BatchNormTrain", new BatchNormTrain(Epsilon), Argument.Input(x, 100), Argument.Input([x[3]], 1, 0.3), Argument.Input([x[3]]),
+                Argument.Of(statistics));
     }
 
     [Test]
-    public void Running_statistics_move_by_the_momentum([Values(1, 7, 33, 330)] int channels, [Values] RunningStatistic statistic, [Values(0.1f, 0.25f)] float momentum) =>
-        OperatorContract.CheckDefinition("BatchNormRunning", new BatchNormRunning(statistic, momentum, 7), Argument.Input([channels]), Argument.Input([2, channels]));
+    public void Running_statistics_move_by_the_momentum(
+        [Values(1, 7, 33, 330)] int channels, [Values] RunningStatistic statistic, [Values(0.1f, 0.25f)] float momentum) =>
+        OperatorContract.CheckDefinition("BatchNormRunning", new BatchNormRunning(statistic, momentum, 7), Argument.Input([channels]),
+        Argument.Input([2, channels]));
 
     [TestCaseSource(nameof(Shapes))]
     public void The_gradients_by_gamma_and_beta_are_the_definitions(Shape x) => OperatorContract.CheckDefinition(
@@ -50,15 +54,17 @@ public sealed class BatchNormTrainTests
 
     [Test]
     public void Without_positions_the_gradients_by_gamma_and_beta_are_zero() => OperatorContract.CheckDefinition(
-        "BatchNormGradAffine", new BatchNormGradAffine(Epsilon), Argument.Input([0, 3, 3, 20]), Argument.Input([2, 20], 3, 0.3), Argument.Input([0, 3, 3, 20]));
+        "BatchNormGradAffine", new BatchNormGradAffine(Epsilon), Argument.Input([0, 3, 3, 20]), Argument.Input([2, 20], 3, 0.3),
+            Argument.Input([0, 3, 3, 20]));
 
     [TestCaseSource(nameof(Shapes))]
     public void The_gradient_by_x_is_the_definitions(Shape x)
     {
         // As large as sums over the positions are.
-        Argument sums = Argument.Input([2, x[3]], 0, Math.Sqrt(x.Count / x[3]));
+        var sums = Argument.Input([2, x[3]], 0, Math.Sqrt(x.Count / x[3]));
         OperatorContract.CheckDefinition(
-            "BatchNormGradInput", new BatchNormGradInput(Epsilon), Argument.Input(x), Argument.Input([x[3]], 1, 0.3), Argument.Input([2, x[3]], 3, 0.3), Argument.Input(x), sums);
+            "BatchNormGradInput", new BatchNormGradInput(Epsilon), Argument.Input(x), Argument.Input([x[3]], 1, 0.3),
+                Argument.Input([2, x[3]], 3, 0.3), Argument.Input(x), sums);
     }
 
     // The gradient of two numbers that are normalised to about 1 and -1 is what cancellation leaves.
@@ -70,12 +76,14 @@ public sealed class BatchNormTrainTests
         Argument x = golden.Input("x"), dy = golden.Input("grad_out");
         Argument gamma = golden.Constant("weight")!, beta = golden.Constant("bias")!;
         long positions = x.Shape.Count / x.Shape[3];
-        OperatorContract.Check(tolerance, (g, v) => g.Apply(new BatchNormTrain(Epsilon), [v[0], v[1], v[2], Statistics(g, v[0]!)]), _ => golden.Image("out"), x, gamma, beta);
+        OperatorContract.Check(tolerance, (g, v) => g.Apply(new BatchNormTrain(Epsilon), [v[0], v[1], v[2], Statistics(g, v[0]!)]),
+            _ => golden.Image("out"), x, gamma, beta);
         OperatorContract.Check(
             tolerance, (g, v) => Affine(g, v[0]!, v[1]!),
             _ => new Array64([2, x.Shape[3]], [.. golden.Plain("grad.weight").Values, .. golden.Plain("grad.bias").Values]), x, dy);
         OperatorContract.Check(
-            tolerance, (g, v) => g.Apply(new BatchNormGradInput(Epsilon), [v[0], v[1], Statistics(g, v[0]!), v[2], Affine(g, v[0]!, v[2]!)]), _ => golden.Image("grad.x"), x, gamma, dy);
+            tolerance, (g, v) => g.Apply(new BatchNormGradInput(Epsilon),
+                [v[0], v[1], Statistics(g, v[0]!), v[2], Affine(g, v[0]!, v[2]!)]), _ => golden.Image("grad.x"), x, gamma, dy);
         OperatorContract.Check(
             tolerance, (g, v) => g.Apply(new BatchNormRunning(RunningStatistic.Mean, 0.1f, positions), [v[1], Statistics(g, v[0]!)]),
             _ => golden.Plain("running_mean_after"), x, golden.Constant("running_mean"));
@@ -95,15 +103,18 @@ public sealed class BatchNormTrainTests
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1, 2, 3, 4)] int position) => OperatorContract.CheckDefinitionNaN(
         new BatchNormGradInput(), position, 2,
-        Argument.Input([2, 3, 3, 5]), Argument.Input([5]), Argument.Input([2, 5], 3, 0.3), Argument.Input([2, 3, 3, 5]), Argument.Input([2, 5]));
+        Argument.Input([2, 3, 3, 5]), Argument.Input([5]), Argument.Input([2, 5], 3, 0.3), Argument.Input([2, 3, 3, 5]),
+        Argument.Input([2, 5]));
 
     [Test]
     public void A_batch_of_one_number_has_no_unbiased_variance() => OperatorContract.CheckRefusal(
-        (g, v) => g.Apply(new BatchNormRunning(RunningStatistic.Variance, 0.1f, 1), v), ["BatchNormRunning", "1 positions"], Argument.Input([3]), Argument.Input([2, 3]));
+        (g, v) => g.Apply(new BatchNormRunning(RunningStatistic.Variance, 0.1f, 1), v), ["BatchNormRunning", "1 positions"],
+            Argument.Input([3]), Argument.Input([2, 3]));
 
     [Test]
     public void A_batch_without_positions_has_no_statistics() =>
-        OperatorContract.CheckShapesDisagree("BatchNormStatistics", (g, v) => g.Apply(new BatchNormStatistics(), v), [0], Argument.Input([0, 3, 3, 5]));
+        OperatorContract.CheckShapesDisagree(
+        "BatchNormStatistics", (g, v) => g.Apply(new BatchNormStatistics(), v), [0], Argument.Input([0, 3, 3, 5]));
 
     private static Value Statistics(Graph g, Value x) => g.Apply(new BatchNormStatistics(), [x]);
 

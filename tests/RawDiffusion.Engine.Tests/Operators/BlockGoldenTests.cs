@@ -25,7 +25,8 @@ public sealed class BlockGoldenTests
                 h = g.GroupNorm(h, Param("out_layers.0.weight"), Param("out_layers.0.bias"), 16, Activation.Silu, film ? e : null);
                 h = g.Conv2d(h, Param("out_layers.3.weight"), Param("out_layers.3.bias"), 1, 1);
                 Value skip = Resampled(v[0]!);
-                if (golden.Has("param.skip_connection.weight")) skip = g.Conv2d(skip, Param("skip_connection.weight"), Param("skip_connection.bias"));
+                if (golden.Has("param.skip_connection.weight"))
+                    skip = g.Conv2d(skip, Param("skip_connection.weight"), Param("skip_connection.bias"));
                 return g.Add(skip, h);
             },
             _ => golden.Image("out"),

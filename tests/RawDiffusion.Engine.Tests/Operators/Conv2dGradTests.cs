@@ -49,7 +49,7 @@ public sealed class Conv2dGradTests
     [TestCaseSource(nameof(LargeShapes))]
     public void The_gradient_by_the_input_gives_each_pixel_its_share(int n, int h, int w, int c, int o, int kernel, int stride, int padding)
     {
-        Argument weight = Argument.Input([o, kernel, kernel, c], 0, Math.Sqrt(1.0 / Math.Max(1, kernel * kernel * c)));
+        var weight = Argument.Input([o, kernel, kernel, c], 0, Math.Sqrt(1.0 / Math.Max(1, kernel * kernel * c)));
         Check(new Conv2dGradInput(stride, padding, h, w), Gradient(n, h, w, o, kernel, stride, padding), weight);
     }
 
@@ -86,7 +86,8 @@ public sealed class Conv2dGradTests
         Array64 dy = Draw(Definition.Evaluate(forward, [x, weight]).Shape);
         double Loss() => Definition.Evaluate(forward, [x, weight]).Values.Zip(dy.Values, (a, b) => a * b).Sum();
         foreach ((Array64 of, Array64 gradient) in ((Array64, Array64)[])
-            [(x, Definition.Evaluate(new Conv2dGradInput(stride, padding, 6, 5), [dy, weight])), (weight, Definition.Evaluate(new Conv2dGradWeight(3, stride, padding), [x, dy]))])
+            [(x, Definition.Evaluate(new Conv2dGradInput(stride, padding, 6, 5), [dy, weight])),
+                (weight, Definition.Evaluate(new Conv2dGradWeight(3, stride, padding), [x, dy]))])
         {
             Assert.That(gradient.Shape, Is.EqualTo(of.Shape));
             for (int i = 0; i < of.Values.Length; i++)
@@ -108,9 +109,11 @@ public sealed class Conv2dGradTests
         int stride = name.Contains("_s2_", StringComparison.Ordinal) ? 2 : 1;
         int padding = name.Contains("_p1_", StringComparison.Ordinal) ? 1 : 0;
         Array64 x = golden.Image("x"), weight = golden.ConvWeight("weight");
-        OperatorContract.Check("Golden", (g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, padding, x.Shape[1], x.Shape[2]), _ => golden.Image("grad.x"),
+        OperatorContract.Check("Golden", (g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, padding, x.Shape[1], x.Shape[2]),
+            _ => golden.Image("grad.x"),
             golden.Input("grad_out"), Argument.Of(weight));
-        OperatorContract.Check("Golden", (g, v) => g.Conv2dGradWeight(v[0]!, v[1]!, weight.Shape[1], stride, padding), _ => golden.ConvWeight("grad.weight"),
+        OperatorContract.Check("Golden", (g, v) => g.Conv2dGradWeight(v[0]!, v[1]!, weight.Shape[1], stride, padding),
+            _ => golden.ConvWeight("grad.weight"),
             golden.Input("x"), golden.Input("grad_out"));
         if (golden.Has("bias"))
             OperatorContract.Check("Golden", (g, v) => g.ChannelSum(v[0]!), _ => golden.Plain("grad.bias"), golden.Input("grad_out"));
@@ -118,16 +121,19 @@ public sealed class Conv2dGradTests
 
     [Test]
     public void NaN_of_the_gradient_reaches_what_depends_on_it([Values(1, 2)] int stride) => OperatorContract.CheckNaN(
-        (g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, 1, 5, 7), a => Definition.Evaluate(new Conv2dGradInput(stride, 1, 5, 7), a), 0, element: 5,
+        (g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, 1, 5, 7), a =>
+            Definition.Evaluate(new Conv2dGradInput(stride, 1, 5, 7), a), 0, element: 5,
         Gradient(1, 5, 7, 6, 3, stride, 1), Argument.Input([6, 3, 3, 9]));
 
     /// <summary>Padding is multiplied like any pixel, and Winograd mixes the pixels of a tile: a NaN may reach more than it must.</summary>
     [Test]
     public void NaN_is_not_lost([Values(0, 1)] int position, [Values(6, 20)] int outputs, [Values(1, 2)] int stride)
     {
-        OperatorContract.CheckNaN((g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, 1, 8, 7), a => Definition.Evaluate(new Conv2dGradInput(stride, 1, 8, 7), a),
+        OperatorContract.CheckNaN(
+            (g, v) => g.Conv2dGradInput(v[0]!, v[1]!, stride, 1, 8, 7), a => Definition.Evaluate(new Conv2dGradInput(stride, 1, 8, 7), a),
             position, element: 5, exact: false, Gradient(1, 8, 7, outputs, 3, stride, 1), Argument.Input([outputs, 3, 3, 25]));
-        OperatorContract.CheckNaN((g, v) => g.Conv2dGradWeight(v[0]!, v[1]!, 3, stride, 1), a => Definition.Evaluate(new Conv2dGradWeight(3, stride, 1), a),
+        OperatorContract.CheckNaN(
+            (g, v) => g.Conv2dGradWeight(v[0]!, v[1]!, 3, stride, 1), a => Definition.Evaluate(new Conv2dGradWeight(3, stride, 1), a),
             position, element: 5, exact: false, Argument.Input([1, 8, 7, 25]), Gradient(1, 8, 7, outputs, 3, stride, 1));
     }
 
@@ -136,10 +142,13 @@ public sealed class Conv2dGradTests
     {
         var g = new Graph();
         Value x = g.Input("x", [2, 6, 5, 3]), dy = g.Input("dy", [2, 6, 5, 4]), weight = g.Input("weight", [4, 3, 3, 3]);
-        Assert.That(() => g.Conv2dGradInput(dy, weight, 2, 1, 6, 5), Throws.InstanceOf<GraphException>().With.Message.Contains("3x3 convolution of a 6x5 image"));
-        Assert.That(() => g.Conv2dGradInput(dy, g.Input("other", [5, 3, 3, 3]), 1, 1, 6, 5), Throws.InstanceOf<GraphException>().With.Message.Contains("output channels"));
+        Assert.That(() => g.Conv2dGradInput(dy, weight, 2, 1, 6, 5), Throws.InstanceOf<GraphException>().With.Message.Contains(
+            "3x3 convolution of a 6x5 image"));
+        Assert.That(() => g.Conv2dGradInput(dy, g.Input("other", [5, 3, 3, 3]), 1, 1, 6, 5),
+            Throws.InstanceOf<GraphException>().With.Message.Contains("output channels"));
         Assert.That(() => g.Conv2dGradWeight(x, dy, 3, 1, 0), Throws.InstanceOf<GraphException>().With.Message.Contains("4x3"));
-        Assert.That(() => g.Conv2dGradWeight(g.Input("fewer", [1, 6, 5, 3]), dy, 3, 1, 1), Throws.InstanceOf<GraphException>().With.Message.Contains("images"));
+        Assert.That(() => g.Conv2dGradWeight(g.Input("fewer", [1, 6, 5, 3]), dy, 3, 1, 1),
+            Throws.InstanceOf<GraphException>().With.Message.Contains("images"));
     }
 
     private static string[] GoldenNames => GoldenOp.Names("conv");

@@ -84,19 +84,26 @@ public sealed class Conv2dTests
     {
         // Cycles through the rest, so that the number of combinations stays bearable.
         int variant = (x2 ? 1 : 0) + (affine ? 2 : 0) + (upsample ? 4 : 0) + (embedding ? 8 : 0) + 3 * residual + (int)onLoad;
-        foreach ((int n, int h, int w, int c, int c2, int o) in (ReadOnlySpan<(int, int, int, int, int, int)>)[(2, 3, 5, 6, 20, 33), (1, 4, 2, 16, 32, 32), (9, 6, 4, 18, 7, 21)])
+        foreach ((int n, int h, int w, int c, int c2, int o) in (
+            ReadOnlySpan<(int, int, int, int, int, int)>)[(2, 3, 5, 6, 20, 33), (1, 4, 2, 16, 32, 32), (9, 6, 4, 18, 7, 21)])
         {
             int kernel = variant % 2 == 0 ? 3 : 1;
             int padding = kernel / 2;
             int stride = variant % 5 == 0 && !upsample && residual < 2 ? 2 : 1;
-            Activation onStore = (Activation)(variant % 3);
+            var onStore = (Activation)(variant % 3);
             bool bias = variant % 4 != 0;
             int scale = upsample ? 2 : 1;
             // A residual that is read through upsampling needs an output of even size.
             (int height, int width) = residual == 2 && !upsample ? (h + h % 2, w + w % 2) : (h, w);
             int outH = (scale * height + 2 * padding - kernel) / stride + 1, outW = (scale * width + 2 * padding - kernel) / stride + 1;
             int channels = c + (x2 ? c2 : 0);
-            var op = new Conv2d(stride, padding) { OnLoad = onLoad, OnStore = onStore, Upsample = upsample, UpsampleResidual = residual == 2 };
+            var op = new Conv2d(stride, padding)
+            {
+                OnLoad = onLoad,
+                OnStore = onStore,
+                Upsample = upsample,
+                UpsampleResidual = residual == 2
+            };
             OperatorContract.Check(
                 "Conv2d",
                 (g, v) => g.Apply(op, v),
@@ -137,7 +144,8 @@ public sealed class Conv2dTests
     }
 
     [Test]
-    public void NaN_reaches_what_depends_on_it([Values(0, 3, 4, 5, 6)] int position, [Values(Activation.None, Activation.Silu, Activation.Relu)] Activation activation)
+    public void NaN_reaches_what_depends_on_it(
+        [Values(0, 3, 4, 5, 6)] int position, [Values(Activation.None, Activation.Silu, Activation.Relu)] Activation activation)
     {
         var op = new Conv2d(1, 1) { OnLoad = activation, OnStore = activation };
         OperatorContract.CheckNaN((g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a), position, element: 5,
@@ -177,9 +185,11 @@ public sealed class Conv2dTests
         OperatorContract.CheckRefusal(Conv(0, 1), ["Conv2d", "stride", "0"], plain);
         OperatorContract.CheckRefusal(Conv(1, 3), ["Conv2d", "padding", "3"], plain);
         OperatorContract.CheckRefusal(Conv(1, -1), ["Conv2d", "padding", "-1"], plain);
-        OperatorContract.CheckRefusal(Conv(1, 0), ["Conv2d", "in0 [2, 2, 2, 6]", "in1"], [Argument.Input([2, 2, 2, 6]), w, null, null, null, null, null]);
+        OperatorContract.CheckRefusal(
+            Conv(1, 0), ["Conv2d", "in0 [2, 2, 2, 6]", "in1"], [Argument.Input([2, 2, 2, 6]), w, null, null, null, null, null]);
         // Five rows are not twice any number of rows.
-        OperatorContract.CheckRefusal(Conv(1, 1, upsampleResidual: true), ["Conv2d", "in6 [2, 2, 2, 8]"], [x, w, null, null, null, null, Argument.Input([2, 2, 2, 8])]);
+        OperatorContract.CheckRefusal(Conv(1, 1, upsampleResidual: true), ["Conv2d", "in6 [2, 2, 2, 8]"],
+            [x, w, null, null, null, null, Argument.Input([2, 2, 2, 8])]);
     }
 
     private static string[] GoldenNames => GoldenOp.Names("conv");

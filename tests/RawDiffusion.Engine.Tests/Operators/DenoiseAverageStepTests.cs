@@ -14,7 +14,8 @@ public sealed class DenoiseAverageStepTests
     {
         var op = new DenoiseAverageStep(Groups(counts), onLoad, clip);
         int n = counts.Length, r = counts.Sum();
-        foreach ((int h, int w, int c, int o) in (ReadOnlySpan<(int, int, int, int)>)[(1, 1, 1, 1), (3, 5, 20, 3), (13, 17, 33, 3), (6, 33, 48, 6), (4, 4, 3, 33), (35, 3, 20, 3)])
+        foreach ((int h, int w, int c, int o) in (ReadOnlySpan<(int, int, int, int)>)[(1, 1, 1, 1), (3, 5, 20, 3), (13, 17, 33, 3),
+            (6, 33, 48, 6), (4, 4, 3, 33), (35, 3, 20, 3)])
         {
             OperatorContract.Check("Conv2d", (g, v) => g.Apply(op, v), a => Definition.Evaluate(op, a),
                 Argument.Input([r, h, w, c]), Argument.Input([n, h, w, o]), Argument.Constant([4, 5]), Argument.Step(2),
@@ -35,7 +36,8 @@ public sealed class DenoiseAverageStepTests
     {
         Application apply = (g, v) => g.Apply(new DenoiseAverageStep(Groups([2, 1]), Activation.Silu, true), v);
         foreach ((int position, Shape wrong) in (ReadOnlySpan<(int, Shape)>)[
-            (0, [2, 5, 7, 20]), (1, [3, 5, 7, 3]), (1, [2, 5, 6, 3]), (2, [4, 4]), (4, [2, 5, 7, 4]), (5, [3, 1, 20]), (6, [3, 3, 3, 19]), (6, [3, 1, 1, 20]), (7, [20])])
+            (0, [2, 5, 7, 20]), (1, [3, 5, 7, 3]), (1, [2, 5, 6, 3]), (2, [4, 4]), (4, [2, 5, 7, 4]), (5, [3, 1, 20]), (6, [3, 3, 3, 19]),
+                (6, [3, 1, 1, 20]), (7, [20])])
         {
             Argument?[] arguments = Arguments([3, 5, 7, 20]);
             arguments[position] = Argument.Input(wrong);
@@ -48,9 +50,11 @@ public sealed class DenoiseAverageStepTests
 
     private static Argument?[] Arguments(Shape h) =>
     [
-        Argument.Input(h), Argument.Input([2, h[1], h[2], 3]), Argument.Constant([4, 5]), Argument.Step(1), Argument.Input([2, h[1], h[2], 3]),
+        Argument.Input(h), Argument.Input([2, h[1], h[2], 3]), Argument.Constant([4, 5]), Argument.Step(1), Argument.Input(
+            [2, h[1], h[2], 3]),
         Argument.Input([h[0], 2, h[3]]), Argument.Weight([3, 3, 3, h[3]]), Argument.Constant([3]),
     ];
 
-    private static FactorGroups Groups(int[] counts) => new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
+    private static FactorGroups Groups(int[] counts) =>
+        new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
 }

@@ -8,7 +8,8 @@ public sealed class DenoiseStepTests
     private static readonly Shape Image = [2, 5, 13, 3];
 
     [Test]
-    public void It_reads_the_steps_coefficients([Values] bool clip, [Values] bool noise, [Values(-3, 0, 1, 3, 4, 1000)] int step) => OperatorContract.Check(
+    public void It_reads_the_steps_coefficients([Values] bool clip, [Values] bool noise, [Values(-3, 0, 1, 3, 4, 1000)] int step) =>
+        OperatorContract.Check(
         "DenoiseStep",
         (g, v) => g.DenoiseStep(v[0]!, v[1]!, v[2]!, v[3]!, v[4], clip),
         a => References.DenoiseStep(a, clip),
@@ -19,7 +20,8 @@ public sealed class DenoiseStepTests
         "DenoiseStep",
         (g, v) => g.DenoiseStep(v[0]!, v[1]!, v[2]!, v[3]!, v[4]),
         a => References.DenoiseStep(a, true),
-        Argument.Input([2, 97, 101, 3]), Argument.Input([2, 97, 101, 3]), Argument.Input([4, 5]), Argument.Step(2), Argument.Input([2, 97, 101, 3]));
+        Argument.Input([2, 97, 101, 3]), Argument.Input([2, 97, 101, 3]), Argument.Input([4, 5]), Argument.Step(2),
+        Argument.Input([2, 97, 101, 3]));
 
     [Test]
     public void NaN_is_not_clipped_away([Values(0, 1, 4)] int position) => OperatorContract.CheckNaN(

@@ -6,18 +6,22 @@ namespace RawDiffusion.Engine.Tests.Operators;
 public sealed class GroupNormGradTests
 {
     // Batch, height, width, channels, groups: one channel in a group, several blocks and tasks of positions, ragged channels.
-    private static readonly int[][] Shapes = [[0, 2, 2, 4, 2], [1, 1, 2, 4, 2], [3, 5, 7, 33, 11], [2, 3, 3, 64, 16], [1, 40, 33, 16, 16], [2, 3, 5, 330, 5]];
+    private static readonly int[][] Shapes = [[0, 2, 2, 4, 2], [1, 1, 2, 4, 2], [3, 5, 7, 33, 11], [2, 3, 3, 64, 16], [1, 40, 33, 16, 16],
+        [2, 3, 5, 330, 5]];
 
     [Test]
-    public void The_sums_over_positions_are_the_definitions([ValueSource(nameof(Shapes))] int[] s, [Values] Activation activation) => OperatorContract.CheckDefinition(
+    public void The_sums_over_positions_are_the_definitions([ValueSource(nameof(Shapes))] int[] s, [Values] Activation activation) =>
+        OperatorContract.CheckDefinition(
         "GroupNormGradSums", new GroupNormGradSums(s[4], activation), Inputs(s));
 
     [Test]
-    public void The_gradient_by_x_is_the_definitions([ValueSource(nameof(Shapes))] int[] s, [Values] Activation activation) => OperatorContract.CheckDefinition(
+    public void The_gradient_by_x_is_the_definitions([ValueSource(nameof(Shapes))] int[] s, [Values] Activation activation) =>
+        OperatorContract.CheckDefinition(
         "GroupNormGradInput", new GroupNormGradInput(activation), [.. Inputs(s), Argument.Input([s[0], 4, s[3]])]);
 
     [Test]
-    public void The_gradients_by_gamma_and_beta_are_the_definitions([ValueSource(nameof(Shapes))] int[] s, [Values] bool film) => OperatorContract.CheckDefinition(
+    public void The_gradients_by_gamma_and_beta_are_the_definitions([ValueSource(nameof(Shapes))] int[] s, [Values] bool film) =>
+        OperatorContract.CheckDefinition(
         "GroupNormGradAffine", new GroupNormGradAffine(), Argument.Input([s[0], 4, s[3]]), film ? Argument.Input([s[0], 2 * s[3]]) : null);
 
     [TestCaseSource(nameof(Shapes))]
@@ -26,11 +30,13 @@ public sealed class GroupNormGradTests
 
     /// <summary>The graph of all of them: against finite differences of the norm's own definition.</summary>
     [Test]
-    public void Together_they_are_the_derivative_of_the_norm([Values] bool film, [Values(Activation.None, Activation.Silu)] Activation activation)
+    public void Together_they_are_the_derivative_of_the_norm(
+        [Values] bool film, [Values(Activation.None, Activation.Silu)] Activation activation)
     {
         const int Groups = 2;
         Argument?[] arguments =
-            [Argument.Input([2, 1, 3, 4]), Argument.Input([4], 1, 0.3), Argument.Input([4]), film ? Argument.Input([2, 8], 0, 0.5) : null, Argument.Input([2, 1, 3, 4])];
+            [Argument.Input([2, 1, 3, 4]), Argument.Input([4], 1, 0.3), Argument.Input([4]), film ? Argument.Input([2, 8], 0, 0.5)
+            : null, Argument.Input([2, 1, 3, 4])];
         for (int k = 0; k < (film ? 4 : 3); k++)
         {
             int wanted = k;
@@ -40,7 +46,12 @@ public sealed class GroupNormGradTests
                 {
                     GroupNormGradients gradients = g.GroupNormGrad(v[0]!, v[1]!, v[2]!, v[4]!, Groups, activation, v[3]);
                     Value affine = g.Reshape(gradients.Affine, [1, 8]);
-                    return wanted switch { 0 => gradients.Input, 3 => gradients.Film!, _ => g.Reshape(g.Slice(affine, (wanted - 1) * 4, 4), [4]) };
+                    return wanted switch
+                    {
+                        0 => gradients.Input,
+                        3 => gradients.Film!,
+                        _ => g.Reshape(g.Slice(affine, (wanted - 1) * 4, 4), [4])
+                    };
                 },
                 a => Differences(a, wanted, b => References.GroupNorm(b[0]!, b[1]!, b[2]!, b[3], Groups, 1e-5f, activation)),
                 arguments);
@@ -59,7 +70,8 @@ public sealed class GroupNormGradTests
         Argument?[] arguments = [golden.Input("x"), golden.Constant("weight"), golden.Constant("bias"), golden.Input("grad_out")];
         OperatorContract.Check(tolerance, (g, v) => Gradients(g, v).Input, _ => golden.Image("grad.x"), arguments);
         Array64 gamma = golden.Plain("grad.weight"), beta = golden.Plain("grad.bias");
-        OperatorContract.Check(tolerance, (g, v) => Gradients(g, v).Affine, _ => new Array64([2, gamma.Shape[0]], [.. gamma.Values, .. beta.Values]), arguments);
+        OperatorContract.Check(tolerance, (g, v) => Gradients(g, v).Affine,
+            _ => new Array64([2, gamma.Shape[0]], [.. gamma.Values, .. beta.Values]), arguments);
     }
 
     [Test]
@@ -68,7 +80,8 @@ public sealed class GroupNormGradTests
 
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1, 2, 3, 4)] int position) => OperatorContract.CheckDefinitionNaN(
-        new GroupNormGradInput(Activation.Silu), position, 7 + (position == 4 ? 2 * 20 : 0), [.. Inputs([2, 9, 9, 20, 4]), Argument.Input([2, 4, 20])]);
+        new GroupNormGradInput(Activation.Silu), position, 7 + (position == 4 ? 2 * 20 : 0),
+            [.. Inputs([2, 9, 9, 20, 4]), Argument.Input([2, 4, 20])]);
 
     // x, affine, normal, dy.
     private static Argument[] Inputs(int[] s)
@@ -87,6 +100,7 @@ public sealed class GroupNormGradTests
             moved[wanted]![i] += change;
             return f(moved).Values.Zip(a[^1]!.Values, (y, d) => y * d).Sum();
         }
-        return new Array64(a[wanted]!.Shape, [.. Enumerable.Range(0, a[wanted]!.Values.Length).Select(i => (Loss(i, 1e-4) - Loss(i, -1e-4)) / 2e-4)]);
+        return new Array64(a[wanted]!.Shape,
+            [.. Enumerable.Range(0, a[wanted]!.Values.Length).Select(i => (Loss(i, 1e-4) - Loss(i, -1e-4)) / 2e-4)]);
     }
 }

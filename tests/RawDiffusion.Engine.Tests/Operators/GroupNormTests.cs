@@ -35,7 +35,8 @@ public sealed class GroupNormTests
                     "GroupNorm",
                     (g, v) => g.GroupNorm(v[0]!, v[1]!, v[2]!, groups, activation, v[3]),
                     a => References.GroupNorm(a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f, activation),
-                    Argument.Input([n, h, w, c], 0.3, 2), Argument.Constant([c], 1, 0.3), Argument.Constant([c]), film ? Argument.Input([n, 2 * c], 0, 0.5) : null);
+                    Argument.Input([n, h, w, c], 0.3, 2), Argument.Constant([c], 1, 0.3), Argument.Constant([c]), film
+                    ? Argument.Input([n, 2 * c], 0, 0.5) : null);
             }
         }
     }

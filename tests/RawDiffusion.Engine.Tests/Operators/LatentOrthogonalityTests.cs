@@ -12,18 +12,21 @@ public sealed class LatentOrthogonalityTests
     private static (int Images, int Factors, int Width)[] Others => [.. Sizes.Where(s => s.Factors > 1 && s.Width > 1)];
 
     [Test]
-    public void It_is_the_mean_cosine([ValueSource(nameof(Sizes))] (int Images, int Factors, int Width) size) => OperatorContract.CheckDefinition(
+    public void It_is_the_mean_cosine([ValueSource(nameof(Sizes))] (int Images, int Factors, int Width) size) =>
+        OperatorContract.CheckDefinition(
         "LatentOrthogonality", new LatentOrthogonality(size.Factors), Argument.Input([size.Images, size.Factors * size.Width], 0.5));
 
     [Test]
-    public void Its_gradient_is_the_definitions([ValueSource(nameof(Others))] (int Images, int Factors, int Width) size) => OperatorContract.CheckDefinition(
-        "LatentOrthogonalityGrad", new LatentOrthogonalityGrad(size.Factors), Argument.Input([size.Images, size.Factors * size.Width]), Argument.Input([1], 1000));
+    public void Its_gradient_is_the_definitions([ValueSource(nameof(Others))] (int Images, int Factors, int Width) size) =>
+        OperatorContract.CheckDefinition(
+        "LatentOrthogonalityGrad", new LatentOrthogonalityGrad(size.Factors), Argument.Input([size.Images, size.Factors * size.Width]),
+            Argument.Input([1], 1000));
 
     /// <summary>Latents of no length have no direction: their cosine with themselves is 0, and what is divided by is 1e-12.</summary>
     [Test]
     public void Latents_that_are_zero_or_nearly_so()
     {
-        Argument latents = Argument.Of(new Array64([2, 6], [0, 0, 1, 2, 3, -1, 1, 1, 3e-13f, 4e-13f, 0, 0]));
+        var latents = Argument.Of(new Array64([2, 6], [0, 0, 1, 2, 3, -1, 1, 1, 3e-13f, 4e-13f, 0, 0]));
         OperatorContract.CheckDefinition("LatentOrthogonality", new LatentOrthogonality(3), latents);
         OperatorContract.CheckDefinition("LatentOrthogonalityGrad", new LatentOrthogonalityGrad(3), latents, Argument.Input([1], 2, 0));
     }
@@ -40,6 +43,7 @@ public sealed class LatentOrthogonalityTests
     {
         OperatorContract.CheckShapesDisagree("LatentOrthogonality", (g, v) => g.LatentOrthogonality(v[0]!, 3), [0], Argument.Input([2, 8]));
         OperatorContract.CheckShapesDisagree("LatentOrthogonality", (g, v) => g.LatentOrthogonality(v[0]!, 2), [0], Argument.Input([0, 8]));
-        OperatorContract.CheckShapesDisagree("LatentOrthogonalityGrad", (g, v) => g.Apply(new LatentOrthogonalityGrad(2), v), [1], Argument.Input([2, 8]), Argument.Input([2]));
+        OperatorContract.CheckShapesDisagree("LatentOrthogonalityGrad", (g, v) => g.Apply(new LatentOrthogonalityGrad(2), v), [1],
+            Argument.Input([2, 8]), Argument.Input([2]));
     }
 }

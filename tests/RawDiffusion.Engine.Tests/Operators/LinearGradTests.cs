@@ -6,7 +6,8 @@ namespace RawDiffusion.Engine.Tests.Operators;
 public sealed class LinearGradTests
 {
     // Rows, inputs, outputs.
-    private static readonly int[][] Shapes = [[0, 4, 3], [1, 1, 1], [1, 300, 7], [2, 64, 31], [3, 33, 80], [5, 7, 1], [21, 132, 37], [400, 40, 5]];
+    private static readonly int[][] Shapes = [[0, 4, 3], [1, 1, 1], [1, 300, 7], [2, 64, 31], [3, 33, 80], [5, 7, 1], [21, 132, 37],
+        [400, 40, 5]];
 
     [TestCaseSource(nameof(Shapes))]
     public void The_gradient_by_the_input_is_a_product_with_the_weights(int rows, int inputs, int outputs) =>
@@ -27,9 +28,11 @@ public sealed class LinearGradTests
     public void Goldens(string name)
     {
         var golden = new GoldenOp(name);
-        Argument dy = Argument.Of(golden.Plain("grad_out"));
-        OperatorContract.Check("Golden", (g, v) => g.LinearGradInput(v[0]!, v[1]!), _ => golden.Plain("grad.x"), dy, Argument.Of(golden.Plain("weight")));
-        OperatorContract.Check("Golden", (g, v) => g.LinearGradWeight(v[0]!, v[1]!), _ => golden.Plain("grad.weight"), dy, Argument.Of(golden.Plain("x")));
+        var dy = Argument.Of(golden.Plain("grad_out"));
+        OperatorContract.Check("Golden", (g, v) => g.LinearGradInput(v[0]!, v[1]!), _ => golden.Plain("grad.x"), dy,
+            Argument.Of(golden.Plain("weight")));
+        OperatorContract.Check("Golden", (g, v) => g.LinearGradWeight(v[0]!, v[1]!), _ => golden.Plain("grad.weight"), dy,
+            Argument.Of(golden.Plain("x")));
         if (golden.Has("bias")) OperatorContract.Check("Golden", (g, v) => g.ChannelSum(v[0]!), _ => golden.Plain("grad.bias"), dy);
     }
 

@@ -47,7 +47,8 @@ public sealed class LinearTests
     {
         Application linear = (g, v) => g.Linear(v[0]!, v[1]!, v[2]);
         OperatorContract.CheckShapesDisagree("Linear", linear, [0, 1], Argument.Input([2, 5]), Argument.Weight([3, 4]), null);
-        OperatorContract.CheckShapesDisagree("Linear", linear, [2], Argument.Input([2, 5]), Argument.Weight([3, 5]), Argument.Constant([5]));
+        OperatorContract.CheckShapesDisagree(
+            "Linear", linear, [2], Argument.Input([2, 5]), Argument.Weight([3, 5]), Argument.Constant([5]));
         OperatorContract.CheckShapesDisagree("Linear", linear, [0], Argument.Input([5]), Argument.Weight([3, 5]), null);
         OperatorContract.CheckShapesDisagree("Linear", linear, [1], Argument.Input([2, 5]), Argument.Weight([5]), null);
     }

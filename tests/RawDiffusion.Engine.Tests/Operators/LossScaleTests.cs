@@ -14,11 +14,13 @@ public sealed class LossScaleTests
     [TestCase(65536, 17, 0, double.PositiveInfinity, 32768, 0, 1)]
     [TestCase(65536, 1999, 3, double.NaN, 32768, 0, 4)]
     [TestCase(1, 0, 7, double.PositiveInfinity, 0.5, 0, 8)]
-    public void It_doubles_after_a_row_of_good_steps_and_halves_after_a_bad_one(double scale, double row, double skipped, double norm, double nextScale, double nextRow, double nextSkipped)
+    public void It_doubles_after_a_row_of_good_steps_and_halves_after_a_bad_one(
+        double scale, double row, double skipped, double norm, double nextScale, double nextRow, double nextSkipped)
     {
         float[] next = [(float)nextScale, (float)nextRow, (float)nextSkipped];
         Argument state = Argument.Of(new Array64([3], [(float)scale, row, skipped])), size = Argument.Of(new Array64([1], [norm]));
-        Assert.That(Definition.Evaluate(new LossScale(), [state.Draw(new Random(0)), size.Draw(new Random(0))]).ToSingles(), Is.EqualTo(next));
+        Assert.That(Definition.Evaluate(new LossScale(), [state.Draw(new Random(0)), size.Draw(new Random(0))]).ToSingles(),
+            Is.EqualTo(next));
         OperatorContract.CheckDefinition("LossScale", new LossScale(), state, size);
     }
 
@@ -36,7 +38,8 @@ public sealed class LossScaleTests
     {
         var g = new Graph();
         var layout = new ParameterLayout([("a", [64])]);
-        Value state = g.State("state", [Adam.Rows, 64]), scale = g.State("scale", [LossScale.Length]), step = g.State("step", [1], DType.I32);
+        Value state = g.State("state", [Adam.Rows, 64]), scale = g.State("scale", [LossScale.Length]), step = g.State(
+            "step", [1], DType.I32);
         Value loss = g.Silu(g.Input("x", [1]));
         Value scaled = g.ScaleRows(loss, g.View(scale, [1], 0)), gradient = g.ScaleRows(g.View(state, [1, 64], 0), scaled);
         Value packed = g.Pack(layout, [g.View(gradient, [64], 0)]), norm = g.GradientNorm(layout, packed, scale);

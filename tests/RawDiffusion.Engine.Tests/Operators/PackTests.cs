@@ -24,7 +24,8 @@ public sealed class PackTests
         (g, v) =>
         {
             Value[] values = [.. v.Select(x => g.Relu(x!))];
-            Value first = g.Pack(Layout, values), second = g.Pack(Layout, [.. values.Select(x => g.Add(x, x))]), third = g.Pack(Layout, values);
+            Value first = g.Pack(Layout, values), second = g.Pack(Layout, [.. values.Select(x => g.Add(x, x))]), third = g.Pack(
+                Layout, values);
             return [first, second, third];
         },
         a =>
@@ -56,11 +57,14 @@ public sealed class PackTests
     public void Mismatches_are_refused_with_names_and_shapes()
     {
         OperatorContract.CheckRefusal((g, v) => g.Pack(Layout, v!), ["Pack", "4 parameters", "1 inputs"], Arguments[0]);
-        OperatorContract.CheckShapesDisagree("Pack", (g, v) => g.Pack(Layout, v!), [1], Arguments[0], Argument.Input([7, 3]), Arguments[2], Arguments[3]);
+        OperatorContract.CheckShapesDisagree("Pack", (g, v) => g.Pack(Layout, v!), [1], Arguments[0], Argument.Input([7, 3]), Arguments[2],
+            Arguments[3]);
     }
 
-    private static void Check(bool reuse, Func<Graph, Value?[], Value[]> packs, Func<Array64[], Array64[]> expected, params Argument?[] arguments) => OperatorContract.Check(
-        new CompileOptions { ReuseMemory = reuse }, "Pack", (g, v) => packs(g, v).Select(all => Elements(g, Layout, all)).Aggregate((x, y) => g.Concat(x, y)), a => Side(expected(a!)), arguments);
+    private static void Check(bool reuse, Func<Graph, Value?[], Value[]> packs, Func<Array64[], Array64[]> expected,
+        params Argument?[] arguments) => OperatorContract.Check(
+        new CompileOptions { ReuseMemory = reuse }, "Pack", (g, v) => packs(g, v).Select(all => Elements(g, Layout, all))
+            .Aggregate((x, y) => g.Concat(x, y)), a => Side(expected(a!)), arguments);
 
     private static Array64 Relu(Array64 x) => x.Map(e => Math.Max(0, e));
 

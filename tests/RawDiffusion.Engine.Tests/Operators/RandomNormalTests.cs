@@ -8,7 +8,8 @@ public sealed class RandomNormalTests
     private static readonly Shape[] Shapes = [[1], [3], [2, 5, 13, 3], [0, 4], [2, 16 * 1024 + 1]];
 
     [Test]
-    public void Every_device_draws_what_the_host_draws([ValueSource(nameof(Shapes))] Shape shape, [Values(0, 1, 49)] int step) => OperatorContract.Check(
+    public void Every_device_draws_what_the_host_draws([ValueSource(nameof(Shapes))] Shape shape, [Values(0, 1, 49)] int step) =>
+        OperatorContract.Check(
         "RandomNormal",
         (g, v) => g.RandomNormal(shape, v[0]!, seed: 7, stream: 3),
         a => Host(shape, (uint)a[0]![0], 7, 3),
@@ -28,7 +29,7 @@ public sealed class RandomNormalTests
 
     private static Array64 Host(Shape shape, uint step, uint seed, uint stream)
     {
-        var values = new float[shape.Count];
+        float[] values = new float[shape.Count];
         Philox.Normal(values, 0, step, seed, stream);
         return new Array64(shape, OperatorContract.Widen(values));
     }

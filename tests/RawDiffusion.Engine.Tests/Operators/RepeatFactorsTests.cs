@@ -13,7 +13,8 @@ public sealed class RepeatFactorsTests
         FactorGroups groups = Groups(counts);
         foreach (Shape shape in (Shape[])[[counts.Length], [counts.Length, 7], [counts.Length, 3, 5, 20], [counts.Length, 17, 16, 3]])
         {
-            OperatorContract.Check("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), a => References.RepeatFactors(groups, a[0]!), Argument.Input(shape));
+            OperatorContract.Check("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), a => References.RepeatFactors(groups, a[0]!),
+                Argument.Input(shape));
         }
     }
 
@@ -37,7 +38,8 @@ public sealed class RepeatFactorsTests
             OperatorContract.Check(
                 "MeanFactors",
                 (g, v) => g.Apply(new MeanFactors(groups, onLoad), v),
-                a => References.MeanFactors(groups, References.Activate(onLoad, a[1] is { } scale ? References.Affine(a[0]!, scale) : a[0]!)),
+                a => References.MeanFactors(
+                groups, References.Activate(onLoad, a[1] is { } scale ? References.Affine(a[0]!, scale) : a[0]!)),
                 Argument.Input([groups.Rows, 3, 5, channels]), affine ? Argument.Input([groups.Rows, 2, channels]) : null);
         }
     }
@@ -55,7 +57,7 @@ public sealed class RepeatFactorsTests
     [Test]
     public void The_mean_of_k_factors_has_equal_weights()
     {
-        FactorGroups groups = FactorGroups.Mean(2, 4);
+        var groups = FactorGroups.Mean(2, 4);
         Assert.That(groups.Weights, Is.EqualTo(Enumerable.Repeat(0.25f, 8)));
         Assert.That(groups.Owner, Is.EqualTo(new[] { 0, 0, 0, 0, 1, 1, 1, 1 }));
         Assert.That((groups.Trajectories, groups.Rows), Is.EqualTo((2, 8)));
@@ -67,7 +69,8 @@ public sealed class RepeatFactorsTests
         var groups = new FactorGroups(counts, [.. Enumerable.Range(0, counts.Sum()).Select(r => 0.3f * (r - 2))]);
         foreach (int channels in (int[])[1, 20, 33])
         {
-            OperatorContract.CheckDefinition("MeanFactorsGradInput", new MeanFactorsGradInput(groups), Argument.Input([counts.Length, 3, 2, channels]));
+            OperatorContract.CheckDefinition(
+                "MeanFactorsGradInput", new MeanFactorsGradInput(groups), Argument.Input([counts.Length, 3, 2, channels]));
         }
     }
 
@@ -76,13 +79,16 @@ public sealed class RepeatFactorsTests
     {
         FactorGroups groups = Groups([2, 1]);
         OperatorContract.CheckShapesDisagree("RepeatFactors", (g, v) => g.RepeatFactors(v[0]!, groups), [0], Argument.Input([3, 4]));
-        OperatorContract.CheckShapesDisagree("RepeatFactors", (g, v) => g.Apply(new RepeatFactors(groups), v), [1], Argument.Input([2, 3, 3, 4]), Argument.Input([2, 4]));
+        OperatorContract.CheckShapesDisagree(
+            "RepeatFactors", (g, v) => g.Apply(new RepeatFactors(groups), v), [1], Argument.Input([2, 3, 3, 4]), Argument.Input([2, 4]));
         OperatorContract.CheckShapesDisagree("MeanFactors", (g, v) => g.MeanFactors(v[0]!, groups), [0], Argument.Input([2, 3, 3, 4]));
-        OperatorContract.CheckShapesDisagree("MeanFactors", (g, v) => g.Apply(new MeanFactors(groups), v), [1], Argument.Input([3, 3, 3, 4]), Argument.Input([3, 1, 4]));
+        OperatorContract.CheckShapesDisagree(
+            "MeanFactors", (g, v) => g.Apply(new MeanFactors(groups), v), [1], Argument.Input([3, 3, 3, 4]), Argument.Input([3, 1, 4]));
         Assert.Throws<GraphException>(() => new FactorGroups([2, 1], [1, 1]));
         Assert.Throws<GraphException>(() => new FactorGroups([2, -1], [1]));
     }
 
     // Weights as guidance makes them: of both signs, none like another.
-    private static FactorGroups Groups(int[] counts) => new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
+    private static FactorGroups Groups(int[] counts) =>
+        new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
 }

@@ -15,7 +15,7 @@ public sealed class ScaleRowsTests
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1)] int position)
     {
-        Argument scale = Argument.Of(new Array64([3], [1, 0, 2]));
+        var scale = Argument.Of(new Array64([3], [1, 0, 2]));
         OperatorContract.CheckDefinitionNaN(new ScaleRows(), position, 1, Argument.Input([3, 5]), scale);
     }
 

@@ -8,8 +8,11 @@ public sealed class SliceTests
     [Test]
     public void It_is_a_part_of_the_channels([Values(0, 1, 8)] int start, [Values(0, 3, 16)] int count)
     {
-        foreach (Shape shape in (Shape[])[[3, start + count], [2, 3, 5, start + count + 8], [1, 17, 16, start + count + 1], [0, 2, 2, start + count]])
+        foreach (Shape shape in (Shape[])[[3, start + count], [2, 3, 5, start + count + 8], [1, 17, 16, start + count + 1],
+            [0, 2, 2, start + count]])
+        {
             OperatorContract.CheckDefinition("Slice", new Slice(start, count), Argument.Input(shape));
+        }
     }
 
     [Test]

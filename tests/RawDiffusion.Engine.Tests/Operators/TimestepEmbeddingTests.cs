@@ -19,7 +19,8 @@ public sealed class TimestepEmbeddingTests
         using TensorFile file = Testing.Goldens.Open(model);
         Tensor t = file["temb.t"], expected = file["temb.sincos"];
         // The authors' exponential and ours round some frequencies differently: goldens/README.md, schedules.
-        OperatorContract.Check("GoldenOffset", (g, v) => g.TimestepEmbedding(v[0]!, expected.Shape[1]), _ => new Array64([.. expected.Shape], expected.ToDoubles()),
+        OperatorContract.Check("GoldenOffset", (g, v) => g.TimestepEmbedding(v[0]!, expected.Shape[1]),
+            _ => new Array64([.. expected.Shape], expected.ToDoubles()),
             Argument.Of(new Array64([t.Count], t.ToDoubles())));
     }
 

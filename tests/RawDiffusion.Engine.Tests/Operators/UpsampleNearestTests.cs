@@ -30,7 +30,8 @@ public sealed class UpsampleNearestTests
     public void Golden_gradients(string name)
     {
         var golden = new GoldenOp(name);
-        OperatorContract.Check("GoldenElementwise", (g, v) => g.Apply(new UpsampleNearestGradInput(), v), _ => golden.Image("grad.x"), golden.Input("grad_out"));
+        OperatorContract.Check("GoldenElementwise", (g, v) => g.Apply(new UpsampleNearestGradInput(), v), _ => golden.Image("grad.x"),
+            golden.Input("grad_out"));
     }
 
     [Test]

@@ -15,8 +15,10 @@ internal static class WeightKinds
             foreach (float[] w in (float[][])[first, second])
             {
                 float[] expected = Run(device, g => g.Constant("w", weight, w), w, other: null);
-                OperatorContract.RequireSameBits($"an input as weight on {device}", expected, Run(device, g => g.Input("w", weight), w, second));
-                OperatorContract.RequireSameBits($"a state as weight on {device}", expected, Run(device, g => g.State("w", weight), w, second));
+                OperatorContract.RequireSameBits(
+                    $"an input as weight on {device}", expected, Run(device, g => g.Input("w", weight), w, second));
+                OperatorContract.RequireSameBits(
+                    $"a state as weight on {device}", expected, Run(device, g => g.State("w", weight), w, second));
                 Shape flat = [(int)weight.Count];
                 OperatorContract.RequireSameBits($"a reshaped state as weight on {device}", expected,
                     Run(device, g => g.Reshape(g.State("w", flat), weight), w, second));
@@ -37,7 +39,7 @@ internal static class WeightKinds
                     executable.Write("w", w);
                 }
                 executable.Run();
-                var found = new float[y.Shape.Count];
+                float[] found = new float[y.Shape.Count];
                 executable.Read("y", found);
                 return found;
             }

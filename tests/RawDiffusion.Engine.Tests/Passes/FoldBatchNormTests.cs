@@ -54,7 +54,8 @@ public sealed class FoldBatchNormTests
         PassContract.Check(g, FoldBatchNorm.Apply);
     }
 
-    private static Value Conv(Graph g, Value x, bool bias) => g.Conv2d(x, g.Constant([7, 3, 3, x.Shape[3]]), bias ? g.Constant([7]) : null, 1, 1);
+    private static Value Conv(Graph g, Value x, bool bias) =>
+        g.Conv2d(x, g.Constant([7, 3, 3, x.Shape[3]]), bias ? g.Constant([7]) : null, 1, 1);
 
     private static Value Norm(Graph g, Value x) => g.BatchNorm(x, g.Constant([7], 1), g.Constant([7]), g.Constant([7]), g.Constant([7], 2));
 }

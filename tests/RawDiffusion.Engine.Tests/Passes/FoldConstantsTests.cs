@@ -11,7 +11,8 @@ public sealed class FoldConstantsTests
     public void Networks_compute_the_same() => PassContract.CheckNetworks(Fold);
 
     [Test]
-    public void Networks_compute_the_same_when_a_device_folds() => PassContract.CheckNetworks(g => g, PassContract.Plain with { FoldConstants = true });
+    public void Networks_compute_the_same_when_a_device_folds() =>
+        PassContract.CheckNetworks(g => g, PassContract.Plain with { FoldConstants = true });
 
     [Test]
     public void What_depends_on_constants_alone_becomes_one()

@@ -23,7 +23,8 @@ public sealed class FuseDenoiseTests
     {
         Graph g = Tail(out Value next, true, kernel: 1);
         g.Output("y", next);
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseDenoise.Apply)), Is.EqualTo(new[] { "Conv2d", "DenoiseStep", "MeanFactors" }));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseDenoise.Apply)),
+            Is.EqualTo(new[] { "Conv2d", "DenoiseStep", "MeanFactors" }));
     }
 
     [Test]
@@ -32,7 +33,8 @@ public sealed class FuseDenoiseTests
         Graph g = Tail(out Value next, true, kernel: 3);
         g.Output("y", next);
         g.Output("z", g.Nodes.Single(n => n.Operator.Name == read).Output);
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseDenoise.Apply)), Is.EqualTo(new[] { "Conv2d", "DenoiseStep", "MeanFactors" }));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseDenoise.Apply)),
+            Is.EqualTo(new[] { "Conv2d", "DenoiseStep", "MeanFactors" }));
     }
 
     private static Graph Tail(out Value next, bool clip, int kernel)

@@ -49,7 +49,8 @@ public sealed class FuseOnLoadTests
         var g = new Graph();
         Value x = Norm(g, Norm(g, g.Input("x", [1, 3, 3, 8]), Activation.Relu), Activation.Silu);
         g.Output("y", g.Conv2d(x, g.Constant([5, 3, 3, 8]), null, 1, 1));
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnLoad.Apply)), Is.EqualTo(new[] { "Conv2d", "GroupNorm", "GroupNormAffine" }));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnLoad.Apply)),
+            Is.EqualTo(new[] { "Conv2d", "GroupNorm", "GroupNormAffine" }));
     }
 
     [Test]
@@ -70,7 +71,8 @@ public sealed class FuseOnLoadTests
         Value x = Norm(g, g.Input("x", [1, 4, 4, 8]), Activation.Silu);
         g.Output("y", x);
         g.Output("z", g.Conv2d(x, g.Constant([5, 3, 3, 8]), null, 1, 1));
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnLoad.Apply)), Is.EqualTo(new[] { "Conv2d", "GroupNorm", "GroupNormAffine" }));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnLoad.Apply)),
+            Is.EqualTo(new[] { "Conv2d", "GroupNorm", "GroupNormAffine" }));
     }
 
     private static Value Norm(Graph g, Value x, Activation activation, Value? film = null) =>

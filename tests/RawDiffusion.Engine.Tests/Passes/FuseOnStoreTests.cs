@@ -38,7 +38,8 @@ public sealed class FuseOnStoreTests
         var g = new Graph();
         Value x = g.Input("x", [1, 3, 3, 3]);
         g.Output("y", g.Silu(g.Relu(g.AddEmbedding(g.Silu(Conv(g, x)), g.Input("e", [1, 5])))));
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnStore.Apply)), Is.EqualTo(new[] { "Activate", "Activate", "AddEmbedding", "Conv2d" }));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnStore.Apply)),
+            Is.EqualTo(new[] { "Activate", "Activate", "AddEmbedding", "Conv2d" }));
     }
 
     [Test]
@@ -47,7 +48,8 @@ public sealed class FuseOnStoreTests
         var g = new Graph();
         Value h = g.Add(Conv(g, g.Input("x", [1, 3, 3, 3])), g.Input("r", [1, 3, 3, 5]));
         g.Output("y", g.AddEmbedding(g.Add(h, g.Input("rr", [1, 3, 3, 5])), g.Input("e", [1, 5])));
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnStore.Apply)), Is.EqualTo(new[] { "Add", "AddEmbedding", "Conv2d" }));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnStore.Apply)),
+            Is.EqualTo(new[] { "Add", "AddEmbedding", "Conv2d" }));
     }
 
     /// <summary>Who else reads the plain result must find it.</summary>

@@ -14,7 +14,7 @@ public sealed class FuseSkipTests
         Node node = fused.Nodes[0];
         Assert.That(node.Inputs.Select(i => i?.Name), Is.EqualTo(
             new[] { "h", "w", "Conv2d.bias", null, null, null, null, "s", "s2", "skip.w" }));
-        var bias = new float[5];
+        float[] bias = new float[5];
         node.Inputs[Conv2d.Bias]!.Constant!(bias);
         Assert.That(bias, Is.EqualTo(new[] { 11f, 22, 33, 44, 55 }));
         Assert.That(node.Cost.Flops, Is.EqualTo(2.0 * 2 * 4 * 6 * 5 * (9 * 3 + 7 + 2)));
@@ -34,7 +34,8 @@ public sealed class FuseSkipTests
         var g = new Graph();
         Value x = g.Input("x", [2, 4, 6, 3]), w = g.Input("w", [5, 3, 3, 3]), s = g.Input("s", [2, 4, 6, 7]);
         Value?[] With(Value skip, Value weight) => [x, w, null, null, null, null, null, skip, null, weight];
-        Assert.That(() => g.Apply(new Conv2d(1, 1), With(s, g.Input("few", [5, 1, 1, 6]))), Throws.TypeOf<GraphException>().With.Message.Contains("few [5, 1, 1, 6]"));
+        Assert.That(() => g.Apply(new Conv2d(1, 1), With(s, g.Input("few", [5, 1, 1, 6]))),
+            Throws.TypeOf<GraphException>().With.Message.Contains("few [5, 1, 1, 6]"));
         Assert.That(() => g.Apply(new Conv2d(1, 1), With(g.Input("flat", [2, 4, 5, 7]), g.Input("sw", [5, 1, 1, 7]))),
             Throws.TypeOf<GraphException>().With.Message.Contains("flat [2, 4, 5, 7]"));
     }
@@ -51,7 +52,8 @@ public sealed class FuseSkipTests
     private static Graph Block(int skipKernel, bool activation = false, bool readers = false)
     {
         var g = new Graph();
-        Value h = g.Conv2d(g.Input("h", [2, 4, 6, 3]), g.Constant("w", [5, 3, 3, 3], new float[135]), g.Constant("b", [5], [1, 2, 3, 4, 5]), padding: 1);
+        Value h = g.Conv2d(g.Input("h", [2, 4, 6, 3]), g.Constant("w", [5, 3, 3, 3], new float[135]),
+            g.Constant("b", [5], [1, 2, 3, 4, 5]), padding: 1);
         Value joined = g.Concat(g.Input("s", [2, 4, 6, 7]), g.Input("s2", [2, 4, 6, 2]));
         Value skip = g.Conv2d(joined, g.Constant("skip.w", [5, skipKernel, skipKernel, 9], new float[45 * skipKernel * skipKernel]),
             g.Constant("skip.b", [5], [10, 20, 30, 40, 50]), padding: skipKernel / 2);

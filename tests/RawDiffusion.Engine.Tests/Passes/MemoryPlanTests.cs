@@ -10,10 +10,12 @@ namespace RawDiffusion.Engine.Tests.Passes;
 public sealed class MemoryPlanTests
 {
     [Test]
-    public void Networks_compute_the_same_in_shared_memory() => PassContract.CheckNetworks(g => g, PassContract.Plain with { ReuseMemory = true });
+    public void Networks_compute_the_same_in_shared_memory() =>
+        PassContract.CheckNetworks(g => g, PassContract.Plain with { ReuseMemory = true });
 
     [Test]
-    public void Networks_compute_the_same_in_memory_of_their_own() => PassContract.CheckNetworks(g => g, new CompileOptions { ReuseMemory = false });
+    public void Networks_compute_the_same_in_memory_of_their_own() =>
+        PassContract.CheckNetworks(g => g, new CompileOptions { ReuseMemory = false });
 
     [Test]
     public void Sharing_takes_less_memory()
@@ -130,7 +132,7 @@ public sealed class MemoryPlanTests
         Value first = g.Pack(layout, [a, b, c]), second = g.Pack(layout, [a, b, c]);
         g.Output("first", first);
         g.Output("second", second);
-        MemoryPlan plan = MemoryPlan.Of(g, reuse);
+        var plan = MemoryPlan.Of(g, reuse);
         Assert.That(plan.Offset(a) == plan.Offset(first), Is.EqualTo(reuse));
         Assert.That(plan.Offset(b), Is.Not.EqualTo(plan.Offset(first) + 4 * layout.Parameters[1].Offset));
         Assert.That(plan.Offset(b), Is.EqualTo(plan.Offset(b.Producer!.Input(0)) + 4));
@@ -145,7 +147,7 @@ public sealed class MemoryPlanTests
         var g = new Graph();
         Value a = g.Silu(g.Input("x", [3])), b = g.Silu(g.Input("y", [5])), pack = g.Pack(layout, [a, b]);
         g.Output("pack", pack);
-        MemoryPlan plan = MemoryPlan.Of(g, elementBytes: v => v == b ? 2 : 4);
+        var plan = MemoryPlan.Of(g, elementBytes: v => v == b ? 2 : 4);
         Assert.That(plan.Offset(a), Is.EqualTo(plan.Offset(pack)));
         Assert.That(plan.Offset(b), Is.GreaterThanOrEqualTo(plan.Offset(pack) + 4 * pack.Shape.Count).Or.LessThan(plan.Offset(pack)));
     }
@@ -167,7 +169,7 @@ public sealed class MemoryPlanTests
 
     private static float Read(IExecutable executable, string name)
     {
-        var value = new float[1];
+        float[] value = new float[1];
         executable.Read(name, value);
         return value[0];
     }
@@ -178,7 +180,8 @@ public sealed class MemoryPlanTests
         {
             using IExecutable executable = PassContract.Device.Compile(g, new CompileOptions { ReuseMemory = reuse });
             executable.Run();
-            foreach ((string name, float value) in expected) Assert.That(Read(executable, name), Is.EqualTo(value), $"{name}, reuse {reuse}");
+            foreach ((string name, float value) in expected)
+                Assert.That(Read(executable, name), Is.EqualTo(value), $"{name}, reuse {reuse}");
         }
     }
 
@@ -240,7 +243,8 @@ public sealed class MemoryPlanTests
                 2 => g.Silu(a),
                 3 => g.Reshape(a, shapes[random.Next(3)]),
                 4 => Packed(a, Pick()),
-                _ => g.Silu(g.Reshape(g.Linear(As(a, [4, 6]), g.Constant("w", [6, 6], [.. Enumerable.Range(0, 36).Select(k => 0.2f * MathF.Cos(k))]), null), a.Shape)),
+                _ => g.Silu(g.Reshape(g.Linear(
+                As(a, [4, 6]), g.Constant("w", [6, 6], [.. Enumerable.Range(0, 36).Select(k => 0.2f * MathF.Cos(k))]), null), a.Shape)),
             });
         }
         foreach (Value state in states)
@@ -284,8 +288,10 @@ public sealed class MemoryPlanTests
 
         private static (int Value, int Index)[] Labels(Value value)
         {
-            if (value.Producer is { Operator: View view } viewed) return Labels(viewed.Input(0)).AsSpan((int)view.Offset, (int)value.Shape.Count).ToArray();
-            if (value.Producer is not { Operator: Pack pack } packed) return [.. Enumerable.Range(0, (int)value.Shape.Count).Select(i => (value.Id, i))];
+            if (value.Producer is { Operator: View view } viewed)
+                return Labels(viewed.Input(0)).AsSpan((int)view.Offset, (int)value.Shape.Count).ToArray();
+            if (value.Producer is not { Operator: Pack pack } packed)
+                return [.. Enumerable.Range(0, (int)value.Shape.Count).Select(i => (value.Id, i))];
             var labels = new (int, int)[value.Shape.Count];
             Array.Fill(labels, Anything);
             for (int i = 0; i < packed.Inputs.Count; i++) Labels(packed.Input(i)).CopyTo(labels, pack.Layout.Parameters[i].Offset);
@@ -302,7 +308,8 @@ public sealed class MemoryPlanTests
             }
         }
 
-        private static bool Constant(Value value) => value.Kind == ValueKind.Constant || value.Producer is { Operator: View } view && Constant(view.Input(0));
+        private static bool Constant(Value value) => value.Kind == ValueKind.Constant || value.Producer is { Operator: View } view
+            && Constant(view.Input(0));
 
         private (int Value, int Index)[] Take((int Value, int Index)[] arena, Value value) => Constant(value)
             ? Labels(value)
@@ -316,7 +323,13 @@ public sealed class MemoryPlanTests
         {
             (int Value, int Index)[] found = Take(arena, value);
             for (int i = 0; i < found.Length; i++)
-                if (labels[i] != Anything && found[i] != labels[i]) throw new AssertionException($"{what}: element {i} shows {found[i]}, not {labels[i]}\n{string.Join("\n", graph.Nodes)}\nupdates {string.Join(", ", graph.Updates)}");
+            {
+                if (labels[i] != Anything && found[i] != labels[i])
+                {
+                    throw new AssertionException($"{what}: element {i} shows {found[i]}, not "
+                        + $"{labels[i]}\n{string.Join("\n", graph.Nodes)}\nupdates {string.Join(", ", graph.Updates)}");
+                }
+            }
         }
     }
 }

@@ -7,7 +7,13 @@ namespace RawDiffusion.Engine.Tests.Passes;
 internal static class PassContract
 {
     /// <summary>No pass at all: each node as it was written, in memory of its own.</summary>
-    public static CompileOptions Plain { get; } = new() { FoldConstants = false, ShareAcrossFactors = false, Fuse = false, ReuseMemory = false };
+    public static CompileOptions Plain { get; } = new()
+    {
+        FoldConstants = false,
+        ShareAcrossFactors = false,
+        Fuse = false,
+        ReuseMemory = false
+    };
 
     public static IDevice Device => TestDevices.OneOfEach[0].Device;
 
@@ -22,7 +28,10 @@ internal static class PassContract
             Assert.That(passed.Outputs.Keys, Is.EquivalentTo(network.Graph.Outputs.Keys));
             Assert.That(passed.Inputs.Keys, Is.EquivalentTo(network.Graph.Inputs.Keys));
             foreach ((string name, float[] found) in network.Run(Device, passed, options ?? Plain))
-                Comparer.RequireClose($"network {seed}, {name}", [expected[name].Length], expected[name], [found.Length], found, Tolerances.Of("Pass", Precision.Float32));
+            {
+                Comparer.RequireClose($"network {seed}, {name}", [expected[name].Length], expected[name], [found.Length], found,
+                    Tolerances.Of("Pass", Precision.Float32));
+            }
         }
     }
 
@@ -42,7 +51,8 @@ internal static class PassContract
     public static Value Constant(this Graph g, Shape shape, double mean = 0)
     {
         var random = new Random(g.Values.Count);
-        return g.Constant($"c{g.Values.Count}", shape, [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (float)(mean + random.NextDouble() - 0.5))]);
+        return g.Constant($"c{g.Values.Count}", shape,
+            [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (float)(mean + random.NextDouble() - 0.5))]);
     }
 
     private static float[] Evaluate(Graph graph)
@@ -51,10 +61,11 @@ internal static class PassContract
         foreach (Value input in graph.Inputs.Values.Where(v => v.DType == DType.F32))
         {
             var random = new Random(input.Name.Length);
-            executable.Write(input.Name, [.. Enumerable.Range(0, (int)input.Shape.Count).Select(_ => (float)(2 * random.NextDouble() - 1))]);
+            executable.Write(input.Name,
+                [.. Enumerable.Range(0, (int)input.Shape.Count).Select(_ => (float)(2 * random.NextDouble() - 1))]);
         }
         executable.Run();
-        var y = new float[graph.Outputs["y"].Shape.Count];
+        float[] y = new float[graph.Outputs["y"].Shape.Count];
         executable.Read("y", y);
         return y;
     }

@@ -32,7 +32,7 @@ internal sealed class RandomNetwork
         foreach (string name in graph.Outputs.Keys.Append("x"))
         {
             Value value = graph.Outputs.TryGetValue(name, out Value? output) ? output : graph.Inputs[name];
-            var data = new float[value.Shape.Count];
+            float[] data = new float[value.Shape.Count];
             executable.Read(name, data);
             results.Add(name, data);
         }
@@ -43,7 +43,7 @@ internal sealed class RandomNetwork
     {
         Graph g = Graph;
         int images = random.Next(1, 3), size = 4 * random.Next(1, 3), width = 4 * random.Next(1, 3), c = 16;
-        FactorGroups groups = FactorGroups.Mean(images, random.Next(1, 4));
+        var groups = FactorGroups.Mean(images, random.Next(1, 4));
         Value x = g.State("x", [images, size, width, 3]);
         feeds["x"] = Numbers(x.Shape, 1);
         Value step = g.State("step", [1], DType.I32);
@@ -95,19 +95,24 @@ internal sealed class RandomNetwork
         return Flip() ? h : g.Silu(h);
     }
 
-    private Value Attend(Value x) => Graph.Add(x, Conv(Graph.Attention(Conv(Norm(x, null, Activation.None), 3 * x.Shape[3], 1), 2), x.Shape[3], 1));
+    private Value Attend(Value x) =>
+        Graph.Add(x, Conv(Graph.Attention(Conv(Norm(x, null, Activation.None), 3 * x.Shape[3], 1), 2), x.Shape[3], 1));
 
     private Value Norm(Value x, Value? film, Activation activation = Activation.Silu) =>
         Graph.GroupNorm(x, Constant([x.Shape[3]], 1, 0.2), Constant([x.Shape[3]], 0, 0.2), 4, activation, film, name: Name("norm"));
 
-    private Value BatchNorm(Value x) => Graph.BatchNorm(x, Constant([x.Shape[3]], 1, 0.2), Constant([x.Shape[3]]), Constant([x.Shape[3]]), Constant([x.Shape[3]], 2, 0.2));
+    private Value BatchNorm(Value x) =>
+        Graph.BatchNorm(x, Constant([x.Shape[3]], 1, 0.2), Constant([x.Shape[3]]), Constant([x.Shape[3]]), Constant([x.Shape[3]], 2, 0.2));
 
     private Value Conv(Value x, int channels, int kernel) => Graph.Conv2d(
-        x, Constant([channels, kernel, kernel, x.Shape[3]], 0, 1 / Math.Sqrt(kernel * kernel * x.Shape[3])), Flip() ? Constant([channels]) : null, 1, kernel / 2, Name("conv"));
+        x, Constant([channels, kernel, kernel, x.Shape[3]], 0, 1 / Math.Sqrt(kernel * kernel * x.Shape[3])), Flip() ? Constant([channels])
+            : null, 1, kernel / 2, Name("conv"));
 
-    private Value Linear(Value x, int outputs) => Graph.Linear(x, Constant([outputs, x.Shape[1]], 0, 1 / Math.Sqrt(x.Shape[1])), Constant([outputs]), Name("linear"));
+    private Value Linear(Value x, int outputs) =>
+        Graph.Linear(x, Constant([outputs, x.Shape[1]], 0, 1 / Math.Sqrt(x.Shape[1])), Constant([outputs]), Name("linear"));
 
-    private Value Constant(Shape shape, double mean = 0, double deviation = 1) => Graph.Constant(Name("constant"), shape, Numbers(shape, deviation, mean));
+    private Value Constant(Shape shape, double mean = 0, double deviation = 1) =>
+        Graph.Constant(Name("constant"), shape, Numbers(shape, deviation, mean));
 
     private Value Input(string name, Shape shape)
     {

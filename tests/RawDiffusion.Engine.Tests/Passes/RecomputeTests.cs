@@ -6,13 +6,16 @@ namespace RawDiffusion.Engine.Tests.Passes;
 
 public sealed class RecomputeTests
 {
-    /// <summary>The normalised tensor that only the gradient by the weight reads is computed after the forward pass, and less is kept.</summary>
+    /// <summary>
+    /// The normalised tensor that only the gradient by the weight reads is computed after the forward pass, and less is kept.
+    /// </summary>
     [Test]
     public void What_only_gradients_read_comes_late()
     {
         Graph plain = FuseOnLoad.Apply(Block(4));
         Graph late = Recompute.Apply(plain);
-        Assert.That(late.Nodes.Select(n => n.Name).Order(StringComparer.Ordinal), Is.EqualTo(plain.Nodes.Select(n => n.Name).Order(StringComparer.Ordinal)));
+        Assert.That(late.Nodes.Select(n => n.Name).Order(StringComparer.Ordinal),
+            Is.EqualTo(plain.Nodes.Select(n => n.Name).Order(StringComparer.Ordinal)));
         int Norm(Graph g) => g.Nodes.Select((n, i) => (n, i)).Last(p => p.n.Operator is GroupNorm).i;
         int Loss(Graph g) => g.Nodes.Select((n, i) => (n, i)).Single(p => p.n.Operator is MseLoss).i;
         Assert.That(Norm(plain), Is.LessThan(Loss(plain)));
@@ -36,12 +39,13 @@ public sealed class RecomputeTests
         using IExecutable executable = device.Compile(Block(3), new CompileOptions { Recompute = recompute });
         var random = new Random(5);
         executable.Write("x", [.. Enumerable.Range(0, 2 * 8 * 8 * 16).Select(_ => (float)random.NextDouble() - 0.5f)]);
-        foreach (string name in (string[])["w0", "w1", "w2"]) executable.Write(name, [.. Enumerable.Range(0, 16 * 9 * 16).Select(_ => 0.2f * ((float)random.NextDouble() - 0.5f))]);
+        foreach (string name in (string[])["w0", "w1", "w2"])
+            executable.Write(name, [.. Enumerable.Range(0, 16 * 9 * 16).Select(_ => 0.2f * ((float)random.NextDouble() - 0.5f))]);
         executable.Run();
         var all = new List<float>();
         foreach (string name in (string[])["d w0", "d w1", "d w2"])
         {
-            var gradient = new float[16 * 9 * 16];
+            float[] gradient = new float[16 * 9 * 16];
             executable.Read(name, gradient);
             all.AddRange(gradient);
         }

@@ -11,7 +11,8 @@ public sealed class ShareAcrossFactorsTests
     public void Networks_compute_the_same() => PassContract.CheckNetworks(ShareAcrossFactors.Apply);
 
     [Test]
-    public void Networks_compute_the_same_when_a_device_shares() => PassContract.CheckNetworks(g => g, PassContract.Plain with { ShareAcrossFactors = true });
+    public void Networks_compute_the_same_when_a_device_shares() =>
+        PassContract.CheckNetworks(g => g, PassContract.Plain with { ShareAcrossFactors = true });
 
     [Test]
     public void Row_wise_operators_are_computed_before_the_repetition()

@@ -6,7 +6,8 @@ namespace RawDiffusion.Formats.Tests.Images;
 
 /// <summary>
 /// One small picture in the forms that people's programs write, against what Pillow 11 decodes (EXIF orientation applied, alpha left out).
-/// <c>pictures/expected.json</c> has shape [H, W, 3], values, the largest difference allowed, and the full scale (65535 for 16 bits, else 255).
+/// <c>pictures/expected.json</c> has shape [H, W, 3], values, the largest difference allowed, and the full scale (65535 for 16 bits, else
+/// 255).
 /// </summary>
 public sealed class CasesTests
 {
@@ -15,7 +16,8 @@ public sealed class CasesTests
     private static readonly Dictionary<string, JsonElement> Expected =
         JsonSerializer.Deserialize<Dictionary<string, JsonElement>>(File.ReadAllText(Path.Combine(Folder, "expected.json")))!;
 
-    private static IEnumerable<string> Names(bool good) => Expected.Where(e => e.Value.TryGetProperty("error", out _) != good).Select(e => e.Key);
+    private static IEnumerable<string> Names(bool good) => Expected.Where(e => e.Value.TryGetProperty("error", out _) != good)
+        .Select(e => e.Key);
 
     private static readonly string[] Good = [.. Names(true)], Bad = [.. Names(false)];
 
@@ -28,7 +30,8 @@ public sealed class CasesTests
     {
         JsonElement expected = Expected[name];
         int[] shape = [.. expected.GetProperty("shape").EnumerateArray().Select(n => n.GetInt32())];
-        double scale = expected.TryGetProperty("scale", out JsonElement s) ? s.GetDouble() : 255, tolerance = expected.GetProperty("tolerance").GetDouble();
+        double scale = expected.TryGetProperty("scale", out JsonElement s) ? s.GetDouble()
+            : 255, tolerance = expected.GetProperty("tolerance").GetDouble();
         Image found = ImageFile.Read(Path.Combine(Folder, name));
         Assert.That((found.Height, found.Width), Is.EqualTo((shape[0], shape[1])));
         Assert.That(found.BitDepth, Is.EqualTo(scale > 255 ? 16 : 8));
@@ -48,7 +51,8 @@ public sealed class CasesTests
     [TestCase("frames.gif", "GIF")]
     public void Formats_with_unsafe_decoders_are_refused_by_name(string name, string format) =>
         Assert.That(() => ImageFile.Read(Path.Combine(Folder, name)),
-            Throws.TypeOf<FileFormatException>().With.Message.Contains($"{format} pictures are not read").And.Message.Contains("convert it to PNG"));
+            Throws.TypeOf<FileFormatException>().With.Message.Contains($"{format} pictures are not read").And.Message.Contains(
+            "convert it to PNG"));
 
     [Test]
     public void A_webp_of_a_few_bytes_with_a_huge_size_is_refused_before_memory_is_taken()

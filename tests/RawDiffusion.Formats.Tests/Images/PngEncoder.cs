@@ -10,9 +10,11 @@ namespace RawDiffusion.Formats.Tests.Images;
 internal static class PngEncoder
 {
     /// <summary>Adam7 as the specification draws it: which pass each pixel of an 8 x 8 tile belongs to.</summary>
-    private static readonly string[] Adam7 = ["16462646", "77777777", "56565656", "77777777", "36463646", "77777777", "56565656", "77777777"];
+    private static readonly string[] Adam7 = ["16462646", "77777777", "56565656", "77777777", "36463646", "77777777",
+        "56565656", "77777777"];
 
-    public static byte[] Encode(int width, int height, int depth, int colourType, bool interlaced, int[] samples, params byte[][] chunksBeforeData)
+    public static byte[] Encode(
+        int width, int height, int depth, int colourType, bool interlaced, int[] samples, params byte[][] chunksBeforeData)
     {
         int perPixel = colourType switch { 2 => 3, 4 => 2, 6 => 4, _ => 1 };
         using var rows = new MemoryStream();
@@ -31,7 +33,7 @@ internal static class PngEncoder
                 above = row;
             }
         }
-        var header = new byte[13];
+        byte[] header = new byte[13];
         BinaryPrimitives.WriteInt32BigEndian(header, width);
         BinaryPrimitives.WriteInt32BigEndian(header.AsSpan(4), height);
         (header[8], header[9], header[12]) = ((byte)depth, (byte)colourType, interlaced ? (byte)1 : (byte)0);
@@ -40,7 +42,8 @@ internal static class PngEncoder
         return
         [
             0x89, .. "PNG\r\n\u001a\n"u8, .. Chunk("IHDR"u8, header), .. chunksBeforeData.SelectMany(c => c),
-            .. Chunk("IDAT"u8, data[..(data.Length / 2)]), .. Chunk("IDAT"u8, data[(data.Length / 2)..]), .. Chunk("tEXt"u8, "a\0b"u8), .. Chunk("IEND"u8, []),
+            .. Chunk("IDAT"u8, data[..(data.Length / 2)]), .. Chunk("IDAT"u8, data[(data.Length / 2)..]), .. Chunk(
+            "tEXt"u8, "a\0b"u8), .. Chunk("IEND"u8, []),
         ];
     }
 
@@ -81,7 +84,7 @@ internal static class PngEncoder
 
     private static byte[] Pack(int[] samples, int depth)
     {
-        var bytes = new byte[(samples.Length * depth + 7) / 8];
+        byte[] bytes = new byte[(samples.Length * depth + 7) / 8];
         for (int i = 0; i < samples.Length * depth; i++)
         {
             int bit = samples[i / depth] >> (depth - 1 - i % depth) & 1;
@@ -92,7 +95,7 @@ internal static class PngEncoder
 
     private static byte[] Filter(int filter, byte[] row, byte[] above, int pixel)
     {
-        var filtered = new byte[row.Length];
+        byte[] filtered = new byte[row.Length];
         for (int i = 0; i < row.Length; i++)
         {
             int a = i < pixel ? 0 : row[i - pixel], b = above[i], c = i < pixel ? 0 : above[i - pixel];

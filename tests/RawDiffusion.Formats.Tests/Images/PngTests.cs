@@ -24,13 +24,15 @@ public sealed class PngTests
 
     [Test]
     public void Every_kind_is_read(
-        [Values(0, 2, 4, 6)] int colour, [Values(1, 2, 4, 8, 16)] int depth, [Values] bool interlaced, [Values(1, 2, 5, 9, 17)] int width, [Values(1, 3, 8, 13)] int height)
+        [Values(0, 2, 4, 6)] int colour, [Values(1, 2, 4, 8, 16)] int depth, [Values] bool interlaced, [Values(1, 2, 5, 9, 17)] int width,
+            [Values(1, 3, 8, 13)] int height)
     {
         if (colour != 0 && depth < 8) return;
         int channels = colour switch { 2 => 3, 4 => 2, 6 => 4, _ => 1 };
         int[] samples = Samples(width * height * channels, depth);
         Image found = Read(PngEncoder.Encode(width, height, depth, colour, interlaced, samples));
-        Assert.That((found.Width, found.Height, found.Channels, found.BitDepth), Is.EqualTo((width, height, channels, depth == 16 ? 16 : 8)));
+        Assert.That((found.Width, found.Height, found.Channels, found.BitDepth),
+            Is.EqualTo((width, height, channels, depth == 16 ? 16 : 8)));
         byte[] expected = depth == 16
             ? [.. samples.SelectMany(s => new[] { (byte)s, (byte)(s >> 8) })]
             : [.. samples.Select(s => (byte)(s * 255 / ((1 << depth) - 1)))];
@@ -44,7 +46,8 @@ public sealed class PngTests
         int[] samples = Samples(7 * 11, depth);
         byte[] palette = [.. Enumerable.Range(0, 3 * colours).Select(i => (byte)(i * 7))];
         byte[] alpha = [10, 20];
-        byte[][] chunks = [PngEncoder.Chunk("PLTE"u8, palette), .. transparent ? [PngEncoder.Chunk("tRNS"u8, alpha)] : Array.Empty<byte[]>()];
+        byte[][] chunks = [PngEncoder.Chunk("PLTE"u8, palette), .. transparent ? [PngEncoder.Chunk("tRNS"u8, alpha)]
+            : Array.Empty<byte[]>()];
         Image found = Read(PngEncoder.Encode(7, 11, depth, 3, interlaced, samples, chunks));
         Assert.That(found.Channels, Is.EqualTo(transparent ? 4 : 3));
         Assert.That(found.Samples, Is.EqualTo(samples.SelectMany(s =>
@@ -53,7 +56,8 @@ public sealed class PngTests
 
     [Test]
     public void Colours_that_a_palette_lacks_are_black() =>
-        Assert.That(Read(PngEncoder.Encode(2, 1, 8, 3, false, [0, 255], PngEncoder.Chunk("PLTE"u8, [1, 2, 3]))).Samples, Is.EqualTo(new byte[] { 1, 2, 3, 0, 0, 0 }));
+        Assert.That(Read(PngEncoder.Encode(2, 1, 8, 3, false, [0, 255], PngEncoder.Chunk("PLTE"u8, [1, 2, 3]))).Samples,
+        Is.EqualTo(new byte[] { 1, 2, 3, 0, 0, 0 }));
 
     [Test]
     public void What_is_written_is_read_again()
@@ -70,7 +74,8 @@ public sealed class PngTests
             string path = Files.Temporary("written.png");
             ImageFile.WritePng(path, image);
             Image found = ImageFile.Read(path);
-            Assert.That((found.Width, found.Height, found.Channels, found.BitDepth), Is.EqualTo((image.Width, image.Height, image.Channels, image.BitDepth)));
+            Assert.That((found.Width, found.Height, found.Channels, found.BitDepth),
+                Is.EqualTo((image.Width, image.Height, image.Channels, image.BitDepth)));
             Assert.That(found.Samples, Is.EqualTo(image.Samples));
         }).QuickCheckThrowOnFailure();
     }
@@ -107,7 +112,8 @@ public sealed class PngTests
     public void Sizes_that_the_data_cannot_hold_are_refused_before_memory_is_taken()
     {
         byte[] whole = PngEncoder.Encode(1, 1, 16, 6, false, [1, 2, 3, 4]);
-        foreach ((int width, int height, string says) in new[] { (1 << 20, 200, "cannot hold"), (1 << 20, 1 << 20, "at most"), (0, 1, "at most"), (1, -1, "at most"), (50, 50, "cannot hold") })
+        foreach ((int width, int height, string says) in new[] { (1 << 20, 200, "cannot hold"), (1 << 20, 1 << 20, "at most"),
+            (0, 1, "at most"), (1, -1, "at most"), (50, 50, "cannot hold") })
         {
             BinaryPrimitives.WriteInt32BigEndian(whole.AsSpan(16), width);
             BinaryPrimitives.WriteInt32BigEndian(whole.AsSpan(20), height);
@@ -123,11 +129,12 @@ public sealed class PngTests
     {
         // 16384 x 8193 pixels RGBA pass 2^28 samples by one row; the data is one long run of zeros.
         byte[] data = PngEncoder.Deflate(new byte[8193 * (1 + 4 * 16384)]);
-        var header = new byte[13];
+        byte[] header = new byte[13];
         BinaryPrimitives.WriteInt32BigEndian(header, 16384);
         BinaryPrimitives.WriteInt32BigEndian(header.AsSpan(4), 16384 / 2 * 2);
         (header[8], header[9]) = (8, 6);
-        byte[] png = [0x89, .. "PNG\r\n\u001a\n"u8, .. PngEncoder.Chunk("IHDR"u8, header), .. PngEncoder.Chunk("IDAT"u8, data), .. PngEncoder.Chunk("IDAT"u8, data), .. PngEncoder.Chunk("IEND"u8, [])];
+        byte[] png = [0x89, .. "PNG\r\n\u001a\n"u8, .. PngEncoder.Chunk("IHDR"u8, header), .. PngEncoder.Chunk("IDAT"u8, data),
+            .. PngEncoder.Chunk("IDAT"u8, data), .. PngEncoder.Chunk("IEND"u8, [])];
         Assert.That(ErrorOf(png), Does.Contain("268435456 samples"));
     }
 

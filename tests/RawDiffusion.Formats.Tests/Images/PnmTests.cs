@@ -21,7 +21,8 @@ public sealed class PnmTests
     [TestCase("P5 1 1 100 \u0032", 1, 1, 1, 8, new byte[] { 128 })]
     [TestCase("P1 3 1 0 1#black\n0", 3, 1, 1, 8, new byte[] { 255, 0, 255 })]
     [TestCase("P1 3 1\n010", 3, 1, 1, 8, new byte[] { 255, 0, 255 })]
-    [TestCase("P4 9 2\n\u0080\u0080\u0000\u007f", 9, 2, 1, 8, new byte[] { 0, 255, 255, 255, 255, 255, 255, 255, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255 })]
+    [TestCase("P4 9 2\n\u0080\u0080\u0000\u007f", 9, 2, 1, 8,
+        new byte[] { 0, 255, 255, 255, 255, 255, 255, 255, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255 })]
     [TestCase("P5 1 1 255 \u0007trailing", 1, 1, 1, 8, new byte[] { 7 })]
     public void Every_kind_is_read(string content, int width, int height, int channels, int bits, byte[] samples)
     {

@@ -13,7 +13,7 @@ internal sealed unsafe partial class Decoder
 
     private void Arithmetic()
     {
-        var type = Type;
+        PtxType type = Type;
         if (type.Kind is PtxKind.Float or PtxKind.BFloat && (type.Bits == 16 || type.Lanes == 2))
         {
             HalfArithmetic(type);
@@ -68,10 +68,12 @@ internal sealed unsafe partial class Decoder
                 IntegerMultiplyAdd(type);
                 break;
             case "mul24" when type.Bits == 32 && Take("lo"):
-                Binary(type.IsSigned ? &Lanes.Map2<Multiply24<int>, int, int, int> : &Lanes.Map2<Multiply24<uint>, uint, uint, uint>, type, Work.Integer);
+                Binary(type.IsSigned ? &Lanes.Map2<Multiply24<int>, int, int, int> : &Lanes.Map2<Multiply24<uint>, uint, uint, uint>, type,
+                    Work.Integer);
                 break;
             case "mad24" when type.Bits == 32 && Take("lo"):
-                Ternary(type.IsSigned ? &Lanes.Map3<Multiply24Add<int>, int, int, int, int> : &Lanes.Map3<Multiply24Add<uint>, uint, uint, uint, uint>, type, Work.Integer, 2);
+                Ternary(type.IsSigned ? &Lanes.Map3<Multiply24Add<int>, int, int, int, int>
+                    : &Lanes.Map3<Multiply24Add<uint>, uint, uint, uint, uint>, type, Work.Integer, 2);
                 break;
             case "div":
                 Binary(ByType(type, &Lanes.Map2<Divide<short>, short, short, short>, &Lanes.Map2<Divide<ushort>, ushort, ushort, ushort>,
@@ -79,20 +81,26 @@ internal sealed unsafe partial class Decoder
                     &Lanes.Map2<Divide<long>, long, long, long>, &Lanes.Map2<Divide<ulong>, ulong, ulong, ulong>), type, Work.Integer, 20);
                 break;
             case "rem":
-                Binary(ByType(type, &Lanes.Map2<Remainder<short>, short, short, short>, &Lanes.Map2<Remainder<ushort>, ushort, ushort, ushort>,
+                Binary(ByType(type, &Lanes.Map2<Remainder<short>, short, short, short>,
+                    &Lanes.Map2<Remainder<ushort>, ushort, ushort, ushort>,
                     &Lanes.Map2<Remainder<int>, int, int, int>, &Lanes.Map2<Remainder<uint>, uint, uint, uint>,
-                    &Lanes.Map2<Remainder<long>, long, long, long>, &Lanes.Map2<Remainder<ulong>, ulong, ulong, ulong>), type, Work.Integer, 20);
+                    &Lanes.Map2<Remainder<long>, long, long, long>, &Lanes.Map2<Remainder<ulong>, ulong, ulong, ulong>), type,
+                    Work.Integer, 20);
                 break;
             case "sad":
-                Ternary(ByType(type, &Lanes.Map3<AbsoluteDifference<short>, short, short, short, short>, &Lanes.Map3<AbsoluteDifference<ushort>, ushort, ushort, ushort, ushort>,
+                Ternary(ByType(type, &Lanes.Map3<AbsoluteDifference<short>, short, short, short, short>,
+                    &Lanes.Map3<AbsoluteDifference<ushort>, ushort, ushort, ushort, ushort>,
                     &Lanes.Map3<AbsoluteDifference<int>, int, int, int, int>, &Lanes.Map3<AbsoluteDifference<uint>, uint, uint, uint, uint>,
-                    &Lanes.Map3<AbsoluteDifference<long>, long, long, long, long>, &Lanes.Map3<AbsoluteDifference<ulong>, ulong, ulong, ulong, ulong>), type, Work.Integer);
+                    &Lanes.Map3<AbsoluteDifference<long>, long, long, long, long>,
+                    &Lanes.Map3<AbsoluteDifference<ulong>, ulong, ulong, ulong, ulong>), type, Work.Integer);
                 break;
             case "abs" when type.IsSigned:
-                Unary(type.Bits == 64 ? &Lanes.Map1<Absolute<long>, long, long> : type.Bits == 32 ? &Lanes.Map1<Absolute<int>, int, int> : &Lanes.Map1<Absolute<short>, short, short>, type, type, Work.Integer);
+                Unary(type.Bits == 64 ? &Lanes.Map1<Absolute<long>, long, long> : type.Bits == 32 ? &Lanes.Map1<Absolute<int>, int, int>
+                    : &Lanes.Map1<Absolute<short>, short, short>, type, type, Work.Integer);
                 break;
             case "neg" when type.IsSigned:
-                Unary(type.Bits == 64 ? &Lanes.Map1<Negate<long>, long, long> : type.Bits == 32 ? &Lanes.Map1<Negate<int>, int, int> : &Lanes.Map1<Negate<short>, short, short>, type, type, Work.Integer);
+                Unary(type.Bits == 64 ? &Lanes.Map1<Negate<long>, long, long> : type.Bits == 32 ? &Lanes.Map1<Negate<int>, int, int>
+                    : &Lanes.Map1<Negate<short>, short, short>, type, type, Work.Integer);
                 break;
             default:
                 break;
@@ -117,7 +125,8 @@ internal sealed unsafe partial class Decoder
         };
 
     private static delegate*<Warp, Operation*, byte*, void> Integer2<TOp>(PtxType type)
-        where TOp : struct, IInteger2 => ByType(type, &Narrow2<TOp, short>, &Narrow2<TOp, ushort>, &Wide2<TOp, int>, &Wide2<TOp, uint>, &Wide2<TOp, long>, &Wide2<TOp, ulong>);
+        where TOp : struct, IInteger2 => ByType(type, &Narrow2<TOp, short>, &Narrow2<TOp, ushort>, &Wide2<TOp, int>, &Wide2<TOp, uint>,
+        &Wide2<TOp, long>, &Wide2<TOp, ulong>);
 
     private readonly struct Scalar<TOp, T> : IBinary<T, T, T>
         where TOp : struct, IInteger2
@@ -130,7 +139,8 @@ internal sealed unsafe partial class Decoder
         where TOp : struct, IInteger2
         where T : unmanaged
     {
-        public static System.Runtime.Intrinsics.Vector512<T> Apply(System.Runtime.Intrinsics.Vector512<T> a, System.Runtime.Intrinsics.Vector512<T> b) => TOp.Apply(a, b);
+        public static System.Runtime.Intrinsics.Vector512<T> Apply(
+            System.Runtime.Intrinsics.Vector512<T> a, System.Runtime.Intrinsics.Vector512<T> b) => TOp.Apply(a, b);
     }
 
     private static void Narrow2<TOp, T>(Warp warp, Operation* op, byte* target)
@@ -151,15 +161,19 @@ internal sealed unsafe partial class Decoder
         }
         else if (Take("hi"))
         {
-            Binary(ByType(type, &Lanes.Map2<MultiplyHigh<short, int>, short, short, short>, &Lanes.Map2<MultiplyHigh<ushort, uint>, ushort, ushort, ushort>,
+            Binary(ByType(type, &Lanes.Map2<MultiplyHigh<short, int>, short, short, short>,
+                &Lanes.Map2<MultiplyHigh<ushort, uint>, ushort, ushort, ushort>,
                 &Lanes.Map2<MultiplyHigh<int, long>, int, int, int>, &Lanes.Map2<MultiplyHigh<uint, ulong>, uint, uint, uint>,
-                &Lanes.Map2<MultiplyHigh<long, Int128>, long, long, long>, &Lanes.Map2<MultiplyHigh<ulong, UInt128>, ulong, ulong, ulong>), type, Work.Integer);
+                &Lanes.Map2<MultiplyHigh<long, Int128>, long, long, long>, &Lanes.Map2<MultiplyHigh<ulong, UInt128>, ulong, ulong, ulong>),
+                type, Work.Integer);
         }
         else if (Take("wide") && type.Bits <= 32)
         {
             op.B = Source(2, type);
-            Unary(ByType(type, &Lanes.Map2<MultiplyWide<short, int>, short, short, int>, &Lanes.Map2<MultiplyWide<ushort, uint>, ushort, ushort, uint>,
-                &Lanes.Map2<MultiplyWide<int, long>, int, int, long>, &Lanes.Map2<MultiplyWide<uint, ulong>, uint, uint, ulong>, null, null), Doubled(type), type, Work.Integer);
+            Unary(ByType(type, &Lanes.Map2<MultiplyWide<short, int>, short, short, int>,
+                &Lanes.Map2<MultiplyWide<ushort, uint>, ushort, ushort, uint>,
+                &Lanes.Map2<MultiplyWide<int, long>, int, int, long>, &Lanes.Map2<MultiplyWide<uint, ulong>, uint, uint, ulong>, null,
+                null), Doubled(type), type, Work.Integer);
         }
     }
 
@@ -167,23 +181,30 @@ internal sealed unsafe partial class Decoder
     {
         if (Take("lo"))
         {
-            Ternary(ByType(type, &Lanes.Map3<MultiplyAdd<short>, short, short, short, short>, &Lanes.Map3<MultiplyAdd<ushort>, ushort, ushort, ushort, ushort>,
+            Ternary(ByType(type, &Lanes.Map3<MultiplyAdd<short>, short, short, short, short>,
+                &Lanes.Map3<MultiplyAdd<ushort>, ushort, ushort, ushort, ushort>,
                 &Lanes.Vector3<MultiplyAdd<int>, int>, &Lanes.Vector3<MultiplyAdd<uint>, uint>,
                 &Lanes.Vector3<MultiplyAdd<long>, long>, &Lanes.Vector3<MultiplyAdd<ulong>, ulong>), type, Work.Integer, 2);
         }
         else if (Take("hi"))
         {
-            Ternary(type is { IsSigned: true, Bits: 32 } && Take("sat") ? &Lanes.Map3<MultiplyHighAddSaturating, int, int, int, int> : ByType(
-                type, &Lanes.Map3<MultiplyHighAdd<short, int>, short, short, short, short>, &Lanes.Map3<MultiplyHighAdd<ushort, uint>, ushort, ushort, ushort, ushort>,
-                &Lanes.Map3<MultiplyHighAdd<int, long>, int, int, int, int>, &Lanes.Map3<MultiplyHighAdd<uint, ulong>, uint, uint, uint, uint>,
-                &Lanes.Map3<MultiplyHighAdd<long, Int128>, long, long, long, long>, &Lanes.Map3<MultiplyHighAdd<ulong, UInt128>, ulong, ulong, ulong, ulong>), type, Work.Integer, 2);
+            Ternary(type is { IsSigned: true, Bits: 32 } && Take("sat")
+                ? &Lanes.Map3<MultiplyHighAddSaturating, int, int, int, int> : ByType(
+                type, &Lanes.Map3<MultiplyHighAdd<short, int>, short, short, short, short>,
+                    &Lanes.Map3<MultiplyHighAdd<ushort, uint>, ushort, ushort, ushort, ushort>,
+                &Lanes.Map3<MultiplyHighAdd<int, long>, int, int, int, int>,
+                &Lanes.Map3<MultiplyHighAdd<uint, ulong>, uint, uint, uint, uint>,
+                &Lanes.Map3<MultiplyHighAdd<long, Int128>, long, long, long, long>,
+                &Lanes.Map3<MultiplyHighAdd<ulong, UInt128>, ulong, ulong, ulong, ulong>), type, Work.Integer, 2);
         }
         else if (Take("wide") && type.Bits <= 32)
         {
             op.B = Source(2, type);
             op.C = Source(3, Doubled(type));
-            Unary(ByType(type, &Lanes.Map3<MultiplyWideAdd<short, int>, short, short, int, int>, &Lanes.Map3<MultiplyWideAdd<ushort, uint>, ushort, ushort, uint, uint>,
-                &Lanes.Map3<MultiplyWideAdd<int, long>, int, int, long, long>, &Lanes.Map3<MultiplyWideAdd<uint, ulong>, uint, uint, ulong, ulong>, null, null), Doubled(type), type, Work.Integer, 2);
+            Unary(ByType(type, &Lanes.Map3<MultiplyWideAdd<short, int>, short, short, int, int>,
+                &Lanes.Map3<MultiplyWideAdd<ushort, uint>, ushort, ushort, uint, uint>,
+                &Lanes.Map3<MultiplyWideAdd<int, long>, int, int, long, long>,
+                &Lanes.Map3<MultiplyWideAdd<uint, ulong>, uint, uint, ulong, ulong>, null, null), Doubled(type), type, Work.Integer, 2);
         }
     }
 
@@ -199,7 +220,8 @@ internal sealed unsafe partial class Decoder
         op.A = Source(1, type);
         op.B = Source(2, type);
         op.C = multiplies ? Source(3, type) : op.A;
-        Emit(type.Bits == 64 ? &BitInstructions.Carry<ulong, UInt128> : &BitInstructions.Carry<uint, ulong>, Writes.Itself, Work.Integer, multiplies ? 2 : 1);
+        Emit(type.Bits == 64 ? &BitInstructions.Carry<ulong, UInt128> : &BitInstructions.Carry<uint, ulong>, Writes.Itself, Work.Integer,
+            multiplies ? 2 : 1);
     }
 
     private void Bits()
@@ -210,9 +232,9 @@ internal sealed unsafe partial class Decoder
             return;
         }
 
-        var type = Type;
-        var unsigned = type with { Kind = PtxKind.Unsigned };
-        var word = Bits32;
+        PtxType type = Type;
+        PtxType unsigned = type with { Kind = PtxKind.Unsigned };
+        PtxType word = Bits32;
         switch (instruction.Opcode)
         {
             case "and":
@@ -225,20 +247,25 @@ internal sealed unsafe partial class Decoder
                 Binary(Integer2<Xor>(unsigned), type, Work.Integer);
                 break;
             case "not":
-                Unary(BySize(type, &Lanes.Map1<Not<ushort>, ushort, ushort>, &Lanes.Map1<Not<uint>, uint, uint>, &Lanes.Map1<Not<ulong>, ulong, ulong>), type, type, Work.Integer);
+                Unary(BySize(type, &Lanes.Map1<Not<ushort>, ushort, ushort>, &Lanes.Map1<Not<uint>, uint, uint>,
+                    &Lanes.Map1<Not<ulong>, ulong, ulong>), type, type, Work.Integer);
                 break;
             case "cnot":
-                Unary(BySize(type, &Lanes.Map1<LogicalNot<ushort>, ushort, ushort>, &Lanes.Map1<LogicalNot<uint>, uint, uint>, &Lanes.Map1<LogicalNot<ulong>, ulong, ulong>), type, type, Work.Integer);
+                Unary(BySize(type, &Lanes.Map1<LogicalNot<ushort>, ushort, ushort>, &Lanes.Map1<LogicalNot<uint>, uint, uint>,
+                    &Lanes.Map1<LogicalNot<ulong>, ulong, ulong>), type, type, Work.Integer);
                 break;
             case "shl":
                 op.B = Source(2, word);
-                Unary(BySize(type, &Lanes.Map2<ShiftLeft<ushort>, ushort, uint, ushort>, &Lanes.Map2<ShiftLeft<uint>, uint, uint, uint>, &Lanes.Map2<ShiftLeft<ulong>, ulong, uint, ulong>), type, type, Work.Integer);
+                Unary(BySize(type, &Lanes.Map2<ShiftLeft<ushort>, ushort, uint, ushort>, &Lanes.Map2<ShiftLeft<uint>, uint, uint, uint>,
+                    &Lanes.Map2<ShiftLeft<ulong>, ulong, uint, ulong>), type, type, Work.Integer);
                 break;
             case "shr":
                 op.B = Source(2, word);
-                Unary(ByType(type, &Lanes.Map2<ShiftRight<short>, short, uint, short>, &Lanes.Map2<ShiftRight<ushort>, ushort, uint, ushort>,
+                Unary(ByType(type, &Lanes.Map2<ShiftRight<short>, short, uint, short>,
+                    &Lanes.Map2<ShiftRight<ushort>, ushort, uint, ushort>,
                     &Lanes.Map2<ShiftRight<int>, int, uint, int>, &Lanes.Map2<ShiftRight<uint>, uint, uint, uint>,
-                    &Lanes.Map2<ShiftRight<long>, long, uint, long>, &Lanes.Map2<ShiftRight<ulong>, ulong, uint, ulong>), type, type, Work.Integer);
+                    &Lanes.Map2<ShiftRight<long>, long, uint, long>, &Lanes.Map2<ShiftRight<ulong>, ulong, uint, ulong>), type, type,
+                    Work.Integer);
                 break;
             case "shf":
                 Ternary((TakeOne("l", "r"), TakeOne("wrap", "clamp")) switch
@@ -262,13 +289,16 @@ internal sealed unsafe partial class Decoder
                 Ternary(&BitInstructions.Permute, type, Work.Integer);
                 break;
             case "popc":
-                Unary(type.Bits == 64 ? &Lanes.Map1<BitInstructions.Population<ulong>, ulong, uint> : &Lanes.Map1<BitInstructions.Population<uint>, uint, uint>, word, type, Work.Integer);
+                Unary(type.Bits == 64 ? &Lanes.Map1<BitInstructions.Population<ulong>, ulong, uint>
+                    : &Lanes.Map1<BitInstructions.Population<uint>, uint, uint>, word, type, Work.Integer);
                 break;
             case "clz":
-                Unary(type.Bits == 64 ? &Lanes.Map1<BitInstructions.LeadingZeros<ulong>, ulong, uint> : &Lanes.Map1<BitInstructions.LeadingZeros<uint>, uint, uint>, word, type, Work.Integer);
+                Unary(type.Bits == 64 ? &Lanes.Map1<BitInstructions.LeadingZeros<ulong>, ulong, uint>
+                    : &Lanes.Map1<BitInstructions.LeadingZeros<uint>, uint, uint>, word, type, Work.Integer);
                 break;
             case "brev":
-                Unary(type.Bits == 64 ? &Lanes.Map1<BitInstructions.Reverse64, ulong, ulong> : &Lanes.Map1<BitInstructions.Reverse32, uint, uint>, type, type, Work.Integer);
+                Unary(type.Bits == 64 ? &Lanes.Map1<BitInstructions.Reverse64, ulong, ulong>
+                    : &Lanes.Map1<BitInstructions.Reverse32, uint, uint>, type, type, Work.Integer);
                 break;
             case "bfind":
                 FindHighest(type);
@@ -277,8 +307,10 @@ internal sealed unsafe partial class Decoder
                 op.B = Source(2, word);
                 op.C = Source(3, word);
                 Unary(type.Bits == 64
-                    ? type.IsSigned ? &Lanes.Map3<BitInstructions.ExtractField<long>, long, uint, uint, long> : &Lanes.Map3<BitInstructions.ExtractField<ulong>, ulong, uint, uint, ulong>
-                    : type.IsSigned ? &Lanes.Map3<BitInstructions.ExtractField<int>, int, uint, uint, int> : &Lanes.Map3<BitInstructions.ExtractUnsigned32, uint, uint, uint, uint>, type, type, Work.Integer);
+                    ? type.IsSigned ? &Lanes.Map3<BitInstructions.ExtractField<long>, long, uint, uint, long>
+                    : &Lanes.Map3<BitInstructions.ExtractField<ulong>, ulong, uint, uint, ulong>
+                    : type.IsSigned ? &Lanes.Map3<BitInstructions.ExtractField<int>, int, uint, uint, int>
+                    : &Lanes.Map3<BitInstructions.ExtractUnsigned32, uint, uint, uint, uint>, type, type, Work.Integer);
                 break;
             case "bfi":
                 op.B = Source(2, type);
@@ -323,10 +355,7 @@ internal sealed unsafe partial class Decoder
         op.X = instruction.Opcode switch { "and" => 0, "or" => 1, "xor" => 2, "not" => 3, _ => throw Unknown() };
         op.Destination = Register(Operand(0).Name);
         op.A = Predicate(Operand(1), out op.Y);
-        if (op.X < 3)
-        {
-            op.B = Predicate(Operand(2), out op.Z);
-        }
+        if (op.X < 3) op.B = Predicate(Operand(2), out op.Z);
 
         Emit(&CompareInstructions.PredicateLogic, Writes.Predicate, Work.Integer);
     }

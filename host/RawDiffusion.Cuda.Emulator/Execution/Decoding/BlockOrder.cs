@@ -12,7 +12,7 @@ internal static class BlockOrder
     public static int[] Of(int[][] successors)
     {
         int[] plain = ReversePostorder(successors, (_, _) => 0);
-        var loops = Loops(successors, plain);
+        List<HashSet<int>> loops = Loops(successors, plain);
         int[] order = ReversePostorder(successors, (from, to) => loops.Count(l => l.Contains(from) && !l.Contains(to)));
         return [.. order, .. Enumerable.Range(0, successors.Length).Except(order)];
     }
@@ -25,13 +25,10 @@ internal static class BlockOrder
         Enter(0);
         while (stack.Count > 0)
         {
-            var (block, ways) = stack.Peek();
+            (int block, Queue<int>? ways) = stack.Peek();
             if (ways.TryDequeue(out int next))
             {
-                if (!seen[next])
-                {
-                    Enter(next);
-                }
+                if (!seen[next]) Enter(next);
             }
             else
             {
@@ -55,23 +52,14 @@ internal static class BlockOrder
     {
         int[] number = new int[successors.Length];
         Array.Fill(number, -1);
-        for (int i = 0; i < order.Length; i++)
-        {
-            number[order[i]] = i;
-        }
+        for (int i = 0; i < order.Length; i++) number[order[i]] = i;
 
         var predecessors = new List<int>[successors.Length];
-        for (int b = 0; b < successors.Length; b++)
-        {
-            predecessors[b] = [];
-        }
+        for (int b = 0; b < successors.Length; b++) predecessors[b] = [];
 
         foreach (int b in order)
         {
-            foreach (int s in successors[b])
-            {
-                predecessors[s].Add(b);
-            }
+            foreach (int s in successors[b]) predecessors[s].Add(b);
         }
 
         int[] dominator = Dominators(order, number, predecessors);
@@ -82,10 +70,7 @@ internal static class BlockOrder
             {
                 if (Dominates(head, tail))
                 {
-                    if (!loops.TryGetValue(head, out var loop))
-                    {
-                        loops.Add(head, loop = [head]);
-                    }
+                    if (!loops.TryGetValue(head, out HashSet<int>? loop)) loops.Add(head, loop = [head]);
 
                     Collect(loop, tail);
                 }
@@ -96,10 +81,7 @@ internal static class BlockOrder
 
         bool Dominates(int head, int block)
         {
-            while (number[block] > number[head])
-            {
-                block = dominator[block];
-            }
+            while (number[block] > number[head]) block = dominator[block];
 
             return block == head;
         }
@@ -111,10 +93,7 @@ internal static class BlockOrder
             {
                 if (loop.Add(block))
                 {
-                    foreach (int p in predecessors[block])
-                    {
-                        work.Push(p);
-                    }
+                    foreach (int p in predecessors[block]) work.Push(p);
                 }
             }
         }
@@ -135,10 +114,7 @@ internal static class BlockOrder
                 int found = -1;
                 foreach (int p in predecessors[block])
                 {
-                    if (dominator[p] >= 0)
-                    {
-                        found = found < 0 ? p : Meet(p, found);
-                    }
+                    if (dominator[p] >= 0) found = found < 0 ? p : Meet(p, found);
                 }
 
                 changed |= dominator[block] != found;
@@ -152,15 +128,9 @@ internal static class BlockOrder
         {
             while (a != b)
             {
-                while (number[a] > number[b])
-                {
-                    a = dominator[a];
-                }
+                while (number[a] > number[b]) a = dominator[a];
 
-                while (number[b] > number[a])
-                {
-                    b = dominator[b];
-                }
+                while (number[b] > number[a]) b = dominator[b];
             }
 
             return a;

@@ -7,7 +7,8 @@ internal static class ControlFlow
 {
     private static readonly HashSet<string> WithoutResult =
     [
-        "st", "red", "bra", "cp", "prefetch", "prefetchu", "membar", "fence", "ret", "exit", "trap", "brkpt", "nanosleep", "discard", "bar", "barrier", "applypriority",
+        "st", "red", "bra", "cp", "prefetch", "prefetchu", "membar", "fence", "ret", "exit", "trap", "brkpt", "nanosleep", "discard", "bar",
+            "barrier", "applypriority",
     ];
 
     /// <summary>Ends a basic block.</summary>
@@ -26,41 +27,26 @@ internal static class ControlFlow
 
     public static IEnumerable<string> Read(PtxInstruction instruction)
     {
-        foreach (var operand in instruction.Operands.Skip(HasResult(instruction) ? 1 : 0))
+        foreach (PtxOperand? operand in instruction.Operands.Skip(HasResult(instruction) ? 1 : 0))
         {
-            foreach (string name in Names(operand))
-            {
-                yield return name;
-            }
+            foreach (string name in Names(operand)) yield return name;
         }
 
-        if (instruction.Guard is not null)
-        {
-            yield return instruction.Guard;
-        }
+        if (instruction.Guard is not null) yield return instruction.Guard;
     }
 
     private static IEnumerable<string> Names(PtxOperand operand)
     {
-        if (operand.Kind == OperandKind.Register)
-        {
-            yield return operand.Name;
-        }
+        if (operand.Kind == OperandKind.Register) yield return operand.Name;
 
-        foreach (var element in operand.Elements)
+        foreach (PtxOperand element in operand.Elements)
         {
-            foreach (string name in Names(element))
-            {
-                yield return name;
-            }
+            foreach (string name in Names(element)) yield return name;
         }
 
         if (operand.Pair is not null)
         {
-            foreach (string name in Names(operand.Pair))
-            {
-                yield return name;
-            }
+            foreach (string name in Names(operand.Pair)) yield return name;
         }
     }
 
@@ -68,17 +54,11 @@ internal static class ControlFlow
     public static List<(int First, int End)> Blocks(IReadOnlyList<PtxInstruction> instructions, IReadOnlyDictionary<string, int> labels)
     {
         var starts = new SortedSet<int> { 0 };
-        foreach (int label in labels.Values)
-        {
-            starts.Add(label);
-        }
+        foreach (int label in labels.Values) starts.Add(label);
 
         for (int i = 0; i < instructions.Count; i++)
         {
-            if (EndsBlock(instructions[i]))
-            {
-                starts.Add(i + 1);
-            }
+            if (EndsBlock(instructions[i])) starts.Add(i + 1);
         }
 
         starts.Remove(instructions.Count);
@@ -94,9 +74,10 @@ internal static class ControlFlow
 
     /// <summary>The basic blocks that may follow one.</summary>
     public static IEnumerable<int> Successors(
-        IReadOnlyList<PtxInstruction> instructions, List<(int First, int End)> blocks, int block, IReadOnlyDictionary<string, int> labels, Dictionary<int, int> blockAt)
+        IReadOnlyList<PtxInstruction> instructions, List<(
+            int First, int End)> blocks, int block, IReadOnlyDictionary<string, int> labels, Dictionary<int, int> blockAt)
     {
-        var last = instructions[blocks[block].End - 1];
+        PtxInstruction last = instructions[blocks[block].End - 1];
         bool goesOn = true;
         if (last.Opcode == "bra")
         {
@@ -108,9 +89,6 @@ internal static class ControlFlow
             goesOn = last.Guard is not null;
         }
 
-        if (goesOn && block + 1 < blocks.Count)
-        {
-            yield return block + 1;
-        }
+        if (goesOn && block + 1 < blocks.Count) yield return block + 1;
     }
 }

@@ -8,7 +8,8 @@ namespace RawDiffusion.Cuda.Emulator.Execution.Decoding;
 /// is left over at the end is an error: nothing is ignored silently.
 /// </summary>
 internal sealed unsafe partial class Decoder(
-    IReadOnlyDictionary<string, PtxType> registers, RegisterAllocation allocation, ConstantPool constants, SymbolTable symbols, IReadOnlySet<string> parameters)
+    IReadOnlyDictionary<string, PtxType> registers, RegisterAllocation allocation, ConstantPool constants, SymbolTable symbols,
+    IReadOnlySet<string> parameters)
 {
     private readonly List<string> modifiers = [];
     private readonly List<PtxType> types = [];
@@ -26,14 +27,8 @@ internal sealed unsafe partial class Decoder(
         types.Clear();
         foreach (string modifier in next.Modifiers)
         {
-            if (PtxType.TryParse(modifier, out var type))
-            {
-                types.Add(type);
-            }
-            else
-            {
-                modifiers.Add(modifier);
-            }
+            if (PtxType.TryParse(modifier, out PtxType type)) types.Add(type);
+            else modifiers.Add(modifier);
         }
 
         op = new Operation
@@ -46,10 +41,7 @@ internal sealed unsafe partial class Decoder(
         };
         emitted = false;
         Dispatch();
-        if (!emitted)
-        {
-            throw Unknown();
-        }
+        if (!emitted) throw Unknown();
 
         if (modifiers.Count > 0)
         {
@@ -63,10 +55,12 @@ internal sealed unsafe partial class Decoder(
     {
         switch (instruction.Opcode)
         {
-            case "add" or "sub" or "mul" or "mad" or "fma" or "div" or "rem" or "min" or "max" or "abs" or "neg" or "addc" or "subc" or "madc" or "mul24" or "mad24" or "sad":
+            case "add" or "sub" or "mul" or "mad" or "fma" or "div" or "rem" or "min" or "max" or "abs" or "neg"
+                or "addc" or "subc" or "madc" or "mul24" or "mad24" or "sad":
                 Arithmetic();
                 break;
-            case "and" or "or" or "xor" or "not" or "cnot" or "shl" or "shr" or "shf" or "lop3" or "prmt" or "popc" or "clz" or "brev" or "bfind" or "bfe" or "bfi" or "dp4a" or "dp2a":
+            case "and" or "or" or "xor" or "not" or "cnot" or "shl" or "shr" or "shf" or "lop3" or "prmt" or "popc"
+                or "clz" or "brev" or "bfind" or "bfe" or "bfi" or "dp4a" or "dp2a":
                 Bits();
                 break;
             case "rcp" or "sqrt" or "rsqrt" or "ex2" or "lg2" or "sin" or "cos" or "tanh" or "copysign" or "testp":
@@ -113,20 +107,14 @@ internal sealed unsafe partial class Decoder(
 
     private void TakeAll(params ReadOnlySpan<string> known)
     {
-        foreach (string modifier in known)
-        {
-            modifiers.Remove(modifier);
-        }
+        foreach (string modifier in known) modifiers.Remove(modifier);
     }
 
     private string TakeOne(params ReadOnlySpan<string> known)
     {
         foreach (string modifier in known)
         {
-            if (modifiers.Remove(modifier))
-            {
-                return modifier;
-            }
+            if (modifiers.Remove(modifier)) return modifier;
         }
 
         throw Unknown();
@@ -138,21 +126,19 @@ internal sealed unsafe partial class Decoder(
         ? instruction.Operands[index]
         : throw Error($"'{instruction}' needs {index + 1} operands and has {instruction.Operands.Count}");
 
-    private int Register(string name) => allocation.Offsets.TryGetValue(name, out int offset) ? offset : throw Error($"register {name} is not declared");
+    private int Register(string name) => allocation.Offsets.TryGetValue(name, out int offset) ? offset
+        : throw Error($"register {name} is not declared");
 
     private static int Width(PtxType type) => type.Bits == 64 ? 8 : type.Kind == PtxKind.Predicate ? 1 : 4;
 
     /// <summary>Bytes per lane of the register that an operand names; those of the type otherwise.</summary>
     private int RegisterWidth(PtxOperand operand, PtxType type) =>
-        operand.Kind == OperandKind.Register && registers.TryGetValue(operand.Name, out var declared) ? Width(declared) : Width(type);
+        operand.Kind == OperandKind.Register && registers.TryGetValue(operand.Name, out PtxType declared) ? Width(declared) : Width(type);
 
     private int Destination(int index, PtxType type)
     {
-        var operand = Operand(index);
-        if (operand.Kind == OperandKind.Sink)
-        {
-            return Width(type) == 8 ? constants.Sink8 : constants.Sink4;
-        }
+        PtxOperand operand = Operand(index);
+        if (operand.Kind == OperandKind.Sink) return Width(type) == 8 ? constants.Sink8 : constants.Sink4;
 
         if (operand.Kind != OperandKind.Register)
         {
@@ -183,11 +169,14 @@ internal sealed unsafe partial class Decoder(
 
                 return Register(operand.Name);
             case OperandKind.Integer:
-                return constants.Value(type.Kind == PtxKind.Float && type.Lanes == 1 && type.Bits >= 32 ? FloatBits(operand.Value, type) : operand.Value, width);
+                return constants.Value(type.Kind == PtxKind.Float && type.Lanes == 1 && type.Bits >= 32 ? FloatBits(operand.Value, type)
+                    : operand.Value, width);
             case OperandKind.Single:
-                return constants.Value(type is { Kind: PtxKind.Float, Bits: 64 } ? BitConverter.DoubleToInt64Bits(BitConverter.Int32BitsToSingle((int)operand.Value)) : operand.Value, width);
+                return constants.Value(type is { Kind: PtxKind.Float, Bits: 64 }
+                    ? BitConverter.DoubleToInt64Bits(BitConverter.Int32BitsToSingle((int)operand.Value)) : operand.Value, width);
             case OperandKind.Double:
-                return constants.Value(width == 8 ? operand.Value : BitConverter.SingleToInt32Bits((float)BitConverter.Int64BitsToDouble(operand.Value)), width);
+                return constants.Value(width == 8 ? operand.Value
+                    : BitConverter.SingleToInt32Bits((float)BitConverter.Int64BitsToDouble(operand.Value)), width);
             case OperandKind.Symbol when operand.Name.StartsWith('%'):
                 return Special(operand.Name, width);
             case OperandKind.Symbol:
@@ -228,10 +217,7 @@ internal sealed unsafe partial class Decoder(
     private int* List(IReadOnlyList<int> offsets)
     {
         int* list = (int*)NativeMemory.Alloc((nuint)Math.Max(1, offsets.Count), sizeof(int));
-        for (int i = 0; i < offsets.Count; i++)
-        {
-            list[i] = offsets[i];
-        }
+        for (int i = 0; i < offsets.Count; i++) list[i] = offsets[i];
 
         Lists.Add((nint)list);
         return list;

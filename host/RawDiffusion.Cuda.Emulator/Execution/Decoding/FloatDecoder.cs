@@ -13,13 +13,16 @@ internal sealed unsafe partial class Decoder
         switch (instruction.Opcode)
         {
             case "add":
-                Binary(Rounded2<Add, AddRounded<Rounding.TowardsZero>, AddRounded<Rounding.Downwards>, AddRounded<Rounding.Upwards>>(flush, saturate), type, Work.Float32);
+                Binary(Rounded2<Add, AddRounded<Rounding.TowardsZero>, AddRounded<Rounding.Downwards>,
+                    AddRounded<Rounding.Upwards>>(flush, saturate), type, Work.Float32);
                 break;
             case "sub":
-                Binary(Rounded2<Subtract, SubtractRounded<Rounding.TowardsZero>, SubtractRounded<Rounding.Downwards>, SubtractRounded<Rounding.Upwards>>(flush, saturate), type, Work.Float32);
+                Binary(Rounded2<Subtract, SubtractRounded<Rounding.TowardsZero>, SubtractRounded<Rounding.Downwards>,
+                    SubtractRounded<Rounding.Upwards>>(flush, saturate), type, Work.Float32);
                 break;
             case "mul":
-                Binary(Rounded2<Multiply, MultiplyRounded<Rounding.TowardsZero>, MultiplyRounded<Rounding.Downwards>, MultiplyRounded<Rounding.Upwards>>(flush, saturate), type, Work.Float32);
+                Binary(Rounded2<Multiply, MultiplyRounded<Rounding.TowardsZero>, MultiplyRounded<Rounding.Downwards>,
+                    MultiplyRounded<Rounding.Upwards>>(flush, saturate), type, Work.Float32);
                 break;
             case "fma" or "mad":
                 Ternary(TakeRounding() switch
@@ -34,7 +37,8 @@ internal sealed unsafe partial class Decoder
                 bool approximate = Take("approx") || Take("full");
                 Binary(approximate
                     ? Vector2<Divide>(flush, saturate)
-                    : Rounded2<Divide, DivideRounded<Rounding.TowardsZero>, DivideRounded<Rounding.Downwards>, DivideRounded<Rounding.Upwards>>(flush, saturate), type, Work.Transcendental, approximate ? 1 : 2);
+                    : Rounded2<Divide, DivideRounded<Rounding.TowardsZero>, DivideRounded<Rounding.Downwards>,
+                        DivideRounded<Rounding.Upwards>>(flush, saturate), type, Work.Transcendental, approximate ? 1 : 2);
                 break;
             case "min":
                 Binary(Take("NaN") ? Vector2<MinimumNaN>(flush, saturate) : Vector2<Minimum>(flush, saturate), type, Work.Float32);
@@ -55,7 +59,8 @@ internal sealed unsafe partial class Decoder
 
     /// <summary>The rounding modifier, nearest where there is none.</summary>
     private RoundingMode TakeRounding() =>
-        Take("rz") ? RoundingMode.Zero : Take("rm") ? RoundingMode.Down : Take("rp") ? RoundingMode.Up : Take("rna") ? RoundingMode.NearestAway : Take("rn") ? RoundingMode.Nearest : RoundingMode.Nearest;
+        Take("rz") ? RoundingMode.Zero : Take("rm") ? RoundingMode.Down : Take("rp") ? RoundingMode.Up
+        : Take("rna") ? RoundingMode.NearestAway : Take("rn") ? RoundingMode.Nearest : RoundingMode.Nearest;
 
     private delegate*<Warp, Operation*, byte*, void> Rounded2<TNearest, TZero, TDown, TUp>(bool flush, bool saturate)
         where TNearest : struct, IVector2<float>
@@ -180,7 +185,8 @@ internal sealed unsafe partial class Decoder
     {
         Take("rn");
         op.X = (int)kind;
-        op.Y = (Take("ftz") ? HalfInstructions.Flush : 0) | (Take("sat") ? HalfInstructions.Saturate : 0) | (Take("relu") ? HalfInstructions.Relu : 0);
+        op.Y = (Take("ftz") ? HalfInstructions.Flush : 0) | (Take("sat") ? HalfInstructions.Saturate : 0)
+            | (Take("relu") ? HalfInstructions.Relu : 0);
         op.Destination = Destination(0, type);
         op.A = Source(1, type);
         op.B = sources > 1 ? Source(2, type) : op.A;
@@ -188,27 +194,27 @@ internal sealed unsafe partial class Decoder
         bool brain = type.Kind == PtxKind.BFloat;
         Emit(type.Lanes == 2
             ? brain ? &HalfInstructions.Pair<BFloatFormat> : &HalfInstructions.Pair<HalfFormat>
-            : brain ? &HalfInstructions.Single<BFloatFormat> : &HalfInstructions.Single<HalfFormat>, Writes.Words, Work.Float16, type.Lanes * (sources == 3 ? 2 : 1));
+            : brain ? &HalfInstructions.Single<BFloatFormat> : &HalfInstructions.Single<HalfFormat>, Writes.Words, Work.Float16,
+            type.Lanes * (sources == 3 ? 2 : 1));
     }
 
     private void Functions()
     {
-        var type = Type;
-        if (type.Kind != PtxKind.Float)
-        {
-            return;
-        }
+        PtxType type = Type;
+        if (type.Kind != PtxKind.Float) return;
 
         if (instruction.Opcode == "testp")
         {
-            op.X = Array.IndexOf(["finite", "infinite", "number", "notanumber", "normal", "subnormal"], TakeOne("finite", "infinite", "number", "notanumber", "normal", "subnormal"));
+            op.X = Array.IndexOf(["finite", "infinite", "number", "notanumber", "normal", "subnormal"],
+                TakeOne("finite", "infinite", "number", "notanumber", "normal", "subnormal"));
             op.Destination = Register(Operand(0).Name);
             op.A = Source(1, type);
             Emit(type.Bits == 64 ? &CompareInstructions.Test<double> : &CompareInstructions.Test<float>, Writes.Predicate, Work.Float32);
         }
         else if (instruction.Opcode == "copysign")
         {
-            Binary(type.Bits == 64 ? &Lanes.Map2<CopySign64, double, double, double> : &Lanes.Map2<CopySign, float, float, float>, type, Work.Float32);
+            Binary(type.Bits == 64 ? &Lanes.Map2<CopySign64, double, double, double> : &Lanes.Map2<CopySign, float, float, float>, type,
+                Work.Float32);
         }
         else if (type.Bits == 16 || type.Lanes == 2)
         {

@@ -8,24 +8,22 @@ internal static class KernelBuilder
     public static KernelCode Build(PtxModule module, PtxFunction kernel, IReadOnlyDictionary<string, ulong> globals)
     {
         var code = Inliner.Expand(module, kernel);
-        var instructions = code.Instructions;
-        if (instructions.Count == 0 || instructions[^1].Guard is not null || instructions[^1].Opcode is not ("ret" or "exit" or "bra" or "trap"))
+        List<PtxInstruction> instructions = code.Instructions;
+        if (instructions.Count == 0 || instructions[^1].Guard is not null
+            || instructions[^1].Opcode is not ("ret" or "exit" or "bra" or "trap"))
         {
-            var last = instructions.Count > 0 ? instructions[^1] : null;
+            PtxInstruction? last = instructions.Count > 0 ? instructions[^1] : null;
             instructions.Add(new(null, false, "exit", [], [], last?.Location ?? new("", 0), last?.PtxLine ?? 0));
         }
 
-        var ranges = ControlFlow.Blocks(instructions, code.Labels);
+        List<(int First, int End)> ranges = ControlFlow.Blocks(instructions, code.Labels);
         var registers = RegisterAllocation.Allocate(instructions, ranges, code.Labels, code.Registers);
         var symbols = new SymbolTable(module, globals, kernel, code);
         var constants = new ConstantPool(Align(registers.Bytes));
         var decoder = new Decoder(code.Registers, registers, constants, symbols, kernel.Parameters.Select(p => p.Name).ToHashSet());
 
         var operations = new List<Operation>(instructions.Count);
-        for (int i = 0; i < instructions.Count; i++)
-        {
-            operations.Add(decoder.Decode(instructions[i], i));
-        }
+        for (int i = 0; i < instructions.Count; i++) operations.Add(decoder.Decode(instructions[i], i));
 
         var result = new KernelCode
         {
@@ -59,15 +57,12 @@ internal static class KernelBuilder
         int[][] successors = [.. ranges.Select((_, i) => ControlFlow.Successors(instructions, ranges, i, labels, blockAt).ToArray())];
         int[] order = BlockOrder.Of(successors);
         int[] place = new int[order.Length];
-        for (int i = 0; i < order.Length; i++)
-        {
-            place[order[i]] = i;
-        }
+        for (int i = 0; i < order.Length; i++) place[order[i]] = i;
 
         foreach (int block in order)
         {
-            var (first, end) = ranges[block];
-            var last = instructions[end - 1];
+            (int first, int end) = ranges[block];
+            PtxInstruction last = instructions[end - 1];
             bool control = ControlFlow.EndsBlock(last);
             blocks.Add(new BasicBlock
             {

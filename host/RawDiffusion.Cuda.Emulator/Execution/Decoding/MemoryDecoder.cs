@@ -11,15 +11,13 @@ internal sealed unsafe partial class Decoder
     private StateSpace TakeSpace()
     {
         // .shared::cta and .shared are the same before clusters exist.
-        foreach (var (name, space) in new[]
+        foreach ((string name, StateSpace space) in new[]
         {
-            ("global", StateSpace.Global), ("shared", StateSpace.Shared), ("shared::cta", StateSpace.Shared), ("local", StateSpace.Local), ("const", StateSpace.Constant), ("param", StateSpace.Parameter),
+            ("global", StateSpace.Global), ("shared", StateSpace.Shared), ("shared::cta", StateSpace.Shared), ("local", StateSpace.Local), (
+                "const", StateSpace.Constant), ("param", StateSpace.Parameter),
         })
         {
-            if (Take(name))
-            {
-                return space;
-            }
+            if (Take(name)) return space;
         }
 
         return StateSpace.Generic;
@@ -28,10 +26,7 @@ internal sealed unsafe partial class Decoder
     private bool TakeSynchronizing()
     {
         bool any = false;
-        foreach (string word in Synchronizing)
-        {
-            any |= Take(word);
-        }
+        foreach (string word in Synchronizing) any |= Take(word);
 
         TakeAll("gpu", "cta", "sys", "weak");
         return any;
@@ -46,12 +41,9 @@ internal sealed unsafe partial class Decoder
     /// <summary>The address operand: where it lies, bytes per lane, offset.</summary>
     private void Address(PtxOperand operand)
     {
-        if (operand.Kind != OperandKind.Address)
-        {
-            throw Error($"'{instruction}' needs an address in brackets");
-        }
+        if (operand.Kind != OperandKind.Address) throw Error($"'{instruction}' needs an address in brackets");
 
-        var inner = operand.Elements[0];
+        PtxOperand inner = operand.Elements[0];
         op.Immediate = operand.Value;
         if (inner.Kind == OperandKind.Register)
         {
@@ -60,7 +52,8 @@ internal sealed unsafe partial class Decoder
         }
         else
         {
-            op.A = inner.Kind == OperandKind.Integer ? constants.Value(0, 8) : constants.Value(symbols.Address(inner.Name, instruction) + inner.Value, 8);
+            op.A = inner.Kind == OperandKind.Integer ? constants.Value(0, 8)
+                : constants.Value(symbols.Address(inner.Name, instruction) + inner.Value, 8);
             op.C = 8;
         }
     }
@@ -77,21 +70,18 @@ internal sealed unsafe partial class Decoder
         }
 
         bool store = instruction.Opcode == "st";
-        var space = TakeSpace();
+        StateSpace space = TakeSpace();
         bool synchronizing = TakeSynchronizing(), incoherent = Take("nc");
         TakeCacheHints();
         op.Y = Take("v2") ? 2 : Take("v4") ? 4 : 1;
         op.X = Type.Bytes;
-        var address = Operand(store ? 0 : 1);
-        var value = Operand(store ? 1 : 0);
-        var elements = op.Y == 1 && value.Kind != OperandKind.Vector ? [value] : value.Elements;
-        if (elements.Count != op.Y)
-        {
-            throw Error($"'{instruction}' needs {op.Y} elements");
-        }
+        PtxOperand address = Operand(store ? 0 : 1);
+        PtxOperand value = Operand(store ? 1 : 0);
+        IReadOnlyList<PtxOperand> elements = op.Y == 1 && value.Kind != OperandKind.Vector ? [value] : value.Elements;
+        if (elements.Count != op.Y) throw Error($"'{instruction}' needs {op.Y} elements");
 
         Address(address);
-        var inner = address.Elements[0];
+        PtxOperand inner = address.Elements[0];
         if (space == StateSpace.Parameter && inner.Kind == OperandKind.Symbol)
         {
             // Parameters of calls are the caller's local variables.
@@ -107,7 +97,8 @@ internal sealed unsafe partial class Decoder
 
         bool wide = elements.Any(e => RegisterWidth(e, Type) == 8);
         op.Z = (Type.IsSigned ? MemoryAccess.Signed : 0) | (wide ? MemoryAccess.Wide : 0)
-            | (synchronizing ? MemoryAccess.Synchronizing : 0) | (incoherent ? MemoryAccess.Incoherent : 0) | (space == StateSpace.Constant ? MemoryAccess.Uncounted : 0);
+            | (synchronizing ? MemoryAccess.Synchronizing : 0) | (incoherent ? MemoryAccess.Incoherent : 0)
+            | (space == StateSpace.Constant ? MemoryAccess.Uncounted : 0);
         op.List = List([.. elements.Select(e => store
             ? Source(e, wide ? Bits64 : Bits32)
             : e.Kind == OperandKind.Sink ? constants.Sink8 : Register(e.Name))]);
@@ -164,11 +155,11 @@ internal sealed unsafe partial class Decoder
     private void Atomics()
     {
         bool reduction = instruction.Opcode == "red";
-        var space = TakeSpace();
+        StateSpace space = TakeSpace();
         TakeSynchronizing();
         TakeCacheHints();
         Take("noftz");
-        var type = Type;
+        PtxType type = Type;
         string what = TakeOne("add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas");
         AtomicKind? kind = (what, type.Kind, type.Bits, type.Lanes) switch
         {
@@ -201,23 +192,18 @@ internal sealed unsafe partial class Decoder
         op.X = type.Bytes;
         op.Y = (int)kind;
         bool noResult = reduction || Operand(0).Kind == OperandKind.Sink;
-        op.Z = (noResult ? AtomicInstructions.NoResult : 0) | (space == StateSpace.Shared ? AtomicInstructions.Shared : space == StateSpace.Generic ? AtomicInstructions.Generic : 0);
+        op.Z = (noResult ? AtomicInstructions.NoResult : 0)
+            | (space == StateSpace.Shared ? AtomicInstructions.Shared : space == StateSpace.Generic ? AtomicInstructions.Generic : 0);
         op.Destination = noResult ? 0 : Destination(0, type);
         op.B = Source(first + 1, type);
-        if (kind == AtomicKind.CompareExchange)
-        {
-            op.List = List([Source(first + 2, type)]);
-        }
+        if (kind == AtomicKind.CompareExchange) op.List = List([Source(first + 2, type)]);
 
         Emit(&AtomicInstructions.Atomic, Writes.Itself, Work.Memory);
     }
 
     private void AsyncCopy()
     {
-        if (!Take("async"))
-        {
-            return;
-        }
+        if (!Take("async")) return;
 
         if (Take("commit_group"))
         {
@@ -239,9 +225,10 @@ internal sealed unsafe partial class Decoder
             TakeAll("shared", "shared::cta", "global");
             Address(Operand(0));
             op.X = (int)op.Immediate;
-            var source = Operand(1);
+            PtxOperand source = Operand(1);
             op.Immediate = source.Value;
-            op.B = source.Elements[0].Kind == OperandKind.Register ? Register(source.Elements[0].Name) : constants.Value(symbols.Address(source.Elements[0].Name, instruction), 8);
+            op.B = source.Elements[0].Kind == OperandKind.Register ? Register(source.Elements[0].Name)
+                : constants.Value(symbols.Address(source.Elements[0].Name, instruction), 8);
             op.Y = (int)Operand(2).Value;
             if (op.Y is not (4 or 8 or 16) || (onlyGlobalCache && op.Y != 16))
             {

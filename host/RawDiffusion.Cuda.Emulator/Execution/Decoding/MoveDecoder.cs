@@ -22,7 +22,7 @@ internal sealed unsafe partial class Decoder
                 Unpack();
                 break;
             case "mov" when Operand(1).Kind == OperandKind.Vector:
-                var elements = Operand(1).Elements;
+                IReadOnlyList<PtxOperand> elements = Operand(1).Elements;
                 op.Y = elements.Count;
                 op.X = Type.Bits / elements.Count;
                 var element = new PtxType(PtxKind.Bits, op.X);
@@ -63,7 +63,7 @@ internal sealed unsafe partial class Decoder
 
     private void Unpack()
     {
-        var elements = Operand(0).Elements;
+        IReadOnlyList<PtxOperand> elements = Operand(0).Elements;
         op.Y = elements.Count;
         op.X = Type.Bits / elements.Count;
         op.A = Source(1, Type);
@@ -104,25 +104,20 @@ internal sealed unsafe partial class Decoder
 
     private void Compare(bool set)
     {
-        var type = Type;
-        if (type.Lanes == 2 || type.Bits == 8)
-        {
-            return;
-        }
+        PtxType type = Type;
+        if (type.Lanes == 2 || type.Bits == 8) return;
 
-        string how = TakeOne("eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan");
+        string how = TakeOne("eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
+            "num", "nan");
         bool flush = Take("ftz");
         op.A = Source(1, type);
         op.B = Source(2, type);
-        foreach (var (name, value) in new[] { ("and", 1), ("or", 2), ("xor", 3) })
+        foreach ((string name, int value) in new[] { ("and", 1), ("or", 2), ("xor", 3) })
         {
             op.X = Take(name) ? value : op.X;
         }
 
-        if (op.X != 0)
-        {
-            op.C = Predicate(Operand(3), out op.Z);
-        }
+        if (op.X != 0) op.C = Predicate(Operand(3), out op.Z);
 
         bool isFloat = type.Kind is PtxKind.Float or PtxKind.BFloat;
         delegate*<Warp, Operation*, byte*, void> run = how switch
@@ -167,10 +162,7 @@ internal sealed unsafe partial class Decoder
 
     private void Conversion()
     {
-        if (types.Count < 2)
-        {
-            return;
-        }
+        if (types.Count < 2) return;
 
         PtxType to = types[0], from = types[^1];
         if (to.Lanes == 2 && from is { Kind: PtxKind.Float, Bits: 32 } && types.Count == 2)
@@ -184,8 +176,13 @@ internal sealed unsafe partial class Decoder
             return;
         }
 
-        int flags = (Take("sat") ? ConvertInstructions.Saturate : 0) | (Take("ftz") ? ConvertInstructions.Flush : 0) | (Take("relu") ? ConvertInstructions.Relu : 0);
-        foreach (var (name, mode) in new[] { ("rni", RoundingMode.Nearest), ("rzi", RoundingMode.Zero), ("rmi", RoundingMode.Down), ("rpi", RoundingMode.Up) })
+        int flags = (Take("sat") ? ConvertInstructions.Saturate : 0) | (Take("ftz") ? ConvertInstructions.Flush : 0)
+            | (Take("relu") ? ConvertInstructions.Relu : 0);
+        (string, RoundingMode)[] modes =
+        [
+            ("rni", RoundingMode.Nearest), ("rzi", RoundingMode.Zero), ("rmi", RoundingMode.Down), ("rpi", RoundingMode.Up),
+        ];
+        foreach ((string name, RoundingMode mode) in modes)
         {
             flags |= Take(name) ? (int)mode | ConvertInstructions.Integral : 0;
         }
@@ -194,8 +191,8 @@ internal sealed unsafe partial class Decoder
         int fromWidth = RegisterWidth(Operand(1), from), toWidth = RegisterWidth(Operand(0), to);
         op.Destination = Destination(0, toWidth == 8 ? Bits64 : Bits32);
         op.A = Source(1, Operand(1).Kind == OperandKind.Register ? fromWidth == 8 ? Bits64 : Bits32 : from);
-        var writes = toWidth == 8 ? Writes.Longs : Writes.Words;
-        var fast = Fast(from, to, flags, fromWidth, toWidth);
+        Writes writes = toWidth == 8 ? Writes.Longs : Writes.Words;
+        delegate*<Warp, Operation*, byte*, void> fast = Fast(from, to, flags, fromWidth, toWidth);
         if (fast != null)
         {
             Emit(fast, writes, Work.Conversion);
@@ -221,7 +218,8 @@ internal sealed unsafe partial class Decoder
             (_, 32, _, 32) when integers && fromWidth == 4 && toWidth == 4 => &MoveInstructions.Move32,
             (PtxKind.Signed, 32, PtxKind.Float, 32) when flags == 0 => &Lanes.Vector1<ConvertInstructions.FromSigned, int>,
             (PtxKind.Unsigned, 32, PtxKind.Float, 32) when flags == 0 => &Lanes.Map1<ConvertInstructions.FromUnsigned, uint, float>,
-            (PtxKind.Float, 16, PtxKind.Float, 32) when (flags & ~ConvertInstructions.Flush) == 0 => &Lanes.Vector1<ConvertInstructions.FromHalf, uint>,
+            (PtxKind.Float, 16, PtxKind.Float, 32) when (flags & ~ConvertInstructions.Flush) == 0 =>
+            &Lanes.Vector1<ConvertInstructions.FromHalf, uint>,
             (PtxKind.Float, 32, PtxKind.BFloat, 16) when flags == 0 => &Lanes.Vector1<ConvertInstructions.ToBFloat, uint>,
             _ => null,
         };

@@ -30,10 +30,11 @@ internal sealed class RegisterAllocation
     public int Bytes { get; private set; }
 
     public static RegisterAllocation Allocate(
-        IReadOnlyList<PtxInstruction> instructions, List<(int First, int End)> blocks, IReadOnlyDictionary<string, int> labels, IReadOnlyDictionary<string, PtxType> types)
+        IReadOnlyList<PtxInstruction> instructions, List<(
+            int First, int End)> blocks, IReadOnlyDictionary<string, int> labels, IReadOnlyDictionary<string, PtxType> types)
     {
         var result = new RegisterAllocation(instructions, blocks);
-        var intervals = result.Intervals(labels);
+        (int Start, int End)[] intervals = result.Intervals(labels);
         result.Scan(intervals, types);
         return result;
     }
@@ -60,32 +61,23 @@ internal sealed class RegisterAllocation
         }
 
         int words = (names.Count + 63) / 64;
-        var use = new ulong[blocks.Count][];
-        var define = new ulong[blocks.Count][];
-        var into = new ulong[blocks.Count][];
-        var outOf = new ulong[blocks.Count][];
+        ulong[][] use = new ulong[blocks.Count][];
+        ulong[][] define = new ulong[blocks.Count][];
+        ulong[][] into = new ulong[blocks.Count][];
+        ulong[][] outOf = new ulong[blocks.Count][];
         var blockAt = blocks.Select((b, i) => (b.First, i)).ToDictionary(b => b.First, b => b.i);
         for (int b = 0; b < blocks.Count; b++)
         {
             (use[b], define[b], into[b], outOf[b]) = (new ulong[words], new ulong[words], new ulong[words], new ulong[words]);
             for (int i = blocks[b].First; i < blocks[b].End; i++)
             {
-                foreach (int r in read[i])
-                {
-                    use[b][r >> 6] |= ~define[b][r >> 6] & (1ul << r);
-                }
+                foreach (int r in read[i]) use[b][r >> 6] |= ~define[b][r >> 6] & (1ul << r);
 
                 foreach (int r in written[i])
                 {
                     // A guarded write keeps what other lanes hold.
-                    if (instructions[i].Guard is null)
-                    {
-                        define[b][r >> 6] |= 1ul << r;
-                    }
-                    else
-                    {
-                        use[b][r >> 6] |= ~define[b][r >> 6] & (1ul << r);
-                    }
+                    if (instructions[i].Guard is null) define[b][r >> 6] |= 1ul << r;
+                    else use[b][r >> 6] |= ~define[b][r >> 6] & (1ul << r);
                 }
             }
         }
@@ -98,10 +90,7 @@ internal sealed class RegisterAllocation
             {
                 foreach (int next in ControlFlow.Successors(instructions, blocks, b, labels, blockAt))
                 {
-                    for (int w = 0; w < words; w++)
-                    {
-                        outOf[b][w] |= into[next][w];
-                    }
+                    for (int w = 0; w < words; w++) outOf[b][w] |= into[next][w];
                 }
 
                 for (int w = 0; w < words; w++)
@@ -121,15 +110,9 @@ internal sealed class RegisterAllocation
             Extend(outOf[b], blocks[b].End - 1);
             for (int i = blocks[b].First; i < blocks[b].End; i++)
             {
-                foreach (int r in read[i])
-                {
-                    Touch(r, i);
-                }
+                foreach (int r in read[i]) Touch(r, i);
 
-                foreach (int r in written[i])
-                {
-                    Touch(r, i);
-                }
+                foreach (int r in written[i]) Touch(r, i);
             }
         }
 
@@ -152,7 +135,7 @@ internal sealed class RegisterAllocation
     private void Scan((int Start, int End)[] intervals, IReadOnlyDictionary<string, PtxType> types)
     {
         var classes = new SlotClass[] { new(), new(), new() };
-        var order = Enumerable.Range(0, names.Count).Where(r => intervals[r].End >= 0).OrderBy(r => intervals[r].Start);
+        IOrderedEnumerable<int> order = Enumerable.Range(0, names.Count).Where(r => intervals[r].End >= 0).OrderBy(r => intervals[r].Start);
         int[] slots = new int[names.Count];
         foreach (int r in order)
         {

@@ -15,14 +15,14 @@ internal sealed class SymbolTable
     public SymbolTable(PtxModule module, IReadOnlyDictionary<string, ulong> globals, PtxFunction kernel, Inliner code)
     {
         var named = code.Instructions.SelectMany(i => i.Operands).SelectMany(Names).ToHashSet();
-        foreach (var parameter in kernel.Parameters)
+        foreach (PtxVariable parameter in kernel.Parameters)
         {
             ParameterBytes = (int)Align(ParameterBytes, parameter.Alignment);
             symbols[parameter.Name] = (parameter, ParameterBytes);
             ParameterBytes += (int)parameter.Bytes;
         }
 
-        foreach (var variable in code.Variables.Concat(module.Variables).Where(v => !v.External))
+        foreach (PtxVariable? variable in code.Variables.Concat(module.Variables).Where(v => !v.External))
         {
             if (globals.TryGetValue(variable.Name, out ulong address) && variable.Space is StateSpace.Global or StateSpace.Constant)
             {
@@ -52,10 +52,7 @@ internal sealed class SymbolTable
         if (dynamic.Count > 0)
         {
             SharedBytes = (int)Align(SharedBytes, dynamic.Max(v => v.Alignment));
-            foreach (var variable in dynamic)
-            {
-                symbols[variable.Name] = (variable, SharedBytes);
-            }
+            foreach (PtxVariable? variable in dynamic) symbols[variable.Name] = (variable, SharedBytes);
         }
     }
 
@@ -70,8 +67,8 @@ internal sealed class SymbolTable
 
     public StateSpace Space(string name, PtxInstruction user) => Find(name, user).Variable.Space;
 
-    private (PtxVariable Variable, long Address) Find(string name, PtxInstruction user) => symbols.TryGetValue(name, out var found)
-        ? found
+    private (PtxVariable Variable, long Address) Find(string name, PtxInstruction user) =>
+        symbols.TryGetValue(name, out (PtxVariable Variable, long Address) found) ? found
         : throw new PtxException(user.PtxLine, $"'{user}' names {name}, which this module does not define");
 
     private static IEnumerable<string> Names(PtxOperand operand) =>

@@ -8,10 +8,7 @@ internal sealed unsafe partial class Decoder
 {
     private void Matrix()
     {
-        if (!Take("sync"))
-        {
-            return;
-        }
+        if (!Take("sync")) return;
 
         Take("aligned");
         if (instruction.Opcode == "ldmatrix")
@@ -21,12 +18,9 @@ internal sealed unsafe partial class Decoder
         }
 
         string shape = TakeOne("m16n8k4", "m16n8k8", "m16n8k16", "m16n8k32");
-        if (!Take("row") || !Take("col") || types.Count != 4 || instruction.Operands.Count != 4)
-        {
-            return;
-        }
+        if (!Take("row") || !Take("col") || types.Count != 4 || instruction.Operands.Count != 4) return;
 
-        var (result, a, b, accumulator) = (types[0], types[1], types[2], types[3]);
+        (PtxType result, PtxType a, PtxType b, PtxType accumulator) = (types[0], types[1], types[2], types[3]);
         int k = int.Parse(shape.AsSpan(shape.IndexOf('k') + 1), System.Globalization.CultureInfo.InvariantCulture);
         bool halfAccumulator = result is { Kind: PtxKind.Float, Bits: 16 };
         bool integers = a.Bits == 8;
@@ -38,10 +32,7 @@ internal sealed unsafe partial class Decoder
             ? result == new PtxType(PtxKind.Signed, 32) && b.Bits == 8 && k is 16 or 32
             : a == b && (a.Bits == 16 ? k is 8 or 16 : a.Kind == PtxKind.TensorFloat && k is 4 or 8)
                 && (result is { Kind: PtxKind.Float, Bits: 32 } || (halfAccumulator && a is { Kind: PtxKind.Float, Bits: 16 })));
-        if (!known)
-        {
-            return;
-        }
+        if (!known) return;
 
         op.Y = integers ? (a.IsSigned ? 1 : 0) | (b.IsSigned ? 2 : 0) | (Take("satfinite") ? 4 : 0) : halfAccumulator ? 1 : 0;
         int accumulators = halfAccumulator ? 2 : 4;
@@ -49,7 +40,7 @@ internal sealed unsafe partial class Decoder
         var offsets = new List<int>();
         for (int i = 0; i < 4; i++)
         {
-            var elements = Operand(i).Kind == OperandKind.Vector ? Operand(i).Elements : [Operand(i)];
+            IReadOnlyList<PtxOperand> elements = Operand(i).Kind == OperandKind.Vector ? Operand(i).Elements : [Operand(i)];
             if (elements.Count != counts[i])
             {
                 throw Error($"operand {i} of '{instruction}' needs {counts[i]} registers and has {elements.Count}");
@@ -70,17 +61,14 @@ internal sealed unsafe partial class Decoder
 
     private void LoadMatrix()
     {
-        if (!Take("m8n8") || Type.Bits != 16)
-        {
-            return;
-        }
+        if (!Take("m8n8") || Type.Bits != 16) return;
 
         string count = TakeOne("x1", "x2", "x4");
         op.Y = Take("trans") ? 1 : 0;
         TakeAll("shared", "shared::cta");
         Address(Operand(1));
         op.X = count[1] - '0';
-        var elements = Operand(0).Kind == OperandKind.Vector ? Operand(0).Elements : [Operand(0)];
+        IReadOnlyList<PtxOperand> elements = Operand(0).Kind == OperandKind.Vector ? Operand(0).Elements : [Operand(0)];
         if (elements.Count != op.X)
         {
             throw Error($"'{instruction}' needs {op.X} registers and has {elements.Count}");
@@ -108,7 +96,13 @@ internal sealed unsafe partial class Decoder
                 Emit(scope == "cta" ? &WarpInstructions.Nothing : &WarpInstructions.Fence, Writes.Itself, Work.Other);
                 break;
             case "shfl" when Take("sync"):
-                op.Y = TakeOne("up", "down", "bfly", "idx") switch { "up" => WarpInstructions.Up, "down" => WarpInstructions.Down, "bfly" => WarpInstructions.Butterfly, _ => WarpInstructions.Index };
+                op.Y = TakeOne("up", "down", "bfly", "idx") switch
+                {
+                    "up" => WarpInstructions.Up,
+                    "down" => WarpInstructions.Down,
+                    "bfly" => WarpInstructions.Butterfly,
+                    _ => WarpInstructions.Index
+                };
                 op.Destination = Destination(0, Bits32);
                 op.Second = SecondPredicate(Operand(0));
                 op.A = Source(1, Bits32);
@@ -118,7 +112,13 @@ internal sealed unsafe partial class Decoder
                 Emit(&WarpInstructions.Shuffle, Writes.Itself, Work.Other);
                 break;
             case "vote" when Take("sync"):
-                op.Y = TakeOne("all", "any", "uni", "ballot") switch { "all" => WarpInstructions.All, "any" => WarpInstructions.Any, "uni" => WarpInstructions.Uniform, _ => WarpInstructions.Ballot };
+                op.Y = TakeOne("all", "any", "uni", "ballot") switch
+                {
+                    "all" => WarpInstructions.All,
+                    "any" => WarpInstructions.Any,
+                    "uni" => WarpInstructions.Uniform,
+                    _ => WarpInstructions.Ballot
+                };
                 op.Destination = Register(Operand(0).Name);
                 op.A = Predicate(Operand(1), out op.Z);
                 op.X = Source(2, Bits32);

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Memory;
 
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
 
@@ -51,10 +52,7 @@ internal static unsafe class AsyncCopyInstructions
             GlobalMemoryInstructions.Misaligned(warp, op, lane, bytes, "copies from");
         }
 
-        if (reads != 0)
-        {
-            GlobalMemoryInstructions.Count(warp, op, bytes);
-        }
+        if (reads != 0) GlobalMemoryInstructions.Count(warp, op, bytes);
 
         warp.Mask = mask;
     }
@@ -73,29 +71,20 @@ internal static unsafe class AsyncCopyInstructions
     /// <summary>At the end of a block: what nobody waited for.</summary>
     public static void CompleteAll(Warp warp)
     {
-        foreach (var copy in warp.Copies.Pending)
-        {
-            Perform(warp, copy);
-        }
+        foreach (AsyncCopies.Copy copy in warp.Copies.Pending) Perform(warp, copy);
 
         warp.Copies.Clear();
     }
 
     private static void Complete(Warp warp, int allowed)
     {
-        var pending = warp.Copies.Pending;
+        List<AsyncCopies.Copy> pending = warp.Copies.Pending;
         int kept = 0;
         for (int i = 0; i < pending.Count; i++)
         {
-            var copy = pending[i];
-            if (warp.Copies.Completes(copy, warp.Mask, allowed))
-            {
-                Perform(warp, copy);
-            }
-            else
-            {
-                pending[kept++] = copy;
-            }
+            AsyncCopies.Copy copy = pending[i];
+            if (warp.Copies.Completes(copy, warp.Mask, allowed)) Perform(warp, copy);
+            else pending[kept++] = copy;
         }
 
         pending.RemoveRange(kept, pending.Count - kept);
@@ -103,24 +92,18 @@ internal static unsafe class AsyncCopyInstructions
 
     private static void Perform(Warp warp, in AsyncCopies.Copy copy)
     {
-        var block = warp.Block;
+        BlockRunner block = warp.Block;
         byte* to = block.Shared + copy.Destination;
         uint tag = block.SharedRaces.Tag(warp.Index, (uint)(warp.Index * Warp.Size + copy.Lane));
         new Span<uint>(block.SharedRaces.Writers + (copy.Destination >> 1), copy.Bytes / 2).Fill(tag);
         Unsafe.InitBlockUnaligned(to, 0, copy.Bytes);
-        if (copy.SourceBytes == 0)
-        {
-            return;
-        }
+        if (copy.SourceBytes == 0) return;
 
         Operation* op = block.Launch.Kernel.Operations + copy.Operation;
         warp.Addresses[copy.Lane] = copy.Source;
         uint rest = 1u << copy.Lane;
-        var allocation = GlobalMemoryInstructions.TakeAllocation(warp, op, copy.SourceBytes, ref rest, out _, "copies");
-        if (allocation is null)
-        {
-            return;
-        }
+        Allocation? allocation = GlobalMemoryInstructions.TakeAllocation(warp, op, copy.SourceBytes, ref rest, out _, "copies");
+        if (allocation is null) return;
 
         ulong offset = copy.Source - allocation.Address;
         if (block.CheckUndefined && !GlobalMemoryInstructions.AllDefined(allocation.Defined + offset, copy.SourceBytes))
@@ -128,9 +111,10 @@ internal static unsafe class AsyncCopyInstructions
             GlobalMemoryInstructions.ReportUndefined(warp, op, copy.Lane, copy.SourceBytes, allocation);
         }
 
-        var launch = block.Launch;
+        LaunchContext launch = block.Launch;
         launch.Accesses?.Note(allocation, offset, copy.SourceBytes, write: false);
-        if (launch.Races.Enabled && launch.Races.Read(allocation, offset, copy.SourceBytes, block.BlockNumber, incoherent: false, ref block.Counters.FreshBytes) is not Conflict.None)
+        if (launch.Races.Enabled && launch.Races.Read(
+            allocation, offset, copy.SourceBytes, block.BlockNumber, incoherent: false, ref block.Counters.FreshBytes) is not Conflict.None)
         {
             warp.Report(FindingKind.GlobalRace, op, copy.Lane, copy.Source,
                 $"copies from 0x{copy.Source:x} what another block of the same launch writes: use another launch");

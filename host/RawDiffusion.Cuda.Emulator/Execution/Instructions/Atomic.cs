@@ -46,10 +46,7 @@ internal static unsafe class AtomicInstructions
         counts[RunCounters.Bytes] += (long)BitOperations.PopCount(mask) * op->X;
         counts[RunCounters.Transactions] += BitOperations.PopCount(mask);
         bool global = false;
-        if ((op->Z & Shared) == 0)
-        {
-            warp.Block.BeforeGlobalAtomic();
-        }
+        if ((op->Z & Shared) == 0) warp.Block.BeforeGlobalAtomic();
 
         for (uint m = mask; m != 0; m &= m - 1)
         {
@@ -63,33 +60,24 @@ internal static unsafe class AtomicInstructions
 
             byte* at = shared ? InShared(warp, op, lane) : InGlobal(warp, op, lane);
             global |= !shared;
-            if (at == null)
-            {
-                continue;
-            }
+            if (at == null) continue;
 
             ulong old = op->X == 8
-                ? Change64((ulong*)at, op, Value(warp, op->B, lane, 8), op->Y == (int)AtomicKind.CompareExchange ? Value(warp, op->List[0], lane, 8) : 0)
+                ? Change64((ulong*)at, op, Value(warp, op->B, lane, 8), op->Y == (int)AtomicKind.CompareExchange
+                ? Value(warp, op->List[0], lane, 8) : 0)
                 : op->X == 2
-                    ? Change16(at, op, Value(warp, op->B, lane, 4), op->Y == (int)AtomicKind.CompareExchange ? Value(warp, op->List[0], lane, 4) : 0)
-                    : Change32((uint*)at, op, (uint)Value(warp, op->B, lane, 4), op->Y == (int)AtomicKind.CompareExchange ? (uint)Value(warp, op->List[0], lane, 4) : 0);
+                    ? Change16(at, op, Value(warp, op->B, lane, 4), op->Y == (int)AtomicKind.CompareExchange
+                    ? Value(warp, op->List[0], lane, 4) : 0)
+                    : Change32((uint*)at, op, (uint)Value(warp, op->B, lane, 4), op->Y == (int)AtomicKind.CompareExchange
+                    ? (uint)Value(warp, op->List[0], lane, 4) : 0);
             if ((op->Z & NoResult) == 0)
             {
-                if (op->X == 8)
-                {
-                    ((ulong*)target)[lane] = old;
-                }
-                else
-                {
-                    ((uint*)target)[lane] = (uint)old;
-                }
+                if (op->X == 8) ((ulong*)target)[lane] = old;
+                else ((uint*)target)[lane] = (uint)old;
             }
         }
 
-        if (global)
-        {
-            warp.Block.AfterGlobalAtomic();
-        }
+        if (global) warp.Block.AfterGlobalAtomic();
     }
 
     private static ulong Value(Warp warp, int offset, int lane, int width) =>
@@ -97,10 +85,7 @@ internal static unsafe class AtomicInstructions
 
     private static byte* InShared(Warp warp, Operation* op, int lane)
     {
-        if (!SharedMemoryInstructions.InBounds(warp, op, lane, op->X, "changes"))
-        {
-            return null;
-        }
+        if (!SharedMemoryInstructions.InBounds(warp, op, lane, op->X, "changes")) return null;
 
         int offset = (int)warp.Addresses[lane];
         if (warp.Block.CheckUndefined && warp.Block.SharedRaces.Writers[offset >> 1] == 0 && op->Y != (int)AtomicKind.Exchange)
@@ -116,14 +101,15 @@ internal static unsafe class AtomicInstructions
     private static byte* InGlobal(Warp warp, Operation* op, int lane)
     {
         uint rest = 1u << lane;
-        var allocation = GlobalMemoryInstructions.TakeAllocation(warp, op, op->X, ref rest, out _, "changes");
+        Allocation? allocation = GlobalMemoryInstructions.TakeAllocation(warp, op, op->X, ref rest, out _, "changes");
         if (allocation is null || GlobalMemoryInstructions.Misaligned(warp, op, lane, op->X, "changes"))
         {
             return null;
         }
 
         ulong offset = warp.Addresses[lane] - allocation.Address;
-        if (warp.Block.CheckUndefined && op->Y != (int)AtomicKind.Exchange && !GlobalMemoryInstructions.AllDefined(allocation.Defined + offset, op->X))
+        if (warp.Block.CheckUndefined && op->Y != (int)AtomicKind.Exchange
+            && !GlobalMemoryInstructions.AllDefined(allocation.Defined + offset, op->X))
         {
             GlobalMemoryInstructions.ReportUndefined(warp, op, lane, op->X, allocation);
         }
@@ -146,7 +132,8 @@ internal static unsafe class AtomicInstructions
             uint changed = (AtomicKind)op->Y switch
             {
                 AtomicKind.Add => old + value,
-                AtomicKind.AddFloat => BitConverter.SingleToUInt32Bits(BitConverter.UInt32BitsToSingle(old) + BitConverter.UInt32BitsToSingle(value)),
+                AtomicKind.AddFloat => BitConverter.SingleToUInt32Bits(
+                BitConverter.UInt32BitsToSingle(old) + BitConverter.UInt32BitsToSingle(value)),
                 AtomicKind.AddHalf2 => AddPair(old, value, HalfVectors.FromHalf, HalfVectors.ToHalf),
                 AtomicKind.AddBFloat2 => AddPair(old, value, HalfVectors.FromBFloat, HalfVectors.ToBFloat),
                 AtomicKind.MinSigned => (uint)Math.Min((int)old, (int)value),
@@ -161,10 +148,7 @@ internal static unsafe class AtomicInstructions
                 AtomicKind.Exchange => value,
                 _ => old == value ? swap : old,
             };
-            if (Interlocked.CompareExchange(ref *at, changed, old) == old)
-            {
-                return old;
-            }
+            if (Interlocked.CompareExchange(ref *at, changed, old) == old) return old;
         }
     }
 
@@ -176,7 +160,8 @@ internal static unsafe class AtomicInstructions
             ulong changed = (AtomicKind)op->Y switch
             {
                 AtomicKind.Add => old + value,
-                AtomicKind.AddDouble => BitConverter.DoubleToUInt64Bits(BitConverter.UInt64BitsToDouble(old) + BitConverter.UInt64BitsToDouble(value)),
+                AtomicKind.AddDouble => BitConverter.DoubleToUInt64Bits(
+                BitConverter.UInt64BitsToDouble(old) + BitConverter.UInt64BitsToDouble(value)),
                 AtomicKind.MinSigned => (ulong)Math.Min((long)old, (long)value),
                 AtomicKind.MaxSigned => (ulong)Math.Max((long)old, (long)value),
                 AtomicKind.MinUnsigned => Math.Min(old, value),
@@ -187,10 +172,7 @@ internal static unsafe class AtomicInstructions
                 AtomicKind.Exchange => value,
                 _ => old == value ? swap : old,
             };
-            if (Interlocked.CompareExchange(ref *at, changed, old) == old)
-            {
-                return old;
-            }
+            if (Interlocked.CompareExchange(ref *at, changed, old) == old) return old;
         }
     }
 
@@ -211,10 +193,7 @@ internal static unsafe class AtomicInstructions
                 _ => old == (ushort)value ? (ushort)swap : old,
             };
             uint result = (whole & ~(0xFFFFu << shift)) | ((uint)changed << shift);
-            if (Interlocked.CompareExchange(ref *word, result, whole) == whole)
-            {
-                return old;
-            }
+            if (Interlocked.CompareExchange(ref *word, result, whole) == whole) return old;
         }
     }
 

@@ -123,7 +123,7 @@ internal static unsafe class BitInstructions
             var a = Vector512.Load((uint*)(pa + i));
             var b = Vector512.Load((uint*)(pb + i));
             var c = Vector512.Load((uint*)(pc + i));
-            var result = Vector512<uint>.Zero;
+            Vector512<uint> result = Vector512<uint>.Zero;
             for (int term = 0; term < 8; term++)
             {
                 if (((op->X >> term) & 1) != 0)
@@ -226,14 +226,14 @@ internal static unsafe class BitInstructions
         where T : unmanaged, IBinaryInteger<T>
         where TWide : unmanaged, IBinaryInteger<TWide>
     {
-        T* a = (T*)warp.At(op->A);
-        T* b = (T*)warp.At(op->B);
-        T* c = (T*)warp.At(op->C);
+        var a = (T*)warp.At(op->A);
+        var b = (T*)warp.At(op->B);
+        var c = (T*)warp.At(op->C);
         int bits = 8 * sizeof(T);
         for (uint m = warp.Mask; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            var carry = (op->Y & 1) != 0 && ((warp.Carry >> lane) & 1) != 0 ? TWide.One : TWide.Zero;
+            TWide carry = (op->Y & 1) != 0 && ((warp.Carry >> lane) & 1) != 0 ? TWide.One : TWide.Zero;
             TWide x = TWide.CreateTruncating(a[lane]), y = TWide.CreateTruncating(b[lane]);
             TWide sum;
             if (op->X == CarrySubtract)
@@ -262,10 +262,7 @@ internal static unsafe class BitInstructions
         TWide Product(T left, T right, bool high, bool signed)
         {
             TWide product = TWide.CreateTruncating(left) * TWide.CreateTruncating(right);
-            if (!high)
-            {
-                return TWide.CreateTruncating(T.CreateTruncating(product));
-            }
+            if (!high) return TWide.CreateTruncating(T.CreateTruncating(product));
 
             T upper = T.CreateTruncating(product >> bits);
             if (signed)

@@ -88,7 +88,8 @@ internal static unsafe class CompareInstructions
 
     public readonly struct SignExtended16 : ISource<int>
     {
-        public static Vector512<int> Load(byte* at, int index) => Vector512.ShiftRightArithmetic(Vector512.ShiftLeft(Vector512.Load((int*)at + (16 * index)), 16), 16);
+        public static Vector512<int> Load(byte* at, int index) =>
+            Vector512.ShiftRightArithmetic(Vector512.ShiftLeft(Vector512.Load((int*)at + (16 * index)), 16), 16);
     }
 
     public readonly struct ZeroExtended16 : ISource<uint>
@@ -103,7 +104,8 @@ internal static unsafe class CompareInstructions
 
     public readonly struct FromBFloat : ISource<float>
     {
-        public static Vector512<float> Load(byte* at, int index) => Vector512.ShiftLeft(Vector512.Load((uint*)at + (16 * index)), 16).AsSingle();
+        public static Vector512<float> Load(byte* at, int index) =>
+            Vector512.ShiftLeft(Vector512.Load((uint*)at + (16 * index)), 16).AsSingle();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -153,7 +155,8 @@ internal static unsafe class CompareInstructions
         *(uint*)target = result;
     }
 
-    private static uint Combine(int how, uint bits, uint with) => how switch { 0 => bits, 1 => bits & with, 2 => bits | with, _ => bits ^ with };
+    private static uint Combine(int how, uint bits, uint with) =>
+        how switch { 0 => bits, 1 => bits & with, 2 => bits | with, _ => bits ^ with };
 
     /// <summary>set: all ones or, with Y = 1, 1.0 where the comparison holds.</summary>
     public static void Set<TOp, TSource, T>(Warp warp, Operation* op, byte* target)
@@ -162,10 +165,7 @@ internal static unsafe class CompareInstructions
         where T : unmanaged
     {
         uint bits = Bits<TOp, TSource, T>(warp, op);
-        if (op->X != 0)
-        {
-            bits = Combine(op->X, bits, *(uint*)warp.At(op->C) ^ (uint)op->Z);
-        }
+        if (op->X != 0) bits = Combine(op->X, bits, *(uint*)warp.At(op->C) ^ (uint)op->Z);
 
         uint yes = op->Y == 1 ? 0x3F800000u : uint.MaxValue;
         for (int lane = 0; lane < Warp.Size; lane++)
@@ -207,14 +207,8 @@ internal static unsafe class CompareInstructions
         for (int lane = 0; lane < Warp.Size; lane++)
         {
             bool first = op->Y == 1 ? ((float*)c)[lane] >= 0 : ((int*)c)[lane] >= 0;
-            if (op->X == 8)
-            {
-                ((ulong*)target)[lane] = ((ulong*)(first ? a : b))[lane];
-            }
-            else
-            {
-                ((uint*)target)[lane] = ((uint*)(first ? a : b))[lane];
-            }
+            if (op->X == 8) ((ulong*)target)[lane] = ((ulong*)(first ? a : b))[lane];
+            else ((uint*)target)[lane] = ((uint*)(first ? a : b))[lane];
         }
     }
 
@@ -222,7 +216,7 @@ internal static unsafe class CompareInstructions
     public static void Test<T>(Warp warp, Operation* op, byte* target)
         where T : unmanaged, IFloatingPointIeee754<T>
     {
-        T* a = (T*)warp.At(op->A);
+        var a = (T*)warp.At(op->A);
         uint bits = 0;
         for (int lane = 0; lane < Warp.Size; lane++)
         {

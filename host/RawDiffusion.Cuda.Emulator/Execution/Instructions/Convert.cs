@@ -43,14 +43,8 @@ internal static unsafe class ConvertInstructions
             ulong result = from < NumberFormat.Half
                 ? to < NumberFormat.Half ? Integers(Widen(raw, from), to, op->Z) : FromInteger(Widen(raw, from), to, op->Z)
                 : to < NumberFormat.Half ? ToInteger(ToDouble(raw, from, op->Z), to, op->Z) : Floats(ToDouble(raw, from, op->Z), to, op->Z);
-            if (op->C == 8)
-            {
-                ((ulong*)target)[lane] = result;
-            }
-            else
-            {
-                ((uint*)target)[lane] = (uint)result;
-            }
+            if (op->C == 8) ((ulong*)target)[lane] = result;
+            else ((uint*)target)[lane] = (uint)result;
         }
     }
 
@@ -77,7 +71,7 @@ internal static unsafe class ConvertInstructions
     {
         if ((flags & Saturate) != 0)
         {
-            var (low, high) = Range(to);
+            (Int128 low, Int128 high) = Range(to);
             value = Int128.Clamp(value, low, high);
         }
 
@@ -111,14 +105,11 @@ internal static unsafe class ConvertInstructions
 
     private static ulong ToInteger(double value, NumberFormat to, int flags)
     {
-        if (double.IsNaN(value))
-        {
-            return 0;
-        }
+        if (double.IsNaN(value)) return 0;
 
         value = ToIntegral(value, flags);
-        var (low, high) = Range(to);
-        var clamped = value <= (double)low ? low : value >= (double)high ? high : (Int128)value;
+        (Int128 low, Int128 high) = Range(to);
+        Int128 clamped = value <= (double)low ? low : value >= (double)high ? high : (Int128)value;
         return Integers(clamped, to, 0);
     }
 
@@ -142,26 +133,17 @@ internal static unsafe class ConvertInstructions
 
     private static ulong Narrow(double high, double low, NumberFormat to, int flags)
     {
-        if ((flags & Saturate) != 0)
-        {
-            (high, low) = !(high > 0) ? (0, 0) : high >= 1 ? (1, 0) : (high, low);
-        }
+        if ((flags & Saturate) != 0) (high, low) = !(high > 0) ? (0, 0) : high >= 1 ? (1, 0) : (high, low);
 
-        if ((flags & Relu) != 0 && high < 0)
-        {
-            (high, low) = (0, 0);
-        }
+        if ((flags & Relu) != 0 && high < 0) (high, low) = (0, 0);
 
-        var mode = (flags & Integral) != 0 ? RoundingMode.Nearest : (RoundingMode)(flags & RoundingMask);
+        RoundingMode mode = (flags & Integral) != 0 ? RoundingMode.Nearest : (RoundingMode)(flags & RoundingMask);
         switch (to)
         {
             case NumberFormat.Double:
                 return BitConverter.DoubleToUInt64Bits(low == 0 || mode == RoundingMode.Nearest ? high : Directed(high, low, mode));
             case NumberFormat.Single:
-                if (double.IsNaN(high))
-                {
-                    return 0x7FFFFFFF;
-                }
+                if (double.IsNaN(high)) return 0x7FFFFFFF;
 
                 float single = Rounding.ToSingle(high, low, mode);
                 return BitConverter.SingleToUInt32Bits((flags & Flush) != 0 ? FloatInstructions.Flush(single) : single);
@@ -193,10 +175,7 @@ internal static unsafe class ConvertInstructions
             RoundingMode.Up => rounded < value,
             _ => false,
         };
-        if (!tooFar)
-        {
-            return bits;
-        }
+        if (!tooFar) return bits;
 
         // Away from the value means outwards for magnitudes that are too small, inwards for those too large.
         return Math.Abs(rounded) > Math.Abs(value) ? (ushort)(bits - 1) : (ushort)(bits + 1);
@@ -224,7 +203,8 @@ internal static unsafe class ConvertInstructions
                 lower = lower < 0 ? 0 : lower;
             }
 
-            ((uint*)target)[lane] = ((uint)Directed<TFormat>(upper, (RoundingMode)op->Z) << 16) | Directed<TFormat>(lower, (RoundingMode)op->Z);
+            ((uint*)target)[lane] = ((uint)Directed<TFormat>(upper, (RoundingMode)op->Z) << 16)
+                | Directed<TFormat>(lower, (RoundingMode)op->Z);
         }
     }
 
@@ -234,8 +214,8 @@ internal static unsafe class ConvertInstructions
         byte* b = warp.At(op->B);
         for (int i = 0; i < 128; i += 64)
         {
-            var upper = HalfVectors.ToBFloat(Vector512.Load((float*)(a + i)));
-            var lower = HalfVectors.ToBFloat(Vector512.Load((float*)(b + i)));
+            Vector512<uint> upper = HalfVectors.ToBFloat(Vector512.Load((float*)(a + i)));
+            Vector512<uint> lower = HalfVectors.ToBFloat(Vector512.Load((float*)(b + i)));
             (Vector512.ShiftLeft(upper, 16) | lower).Store((uint*)(target + i));
         }
     }
@@ -267,7 +247,7 @@ internal static unsafe class ConvertInstructions
         uint* a = (uint*)warp.At(op->A);
         for (int i = 0; i < Warp.Size; i += 16)
         {
-            var (low, high) = Vector512.Widen(Vector512.Load(a + i));
+            (Vector512<ulong> low, Vector512<ulong> high) = Vector512.Widen(Vector512.Load(a + i));
             low.Store((ulong*)target + i);
             high.Store((ulong*)target + i + 8);
         }
@@ -278,7 +258,7 @@ internal static unsafe class ConvertInstructions
         int* a = (int*)warp.At(op->A);
         for (int i = 0; i < Warp.Size; i += 16)
         {
-            var (low, high) = Vector512.Widen(Vector512.Load(a + i));
+            (Vector512<long> low, Vector512<long> high) = Vector512.Widen(Vector512.Load(a + i));
             low.Store((long*)target + i);
             high.Store((long*)target + i + 8);
         }

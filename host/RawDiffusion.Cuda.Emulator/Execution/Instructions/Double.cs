@@ -27,7 +27,8 @@ internal static class DoubleOperations
 
     public readonly struct MultiplyAdd : IVector3<double>
     {
-        public static Vector512<double> Apply(Vector512<double> a, Vector512<double> b, Vector512<double> c) => Vector512.FusedMultiplyAdd(a, b, c);
+        public static Vector512<double> Apply(Vector512<double> a, Vector512<double> b, Vector512<double> c) =>
+            Vector512.FusedMultiplyAdd(a, b, c);
     }
 
     public readonly struct Minimum : IVector2<double>

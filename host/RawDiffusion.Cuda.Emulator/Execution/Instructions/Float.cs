@@ -25,7 +25,7 @@ internal static unsafe class FloatInstructions
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Flush(Vector512<float> value)
     {
-        var bits = value.AsUInt32();
+        Vector512<uint> bits = value.AsUInt32();
         var denormal = Vector512.Equals(bits & Vector512.Create(0x7F800000u), Vector512<uint>.Zero);
         return Vector512.ConditionalSelect(denormal, bits & Vector512.Create(0x80000000u), bits).AsSingle();
     }
@@ -51,7 +51,7 @@ internal static unsafe class FloatInstructions
         for (int i = 0; i < 128; i += 64)
         {
             var a = Vector512.Load((float*)(pa + i));
-            var result = TOp.Apply(TFlush.On ? Flush(a) : a);
+            Vector512<float> result = TOp.Apply(TFlush.On ? Flush(a) : a);
             Finish<TFlush, TSaturate>(result).Store((float*)(target + i));
         }
     }
@@ -67,7 +67,7 @@ internal static unsafe class FloatInstructions
         {
             var a = Vector512.Load((float*)(pa + i));
             var b = Vector512.Load((float*)(pb + i));
-            var result = TFlush.On ? TOp.Apply(Flush(a), Flush(b)) : TOp.Apply(a, b);
+            Vector512<float> result = TFlush.On ? TOp.Apply(Flush(a), Flush(b)) : TOp.Apply(a, b);
             Finish<TFlush, TSaturate>(result).Store((float*)(target + i));
         }
     }
@@ -85,7 +85,7 @@ internal static unsafe class FloatInstructions
             var a = Vector512.Load((float*)(pa + i));
             var b = Vector512.Load((float*)(pb + i));
             var c = Vector512.Load((float*)(pc + i));
-            var result = TFlush.On ? TOp.Apply(Flush(a), Flush(b), Flush(c)) : TOp.Apply(a, b, c);
+            Vector512<float> result = TFlush.On ? TOp.Apply(Flush(a), Flush(b), Flush(c)) : TOp.Apply(a, b, c);
             Finish<TFlush, TSaturate>(result).Store((float*)(target + i));
         }
     }
@@ -121,7 +121,8 @@ internal static unsafe class FloatInstructions
 
     public readonly struct MultiplyAdd : IVector3<float>
     {
-        public static Vector512<float> Apply(Vector512<float> a, Vector512<float> b, Vector512<float> c) => Vector512.FusedMultiplyAdd(a, b, c);
+        public static Vector512<float> Apply(Vector512<float> a, Vector512<float> b, Vector512<float> c) =>
+            Vector512.FusedMultiplyAdd(a, b, c);
     }
 
     /// <summary>The other operand where one is NaN; -0 below +0.</summary>
@@ -171,7 +172,7 @@ internal static unsafe class FloatInstructions
     {
         public static Vector512<float> Apply(Vector512<float> a)
         {
-            var (low, high) = Vector512.Widen(a);
+            (Vector512<double> low, Vector512<double> high) = Vector512.Widen(a);
             return Vector512.Narrow(Vector512<double>.One / Vector512.Sqrt(low), Vector512<double>.One / Vector512.Sqrt(high));
         }
     }
@@ -180,7 +181,7 @@ internal static unsafe class FloatInstructions
     {
         public static Vector512<float> Apply(Vector512<float> a)
         {
-            var (low, high) = Vector512.Widen(a);
+            (Vector512<double> low, Vector512<double> high) = Vector512.Widen(a);
             var scale = Vector512.Create(0.693147180559945309417);
             return Vector512.Narrow(Vector512.Exp(low * scale), Vector512.Exp(high * scale));
         }
@@ -190,7 +191,7 @@ internal static unsafe class FloatInstructions
     {
         public static Vector512<float> Apply(Vector512<float> a)
         {
-            var (low, high) = Vector512.Widen(a);
+            (Vector512<double> low, Vector512<double> high) = Vector512.Widen(a);
             return Vector512.Narrow(Vector512.Log2(low), Vector512.Log2(high));
         }
     }

@@ -25,16 +25,13 @@ internal static unsafe class GlobalMemoryInstructions
     public static void LoadAddressed(Warp warp, Operation* op)
     {
         int bytes = op->X * op->Y;
-        if (MemoryAccess.Contiguous(warp, bytes) && LoadContiguous(warp, op, bytes))
-        {
-            return;
-        }
+        if (MemoryAccess.Contiguous(warp, bytes) && LoadContiguous(warp, op, bytes)) return;
 
         Count(warp, op, bytes);
         uint rest = warp.Mask;
         while (rest != 0)
         {
-            var allocation = TakeAllocation(warp, op, bytes, ref rest, out uint lanes, "reads");
+            Allocation? allocation = TakeAllocation(warp, op, bytes, ref rest, out uint lanes, "reads");
             if (allocation is null)
             {
                 Poison(warp, op, lanes);
@@ -45,10 +42,7 @@ internal static unsafe class GlobalMemoryInstructions
             {
                 int lane = BitOperations.TrailingZeroCount(m);
                 ulong offset = warp.Addresses[lane] - allocation.Address;
-                if (Misaligned(warp, op, lane, bytes, "reads"))
-                {
-                    continue;
-                }
+                if (Misaligned(warp, op, lane, bytes, "reads")) continue;
 
                 if (warp.Block.CheckUndefined && !AllDefined(allocation.Defined + offset, bytes))
                 {
@@ -64,24 +58,18 @@ internal static unsafe class GlobalMemoryInstructions
     public static void StoreAddressed(Warp warp, Operation* op)
     {
         int bytes = op->X * op->Y;
-        if (MemoryAccess.Contiguous(warp, bytes) && StoreContiguous(warp, op, bytes))
-        {
-            return;
-        }
+        if (MemoryAccess.Contiguous(warp, bytes) && StoreContiguous(warp, op, bytes)) return;
 
         Count(warp, op, bytes);
         uint rest = warp.Mask;
         while (rest != 0)
         {
-            var allocation = TakeAllocation(warp, op, bytes, ref rest, out uint lanes, "writes");
+            Allocation? allocation = TakeAllocation(warp, op, bytes, ref rest, out uint lanes, "writes");
             for (uint m = allocation is null ? 0 : lanes; m != 0; m &= m - 1)
             {
                 int lane = BitOperations.TrailingZeroCount(m);
                 ulong offset = warp.Addresses[lane] - allocation!.Address;
-                if (Misaligned(warp, op, lane, bytes, "writes"))
-                {
-                    continue;
-                }
+                if (Misaligned(warp, op, lane, bytes, "writes")) continue;
 
                 NoteWrite(warp, op, lane, allocation, offset, bytes);
                 Unsafe.InitBlockUnaligned(allocation.Defined + offset, 0xFF, (uint)bytes);
@@ -94,14 +82,12 @@ internal static unsafe class GlobalMemoryInstructions
     {
         ulong address = warp.Addresses[0];
         long total = (long)bytes * Warp.Size;
-        var allocation = warp.Block.Launch.Memory.FindOpen(address, total);
-        if (allocation is null || (address & (ulong)(bytes - 1)) != 0)
-        {
-            return false;
-        }
+        Allocation? allocation = warp.Block.Launch.Memory.FindOpen(address, total);
+        if (allocation is null || (address & (ulong)(bytes - 1)) != 0) return false;
 
         ulong offset = address - allocation.Address;
-        if (warp.Block.CheckUndefined && new ReadOnlySpan<byte>(allocation.Defined + offset, (int)total).IndexOfAnyExcept((byte)0xFF) is >= 0 and int bad)
+        if (warp.Block.CheckUndefined && new ReadOnlySpan<byte>(allocation.Defined + offset, (int)total)
+            .IndexOfAnyExcept((byte)0xFF) is >= 0 and int bad)
         {
             ReportUndefined(warp, op, bad / bytes, bytes, allocation);
         }
@@ -128,11 +114,8 @@ internal static unsafe class GlobalMemoryInstructions
     {
         ulong address = warp.Addresses[0];
         long total = (long)bytes * Warp.Size;
-        var allocation = warp.Block.Launch.Memory.FindOpen(address, total);
-        if (allocation is null || (address & (ulong)(bytes - 1)) != 0)
-        {
-            return false;
-        }
+        Allocation? allocation = warp.Block.Launch.Memory.FindOpen(address, total);
+        if (allocation is null || (address & (ulong)(bytes - 1)) != 0) return false;
 
         ulong offset = address - allocation.Address;
         CountContiguous(warp, op, address, total);
@@ -162,16 +145,17 @@ internal static unsafe class GlobalMemoryInstructions
     {
         int first = BitOperations.TrailingZeroCount(rest);
         ulong address = warp.Addresses[first];
-        var memory = warp.Block.Launch.Memory;
-        var allocation = memory.FindOpen(address, bytes);
+        DeviceMemory memory = warp.Block.Launch.Memory;
+        Allocation? allocation = memory.FindOpen(address, bytes);
         lanes = 1u << first;
         if (allocation is null)
         {
             rest &= ~lanes;
-            var near = memory.Near(address);
+            Allocation? near = memory.Near(address);
             warp.Report(FindingKind.OutOfBounds, op, first, address,
                 $"{verb} {bytes} bytes at 0x{address:x}, {memory.Describe(address, bytes)}: "
-                + (near is { Freed: true } ? "keep the memory until the last launch that uses it is done" : "check the index against the extent, or the launch's pointer and size"));
+                + (near is { Freed: true } ? "keep the memory until the last launch that uses it is done"
+                : "check the index against the extent, or the launch's pointer and size"));
             return null;
         }
 
@@ -190,13 +174,11 @@ internal static unsafe class GlobalMemoryInstructions
     public static bool Misaligned(Warp warp, Operation* op, int lane, int bytes, string verb)
     {
         ulong address = warp.Addresses[lane];
-        if ((address & (ulong)(bytes - 1)) == 0)
-        {
-            return false;
-        }
+        if ((address & (ulong)(bytes - 1)) == 0) return false;
 
         warp.Report(FindingKind.Misaligned, op, lane, address,
-            $"{verb} {bytes} bytes at 0x{address:x}, which is not a multiple of {bytes}: align the pointer and the row pitch, or use a narrower access");
+            $"{verb} {bytes} bytes at 0x{address:x}, which is not a multiple of {bytes}: align the pointer and the row pitch, or use a "
+            + "narrower access");
         return true;
     }
 
@@ -214,36 +196,41 @@ internal static unsafe class GlobalMemoryInstructions
     {
         ulong address = warp.Addresses[lane];
         warp.Report(FindingKind.Undefined, op, lane, address,
-            $"reads {bytes} bytes at 0x{address:x} that nothing wrote, {warp.Block.Launch.Memory.Describe(address, bytes)} (offset {address - allocation.Address}): write or fill them before");
+            $"reads {bytes} bytes at 0x{address:x} that nothing wrote, {warp.Block.Launch.Memory.Describe(address, bytes)} (offset "
+            + $"{address - allocation.Address}): write or fill them before");
     }
 
     public static void NoteRead(Warp warp, Operation* op, int lane, Allocation allocation, ulong offset, long bytes)
     {
-        var launch = warp.Block.Launch;
+        LaunchContext launch = warp.Block.Launch;
         launch.Accesses?.Note(allocation, offset, bytes, write: false);
         if (launch.Races.Enabled && (op->Z & (MemoryAccess.Synchronizing | MemoryAccess.Uncounted)) == 0
-            && launch.Races.Read(allocation, offset, bytes, warp.Block.BlockNumber, (op->Z & MemoryAccess.Incoherent) != 0, ref warp.Block.Counters.FreshBytes) is not Conflict.None and var conflict)
+            && launch.Races.Read(allocation, offset, bytes, warp.Block.BlockNumber, (op->Z & MemoryAccess.Incoherent) != 0,
+            ref warp.Block.Counters.FreshBytes) is not Conflict.None and var conflict)
         {
             ulong address = allocation.Address + offset;
             if (conflict == Conflict.Incoherent)
             {
                 warp.Report(FindingKind.Incoherent, op, lane, address,
-                    $"reads at 0x{address:x} through the read-only cache (ld.global.nc) what the same launch writes: the cache need not see it; drop __restrict__ or __ldg, or use another launch");
+                    $"reads at 0x{address:x} through the read-only cache (ld.global.nc) what the same launch writes: the cache need not "
+                    + "see it; drop __restrict__ or __ldg, or use another launch");
             }
             else
             {
                 warp.Report(FindingKind.GlobalRace, op, lane, address,
-                    $"reads at 0x{address:x} what another block of the same launch writes: use another launch, or a fence and an atomic on both sides");
+                    $"reads at 0x{address:x} what another block of the same launch writes: use another launch, or a fence and an atomic on "
+                    + "both sides");
             }
         }
     }
 
     public static void NoteWrite(Warp warp, Operation* op, int lane, Allocation allocation, ulong offset, long bytes)
     {
-        var launch = warp.Block.Launch;
+        LaunchContext launch = warp.Block.Launch;
         launch.Accesses?.Note(allocation, offset, bytes, write: true);
         if (launch.Races.Enabled && (op->Z & MemoryAccess.Synchronizing) == 0
-            && launch.Races.Write(allocation, offset, bytes, warp.Block.BlockNumber, ref warp.Block.Counters.FreshBytes) is not Conflict.None and var conflict)
+            && launch.Races.Write(allocation, offset, bytes, warp.Block.BlockNumber,
+            ref warp.Block.Counters.FreshBytes) is not Conflict.None and var conflict)
         {
             ulong address = allocation.Address + offset;
             if (conflict == Conflict.Incoherent)
@@ -253,13 +240,16 @@ internal static unsafe class GlobalMemoryInstructions
             else
             {
                 warp.Report(FindingKind.GlobalRace, op, lane, address,
-                    $"writes at 0x{address:x} what another block of the same launch reads or writes: give each block its own memory, or use atomics");
+                    $"writes at 0x{address:x} what another block of the same launch reads or writes: give each block its own memory, or "
+                    + "use atomics");
             }
         }
     }
 
-    public static void ReportIncoherentWrite(Warp warp, Operation* op, int lane, ulong address) => warp.Report(FindingKind.Incoherent, op, lane, address,
-        $"writes at 0x{address:x} what the same launch reads through the read-only cache (ld.global.nc), which need not see it: drop __restrict__ or __ldg of what is read, or use another launch");
+    public static void ReportIncoherentWrite(Warp warp, Operation* op, int lane, ulong address) =>
+        warp.Report(FindingKind.Incoherent, op, lane, address,
+        $"writes at 0x{address:x} what the same launch reads through the read-only cache (ld.global.nc), which need not see it: drop "
+        + "__restrict__ or __ldg of what is read, or use another launch");
 
     // Lanes without a value get a pattern that is easy to see.
     private static void Poison(Warp warp, Operation* op, uint lanes)
@@ -288,21 +278,12 @@ internal static unsafe class GlobalMemoryInstructions
             ulong last = (address + (ulong)bytes - 1) >> SectorShift;
             for (ulong sector = address >> SectorShift; sector <= last; sector++)
             {
-                if (sectors > 0 && seen[sectors - 1] == sector)
-                {
-                    continue;
-                }
+                if (sectors > 0 && seen[sectors - 1] == sector) continue;
 
                 int i = 0;
-                while (i < sectors && seen[i] != sector)
-                {
-                    i++;
-                }
+                while (i < sectors && seen[i] != sector) i++;
 
-                if (i == sectors && sectors < 2 * Warp.Size)
-                {
-                    seen[sectors++] = sector;
-                }
+                if (i == sectors && sectors < 2 * Warp.Size) seen[sectors++] = sector;
             }
         }
 

@@ -40,10 +40,7 @@ internal readonly struct BFloatFormat : IHalfFormat
         if (float.IsFinite(single) && single != value)
         {
             uint bits = BitConverter.SingleToUInt32Bits(single);
-            if (Math.Abs(single) > Math.Abs(value))
-            {
-                bits--;
-            }
+            if (Math.Abs(single) > Math.Abs(value)) bits--;
 
             single = BitConverter.UInt32BitsToSingle(bits | 1);
         }
@@ -79,7 +76,7 @@ internal static unsafe class HalfInstructions
     public static void Single<TFormat>(Warp warp, Operation* op, byte* target)
         where TFormat : struct, IHalfFormat
     {
-        var (a, b, c) = Sources(warp, op);
+        Sources(warp, op, out uint* a, out uint* b, out uint* c);
         for (int lane = 0; lane < Warp.Size; lane++)
         {
             ((uint*)target)[lane] = Compute<TFormat>(op, (ushort)a[lane], (ushort)b[lane], (ushort)c[lane]);
@@ -89,7 +86,7 @@ internal static unsafe class HalfInstructions
     public static void Pair<TFormat>(Warp warp, Operation* op, byte* target)
         where TFormat : struct, IHalfFormat
     {
-        var (a, b, c) = Sources(warp, op);
+        Sources(warp, op, out uint* a, out uint* b, out uint* c);
         for (int lane = 0; lane < Warp.Size; lane++)
         {
             uint low = Compute<TFormat>(op, (ushort)a[lane], (ushort)b[lane], (ushort)c[lane]);
@@ -98,31 +95,20 @@ internal static unsafe class HalfInstructions
         }
     }
 
-    private static Triple Sources(Warp warp, Operation* op) => new((uint*)warp.At(op->A), (uint*)warp.At(op->B), (uint*)warp.At(op->C));
-
-    private readonly struct Triple(uint* a, uint* b, uint* c)
+    private static void Sources(Warp warp, Operation* op, out uint* a, out uint* b, out uint* c)
     {
-        public void Deconstruct(out uint* first, out uint* second, out uint* third)
-        {
-            first = a;
-            second = b;
-            third = c;
-        }
+        a = (uint*)warp.At(op->A);
+        b = (uint*)warp.At(op->B);
+        c = (uint*)warp.At(op->C);
     }
 
     private static ushort Compute<TFormat>(Operation* op, ushort a, ushort b, ushort c)
         where TFormat : struct, IHalfFormat
     {
         var kind = (HalfKind)op->X;
-        if (kind == HalfKind.Negate)
-        {
-            return (ushort)(a ^ 0x8000);
-        }
+        if (kind == HalfKind.Negate) return (ushort)(a ^ 0x8000);
 
-        if (kind == HalfKind.Absolute)
-        {
-            return (ushort)(a & 0x7FFF);
-        }
+        if (kind == HalfKind.Absolute) return (ushort)(a & 0x7FFF);
 
         bool flush = (op->Y & Flush) != 0;
         double x = Input<TFormat>(a, flush), y = Input<TFormat>(b, flush), z = Input<TFormat>(c, flush);
@@ -139,15 +125,9 @@ internal static unsafe class HalfInstructions
             HalfKind.Tanh => Math.Tanh(x),
             _ => Math.Pow(2, x),
         };
-        if ((op->Y & Relu) != 0 && result < 0)
-        {
-            result = 0;
-        }
+        if ((op->Y & Relu) != 0 && result < 0) result = 0;
 
-        if ((op->Y & Saturate) != 0)
-        {
-            result = !(result > 0) ? 0 : Math.Min(result, 1);
-        }
+        if ((op->Y & Saturate) != 0) result = !(result > 0) ? 0 : Math.Min(result, 1);
 
         ushort bits = TFormat.FromDouble(result);
         return flush && (bits & 0x7FFF) <= TFormat.LargestDenormal ? (ushort)(bits & 0x8000) : bits;
@@ -159,7 +139,7 @@ internal static unsafe class HalfInstructions
 
     private static double Exact(double a, double b)
     {
-        var (sum, error) = Rounding.Add(a, b);
+        (double sum, double error) = Rounding.Add(a, b);
         return Rounding.ToOdd(sum, error);
     }
 }

@@ -12,7 +12,7 @@ internal static class HalfVectors
     {
         // Exponent and mantissa moved in place are the value times 2^-112, for denormals too.
         var magnitude = Vector512.ShiftLeft(half & Vector512.Create(0x7FFFu), 13);
-        var value = (magnitude.AsSingle() * Vector512.Create(5.192296858534828e33f)).AsUInt32();
+        Vector512<uint> value = (magnitude.AsSingle() * Vector512.Create(5.192296858534828e33f)).AsUInt32();
         var special = Vector512.GreaterThanOrEqual(magnitude, Vector512.Create(0x7C00u << 13));
         value = Vector512.ConditionalSelect(special, magnitude | Vector512.Create(0x7F800000u), value);
         return (value | Vector512.ShiftLeft(half & Vector512.Create(0x8000u), 16)).AsSingle();
@@ -22,8 +22,8 @@ internal static class HalfVectors
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<uint> ToBFloat(Vector512<float> value)
     {
-        var bits = value.AsUInt32();
-        var odd = Vector512.ShiftRightLogical(bits, 16) & Vector512<uint>.One;
+        Vector512<uint> bits = value.AsUInt32();
+        Vector512<uint> odd = Vector512.ShiftRightLogical(bits, 16) & Vector512<uint>.One;
         var rounded = Vector512.ShiftRightLogical(bits + Vector512.Create(0x7FFFu) + odd, 16);
         return Vector512.ConditionalSelect(Vector512.IsNaN(value).AsUInt32(), Vector512.Create(0x7FFFu), rounded);
     }

@@ -109,7 +109,8 @@ internal static class IntegerOperations
         where T : unmanaged, IBinaryInteger<T>
         where TWide : unmanaged, IBinaryInteger<TWide>
     {
-        public static unsafe T Apply(T a, T b) => T.CreateTruncating((TWide.CreateTruncating(a) * TWide.CreateTruncating(b)) >> (8 * sizeof(T)));
+        public static unsafe T Apply(T a, T b) =>
+            T.CreateTruncating((TWide.CreateTruncating(a) * TWide.CreateTruncating(b)) >> (8 * sizeof(T)));
     }
 
     public readonly struct MultiplyWide<T, TWide> : IBinary<T, T, TWide>

@@ -46,18 +46,9 @@ internal static unsafe class Lanes
     public static void Store<T>(byte* at, int lane, T value)
         where T : unmanaged
     {
-        if (sizeof(T) >= 4)
-        {
-            ((T*)at)[lane] = value;
-        }
-        else if (sizeof(T) == 2)
-        {
-            ((uint*)at)[lane] = Unsafe.BitCast<T, ushort>(value);
-        }
-        else
-        {
-            ((uint*)at)[lane] = Unsafe.BitCast<T, byte>(value);
-        }
+        if (sizeof(T) >= 4) ((T*)at)[lane] = value;
+        else if (sizeof(T) == 2) ((uint*)at)[lane] = Unsafe.BitCast<T, ushort>(value);
+        else ((uint*)at)[lane] = Unsafe.BitCast<T, byte>(value);
     }
 
     public static void Map1<TOp, TA, TD>(Warp warp, Operation* op, byte* target)
@@ -66,10 +57,7 @@ internal static unsafe class Lanes
         where TD : unmanaged
     {
         byte* a = warp.At(op->A);
-        for (int lane = 0; lane < Warp.Size; lane++)
-        {
-            Store(target, lane, TOp.Apply(Load<TA>(a, lane)));
-        }
+        for (int lane = 0; lane < Warp.Size; lane++) Store(target, lane, TOp.Apply(Load<TA>(a, lane)));
     }
 
     public static void Map2<TOp, TA, TB, TD>(Warp warp, Operation* op, byte* target)

@@ -32,7 +32,8 @@ internal static unsafe class LocalMemoryInstructions
             if (offset + (ulong)bytes > (ulong)size || offset > (ulong)size)
             {
                 warp.Report(FindingKind.OutOfBounds, op, lane, offset,
-                    $"{(write ? "writes" : "reads")} {bytes} bytes at offset {(long)offset} of the thread's {size} bytes of local memory: check the index into the local array");
+                    $"{(write ? "writes" : "reads")} {bytes} bytes at offset {(long)offset} of the thread's {size} bytes of local memory: "
+                    + "check the index into the local array");
                 continue;
             }
 
@@ -42,14 +43,8 @@ internal static unsafe class LocalMemoryInstructions
             }
 
             byte* at = warp.Local + ((long)lane * size) + offset;
-            if (write)
-            {
-                MemoryAccess.FromRegisters(warp, op, lane, at);
-            }
-            else
-            {
-                MemoryAccess.ToRegisters(warp, op, lane, at);
-            }
+            if (write) MemoryAccess.FromRegisters(warp, op, lane, at);
+            else MemoryAccess.ToRegisters(warp, op, lane, at);
         }
     }
 
@@ -62,7 +57,7 @@ internal static unsafe class LocalMemoryInstructions
     public static void LoadParameterAddressed(Warp warp, Operation* op)
     {
         int bytes = op->X * op->Y;
-        var arguments = warp.Block.Arguments;
+        ReadOnlySpan<byte> arguments = warp.Block.Arguments;
         fixed (byte* first = arguments)
         {
             for (uint m = warp.Mask; m != 0; m &= m - 1)
@@ -72,7 +67,8 @@ internal static unsafe class LocalMemoryInstructions
                 if (offset > (ulong)arguments.Length || offset + (ulong)bytes > (ulong)arguments.Length)
                 {
                     warp.Report(FindingKind.OutOfBounds, op, lane, offset,
-                        $"reads {bytes} bytes at offset {(long)offset} of {arguments.Length} bytes of parameters: check the index into the parameter");
+                        $"reads {bytes} bytes at offset {(long)offset} of {arguments.Length} bytes of parameters: check the index into the "
+                        + "parameter");
                 }
                 else if (!GlobalMemoryInstructions.Misaligned(warp, op, lane, bytes, "reads"))
                 {

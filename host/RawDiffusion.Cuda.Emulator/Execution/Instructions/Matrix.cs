@@ -69,10 +69,7 @@ internal static unsafe class MatrixInstructions
     public static void Multiply<TElement>(Warp warp, Operation* op, byte* _)
         where TElement : struct, IElement
     {
-        if (!Converged(warp, op, "mma.sync"))
-        {
-            return;
-        }
+        if (!Converged(warp, op, "mma.sync")) return;
 
         // Free between memory instructions, and a stack allocation here costs half the speed.
         uint* converted = (uint*)warp.Addresses;
@@ -100,8 +97,8 @@ internal static unsafe class MatrixInstructions
 
         for (int step = 0; step < steps; step++)
         {
-            var (aLow, aLow2) = LoadWords(warp.At(a[2 * step]));
-            var (aHigh, aHigh2) = LoadWords(warp.At(a[(2 * step) + 1]));
+            (Vector512<uint> aLow, Vector512<uint> aLow2) = LoadWords(warp.At(a[2 * step]));
+            (Vector512<uint> aHigh, Vector512<uint> aHigh2) = LoadWords(warp.At(a[(2 * step) + 1]));
             uint* words = (uint*)warp.At(b[step]);
             if (TElement.Costly)
             {
@@ -117,8 +114,8 @@ internal static unsafe class MatrixInstructions
 
                 for (int column = 0; column < 4; column++)
                 {
-                    var even = Columns(converted, column, 0).AsSingle();
-                    var odd = Columns(converted, column, 4).AsSingle();
+                    Vector512<float> even = Columns(converted, column, 0).AsSingle();
+                    Vector512<float> odd = Columns(converted, column, 4).AsSingle();
                     lowEven = Vector512.FusedMultiplyAdd(Broadcast(evenLow0, column).AsSingle(), even, lowEven);
                     lowOdd = Vector512.FusedMultiplyAdd(Broadcast(evenLow0, column).AsSingle(), odd, lowOdd);
                     highEven = Vector512.FusedMultiplyAdd(Broadcast(evenHigh0, column).AsSingle(), even, highEven);
@@ -144,12 +141,12 @@ internal static unsafe class MatrixInstructions
 
             for (int column = 0; column < 4; column++)
             {
-                var even = Columns(words, column, 0);
-                var odd = Columns(words, column, 4);
-                var left = Broadcast(aLow, column);
-                var left2 = Broadcast(aLow2, column);
-                var right = Broadcast(aHigh, column);
-                var right2 = Broadcast(aHigh2, column);
+                Vector512<uint> even = Columns(words, column, 0);
+                Vector512<uint> odd = Columns(words, column, 4);
+                Vector512<uint> left = Broadcast(aLow, column);
+                Vector512<uint> left2 = Broadcast(aLow2, column);
+                Vector512<uint> right = Broadcast(aHigh, column);
+                Vector512<uint> right2 = Broadcast(aHigh2, column);
                 lowEven = Vector512.FusedMultiplyAdd(TElement.Low(left), TElement.Low(even), lowEven);
                 lowOdd = Vector512.FusedMultiplyAdd(TElement.Low(left), TElement.Low(odd), lowOdd);
                 highEven = Vector512.FusedMultiplyAdd(TElement.Low(right), TElement.Low(even), highEven);
@@ -186,9 +183,11 @@ internal static unsafe class MatrixInstructions
         }
     }
 
-    private static (Vector512<float> First, Vector512<float> Second) LoadTwo(byte* at) => (Vector512.Load((float*)at), Vector512.Load((float*)at + 16));
+    private static (Vector512<float> First, Vector512<float> Second) LoadTwo(byte* at) =>
+        (Vector512.Load((float*)at), Vector512.Load((float*)at + 16));
 
-    private static (Vector512<uint> First, Vector512<uint> Second) LoadWords(byte* at) => (Vector512.Load((uint*)at), Vector512.Load((uint*)at + 16));
+    private static (Vector512<uint> First, Vector512<uint> Second) LoadWords(byte* at) =>
+        (Vector512.Load((uint*)at), Vector512.Load((uint*)at + 16));
 
     private static void StoreTwo(byte* at, Vector512<float> first, Vector512<float> second)
     {
@@ -218,7 +217,7 @@ internal static unsafe class MatrixInstructions
 
     private static (Vector512<float> Even, Vector512<float> Odd, Vector512<float> Even2, Vector512<float> Odd2) UnpackHalves(byte* at)
     {
-        var (first, second) = LoadWords(at);
+        (Vector512<uint> first, Vector512<uint> second) = LoadWords(at);
         return (HalfFloat.Low(first), HalfFloat.High(first), HalfFloat.Low(second), HalfFloat.High(second));
     }
 
@@ -230,15 +229,13 @@ internal static unsafe class MatrixInstructions
             ((uint*)at)[lane + 16] = Pack(even2[lane], odd2[lane]);
         }
 
-        static uint Pack(float low, float high) => BitConverter.HalfToUInt16Bits((Half)low) | ((uint)BitConverter.HalfToUInt16Bits((Half)high) << 16);
+        static uint Pack(float low, float high) =>
+            BitConverter.HalfToUInt16Bits((Half)low) | ((uint)BitConverter.HalfToUInt16Bits((Half)high) << 16);
     }
 
     private static bool Converged(Warp warp, Operation* op, string what)
     {
-        if (warp.Mask == uint.MaxValue)
-        {
-            return true;
-        }
+        if (warp.Mask == uint.MaxValue) return true;
 
         warp.Report(FindingKind.Convergence, op, BitOperations.TrailingZeroCount(warp.Mask), 0,
             $"{what} is executed by {BitOperations.PopCount(warp.Mask)} of 32 lanes: all lanes of the warp must execute it together");
@@ -248,10 +245,7 @@ internal static unsafe class MatrixInstructions
     /// <summary>ldmatrix: X is the number of matrices, Y whether they are transposed; the address is a memory operation's.</summary>
     public static void LoadMatrix(Warp warp, Operation* op, byte* _)
     {
-        if (!Converged(warp, op, "ldmatrix"))
-        {
-            return;
-        }
+        if (!Converged(warp, op, "ldmatrix")) return;
 
         MemoryAccess.Addresses(warp, op);
         ulong* rows = warp.Addresses;
@@ -277,14 +271,8 @@ internal static unsafe class MatrixInstructions
 
             wavefronts += SharedMemoryInstructions.Wavefronts(rows + (8 * i), 0xFF, 4);
             byte* target = warp.Registers + op->List[i];
-            if (op->Y == 0)
-            {
-                Unsafe.CopyBlock(target, matrix, 128);
-            }
-            else
-            {
-                Transpose((ushort*)matrix, (uint*)target);
-            }
+            if (op->Y == 0) Unsafe.CopyBlock(target, matrix, 128);
+            else Transpose((ushort*)matrix, (uint*)target);
         }
 
         SharedMemoryInstructions.Add(warp, op, wavefronts, op->X, 128L * op->X);
@@ -302,10 +290,7 @@ internal static unsafe class MatrixInstructions
     /// <summary>mma.m16n8 of 8-bit integers, k = 16 or 32: X word steps, Y bit 0 A signed, bit 1 B signed, bit 2 saturating.</summary>
     public static void MultiplyIntegers(Warp warp, Operation* op, byte* _)
     {
-        if (!Converged(warp, op, "mma.sync"))
-        {
-            return;
-        }
+        if (!Converged(warp, op, "mma.sync")) return;
 
         int steps = op->X;
         int* a = op->List + 4;

@@ -31,17 +31,11 @@ internal static unsafe class MemoryAccess
         if (op->C == 8)
         {
             var offset = Vector512.Create((ulong)op->Immediate);
-            for (int i = 0; i < Warp.Size; i += 8)
-            {
-                (Vector512.Load((ulong*)from + i) + offset).Store(to + i);
-            }
+            for (int i = 0; i < Warp.Size; i += 8) (Vector512.Load((ulong*)from + i) + offset).Store(to + i);
         }
         else
         {
-            for (int i = 0; i < Warp.Size; i++)
-            {
-                to[i] = (uint)(((int*)from)[i] + (int)op->Immediate);
-            }
+            for (int i = 0; i < Warp.Size; i++) to[i] = (uint)(((int*)from)[i] + (int)op->Immediate);
         }
     }
 
@@ -49,14 +43,11 @@ internal static unsafe class MemoryAccess
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Contiguous(Warp warp, int bytes)
     {
-        if (warp.Mask != uint.MaxValue)
-        {
-            return false;
-        }
+        if (warp.Mask != uint.MaxValue) return false;
 
         ulong* at = warp.Addresses;
-        var step = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) * Vector512.Create((ulong)bytes);
-        var difference = Vector512<ulong>.Zero;
+        Vector512<ulong> step = Vector512.Create(0ul, 1, 2, 3, 4, 5, 6, 7) * Vector512.Create((ulong)bytes);
+        Vector512<ulong> difference = Vector512<ulong>.Zero;
         for (int i = 0; i < Warp.Size; i += 8)
         {
             difference |= Vector512.Load(at + i) ^ (Vector512.Create(at[0] + (ulong)(i * bytes)) + step);
@@ -71,10 +62,7 @@ internal static unsafe class MemoryAccess
     {
         if (op->X == 4 && (op->Z & Wide) == 0)
         {
-            for (int i = 0; i < op->Y; i++)
-            {
-                ((uint*)(warp.Registers + op->List[i]))[lane] = ((uint*)from)[i];
-            }
+            for (int i = 0; i < op->Y; i++) ((uint*)(warp.Registers + op->List[i]))[lane] = ((uint*)from)[i];
         }
         else
         {
@@ -93,14 +81,8 @@ internal static unsafe class MemoryAccess
                 4 => (op->Z & Signed) != 0 ? ((int*)from)[i] : ((uint*)from)[i],
                 _ => ((long*)from)[i],
             };
-            if ((op->Z & Wide) != 0)
-            {
-                ((long*)(warp.Registers + op->List[i]))[lane] = value;
-            }
-            else
-            {
-                ((int*)(warp.Registers + op->List[i]))[lane] = (int)value;
-            }
+            if ((op->Z & Wide) != 0) ((long*)(warp.Registers + op->List[i]))[lane] = value;
+            else ((int*)(warp.Registers + op->List[i]))[lane] = (int)value;
         }
     }
 
@@ -179,7 +161,8 @@ internal static unsafe class MemoryAccess
     }
 
     public static ulong Window(ulong address) =>
-        address is >= DeviceMemory.SharedWindow and < DeviceMemory.ParameterWindow + DeviceMemory.WindowBytes ? address & ~(DeviceMemory.WindowBytes - 1) : 0;
+        address is >= DeviceMemory.SharedWindow and < DeviceMemory.ParameterWindow + DeviceMemory.WindowBytes
+        ? address & ~(DeviceMemory.WindowBytes - 1) : 0;
 
     public static void LoadGeneric(Warp warp, Operation* op, byte* _) => Generic(warp, op, write: false);
 

@@ -20,14 +20,8 @@ internal static unsafe class MoveInstructions
             for (uint m = warp.Mask; m != 0; m &= m - 1)
             {
                 int lane = System.Numerics.BitOperations.TrailingZeroCount(m);
-                if (op->X == 8)
-                {
-                    ((ulong*)target)[lane] = ((ulong*)source)[lane];
-                }
-                else
-                {
-                    ((uint*)target)[lane] = ((uint*)source)[lane];
-                }
+                if (op->X == 8) ((ulong*)target)[lane] = ((ulong*)source)[lane];
+                else ((uint*)target)[lane] = ((uint*)source)[lane];
             }
         }
     }
@@ -37,10 +31,7 @@ internal static unsafe class MoveInstructions
     {
         ulong* a = (ulong*)warp.At(op->A);
         var amount = Vector512.Create((ulong)op->Immediate);
-        for (int i = 0; i < Warp.Size; i += 8)
-        {
-            (Vector512.Load(a + i) + amount).Store((ulong*)target + i);
-        }
+        for (int i = 0; i < Warp.Size; i += 8) (Vector512.Load(a + i) + amount).Store((ulong*)target + i);
     }
 
     /// <summary>{List} into one register: Y elements of X bits.</summary>
@@ -56,14 +47,8 @@ internal static unsafe class MoveInstructions
                 value |= (((uint*)warp.At(op->List[i]))[lane] & mask) << (i * op->X);
             }
 
-            if (wide)
-            {
-                ((ulong*)target)[lane] = value;
-            }
-            else
-            {
-                ((uint*)target)[lane] = (uint)value;
-            }
+            if (wide) ((ulong*)target)[lane] = value;
+            else ((uint*)target)[lane] = (uint)value;
         }
     }
 

@@ -39,10 +39,7 @@ internal static class Rounding
     public static float ToSingle(double high, double low, RoundingMode mode)
     {
         float nearest = (float)high;
-        if (!double.IsFinite(high))
-        {
-            return nearest;
-        }
+        if (!double.IsFinite(high)) return nearest;
 
         if (float.IsInfinity(nearest))
         {
@@ -51,14 +48,12 @@ internal static class Rounding
         }
 
         double error = high - nearest + low;
-        if (mode == RoundingMode.Nearest)
-        {
-            return low == 0 ? nearest : Untie(high, low, nearest, error);
-        }
+        if (mode == RoundingMode.Nearest) return low == 0 ? nearest : Untie(high, low, nearest, error);
 
         return mode switch
         {
-            RoundingMode.Zero => (nearest > 0 && error < 0) || (nearest < 0 && error > 0) ? (nearest > 0 ? MathF.BitDecrement(nearest) : MathF.BitIncrement(nearest)) : nearest,
+            RoundingMode.Zero => (nearest > 0 && error < 0) || (nearest < 0 && error > 0)
+                ? (nearest > 0 ? MathF.BitDecrement(nearest) : MathF.BitIncrement(nearest)) : nearest,
             RoundingMode.Down => error < 0 ? MathF.BitDecrement(nearest) : nearest,
             RoundingMode.Up => error > 0 ? MathF.BitIncrement(nearest) : nearest,
             _ => nearest,
@@ -76,10 +71,7 @@ internal static class Rounding
     public static (double Sum, double Error) Add(double a, double b)
     {
         double sum = a + b;
-        if (!double.IsFinite(sum))
-        {
-            return (sum, 0);
-        }
+        if (!double.IsFinite(sum)) return (sum, 0);
 
         double part = sum - a;
         return (sum, a - (sum - part) + (b - part));
@@ -89,18 +81,16 @@ internal static class Rounding
     public static double ToOdd(double high, double low)
     {
         long bits = BitConverter.DoubleToInt64Bits(high);
-        if (low == 0 || !double.IsFinite(high) || (bits & 1) != 0)
-        {
-            return high;
-        }
+        if (low == 0 || !double.IsFinite(high) || (bits & 1) != 0) return high;
 
         return BitConverter.Int64BitsToDouble(low > 0 == high > 0 ? bits + 1 : bits - 1);
     }
 
     public static float Add(float a, float b, RoundingMode mode)
     {
-        var (sum, error) = Add((double)a, b);
-        return sum == 0 && error == 0 && mode == RoundingMode.Down && (a != 0 || float.IsNegative(a) || float.IsNegative(b)) ? -0f : ToSingle(sum, error, mode);
+        (double sum, double error) = Add((double)a, b);
+        return sum == 0 && error == 0 && mode == RoundingMode.Down && (a != 0 || float.IsNegative(a) || float.IsNegative(b)) ? -0f
+            : ToSingle(sum, error, mode);
     }
 
     public static float Multiply(float a, float b, RoundingMode mode) => ToSingle((double)a * b, 0, mode);
@@ -108,8 +98,9 @@ internal static class Rounding
     public static float MultiplyAdd(float a, float b, float c, RoundingMode mode)
     {
         double product = (double)a * b;
-        var (sum, error) = Add(product, c);
-        return sum == 0 && error == 0 && mode == RoundingMode.Down && (product != 0 || double.IsNegative(product) || float.IsNegative(c)) ? -0f : ToSingle(sum, error, mode);
+        (double sum, double error) = Add(product, c);
+        return sum == 0 && error == 0 && mode == RoundingMode.Down && (product != 0 || double.IsNegative(product) || float.IsNegative(c))
+            ? -0f : ToSingle(sum, error, mode);
     }
 
     public static float Divide(float a, float b, RoundingMode mode)

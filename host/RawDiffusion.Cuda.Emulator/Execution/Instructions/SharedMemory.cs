@@ -24,7 +24,8 @@ internal static unsafe class SharedMemoryInstructions
     {
         int bytes = op->X * op->Y;
         byte* shared = warp.Block.Shared;
-        if (op->X == 4 && op->Y == 1 && (op->Z & MemoryAccess.Wide) == 0 && ContiguousWords(warp) && NoteWords(warp, (int)warp.Addresses[0], write: false))
+        if (op->X == 4 && op->Y == 1 && (op->Z & MemoryAccess.Wide) == 0 && ContiguousWords(warp)
+            && NoteWords(warp, (int)warp.Addresses[0], write: false))
         {
             Add(warp, op, 1, 1, 128);
             Unsafe.CopyBlockUnaligned(warp.Registers + op->List[0], shared + warp.Addresses[0], 128);
@@ -48,7 +49,8 @@ internal static unsafe class SharedMemoryInstructions
     {
         int bytes = op->X * op->Y;
         byte* shared = warp.Block.Shared;
-        if (op->X == 4 && op->Y == 1 && (op->Z & MemoryAccess.Wide) == 0 && ContiguousWords(warp) && NoteWords(warp, (int)warp.Addresses[0], write: true))
+        if (op->X == 4 && op->Y == 1 && (op->Z & MemoryAccess.Wide) == 0 && ContiguousWords(warp)
+            && NoteWords(warp, (int)warp.Addresses[0], write: true))
         {
             Add(warp, op, 1, 1, 128);
             Unsafe.CopyBlockUnaligned(shared + warp.Addresses[0], warp.At(op->List[0]), 128);
@@ -78,36 +80,30 @@ internal static unsafe class SharedMemoryInstructions
     /// </summary>
     private static bool NoteWords(Warp warp, int offset, bool write)
     {
-        var races = warp.Block.SharedRaces;
+        SharedRaces races = warp.Block.SharedRaces;
         uint ordered = races.OrderedBelow(warp.Index);
         var bound = Vector512.Create(ordered);
         var first = Vector512.Create(races.Tag(warp.Index, (uint)(warp.Index * Warp.Size)));
         var lanes = Vector512.ShiftLeft(Vector512.Create(0u, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), 2);
         uint* writers = races.Writers + (offset >> 1);
         uint* readers = races.Readers + (offset >> 1);
-        var fine = Vector512<uint>.AllBitsSet;
+        Vector512<uint> fine = Vector512<uint>.AllBitsSet;
         for (int i = 0; i < 4; i++)
         {
-            var mine = first + lanes + Vector512.Create((uint)i * 32);
+            Vector512<uint> mine = first + lanes + Vector512.Create((uint)i * 32);
             var writer = Vector512.Load(writers + (16 * i));
             var reader = Vector512.Load(readers + (16 * i));
-            var readerFine = Vector512.LessThan(reader, bound) | Vector512.Equals(reader, mine);
-            var writerFine = write
+            Vector512<uint> readerFine = Vector512.LessThan(reader, bound) | Vector512.Equals(reader, mine);
+            Vector512<uint> writerFine = write
                 ? Vector512.LessThan(writer, bound) | Vector512.Equals(writer, mine)
                 : Vector512.LessThan(writer - Vector512<uint>.One, bound - Vector512<uint>.One) | Vector512.Equals(writer, mine);
             fine &= readerFine & writerFine;
         }
 
-        if (fine != Vector512<uint>.AllBitsSet)
-        {
-            return false;
-        }
+        if (fine != Vector512<uint>.AllBitsSet) return false;
 
         uint* tags = write ? writers : readers;
-        for (int i = 0; i < 4; i++)
-        {
-            (first + lanes + Vector512.Create((uint)i * 32)).Store(tags + (16 * i));
-        }
+        for (int i = 0; i < 4; i++) (first + lanes + Vector512.Create((uint)i * 32)).Store(tags + (16 * i));
 
         return true;
     }
@@ -122,7 +118,8 @@ internal static unsafe class SharedMemoryInstructions
         }
 
         warp.Report(FindingKind.OutOfBounds, op, lane, offset,
-            $"{verb} {bytes} bytes at offset {(long)offset} of the block's {warp.Block.SharedBytes} bytes of shared memory: check the index, or give the launch more dynamic shared memory");
+            $"{verb} {bytes} bytes at offset {(long)offset} of the block's {warp.Block.SharedBytes} bytes of shared memory: check the "
+            + "index, or give the launch more dynamic shared memory");
         return false;
     }
 
@@ -131,7 +128,7 @@ internal static unsafe class SharedMemoryInstructions
     /// <summary>A thread reads: reports what is undefined, pending or racing.</summary>
     public static void NoteRead(Warp warp, Operation* op, int lane, int offset, int bytes)
     {
-        var races = warp.Block.SharedRaces;
+        SharedRaces races = warp.Block.SharedRaces;
         uint thread = (uint)(warp.Index * Warp.Size + lane);
         uint ordered = races.OrderedBelow(warp.Index);
         uint touched = PairMask(offset, bytes);
@@ -146,10 +143,7 @@ internal static unsafe class SharedMemoryInstructions
             if (w0 - 1 < ordered - 1 && w1 - 1 < ordered - 1)
             {
                 uint several = races.Tag(warp.Index, SharedRaces.SeveralWarps);
-                if (r0 == several && r1 == several)
-                {
-                    return;
-                }
+                if (r0 == several && r1 == several) return;
 
                 if ((r0 < ordered || r0 == mine) && (r1 < ordered || r1 == mine))
                 {
@@ -175,13 +169,13 @@ internal static unsafe class SharedMemoryInstructions
     /// <summary>A row of 16 bytes read by several lanes at once.</summary>
     public static void NoteRowRead(Warp warp, Operation* op, int lane, int offset)
     {
-        var races = warp.Block.SharedRaces;
+        SharedRaces races = warp.Block.SharedRaces;
         uint ordered = races.OrderedBelow(warp.Index);
         uint who = SharedRaces.SeveralOfWarp + (uint)warp.Index;
         uint mine = races.Tag(warp.Index, who);
         uint* writers = races.Writers + (offset >> 1);
         uint* readers = races.Readers + (offset >> 1);
-        var one = Vector256<uint>.One;
+        Vector256<uint> one = Vector256<uint>.One;
         var bound = Vector256.Create(ordered - 1);
         if (Vector256.GreaterThanOrEqualAny(Vector256.Load(writers) - one, bound))
         {
@@ -196,10 +190,11 @@ internal static unsafe class SharedMemoryInstructions
 
         // As SharedRaces.Merge, for eight pairs at once.
         var old = Vector256.Load(readers);
-        var thread = Vector256.ShiftRightLogical(old, 2) & Vector256.Create(0x7FFu);
-        var ours = Vector256.Equals(Vector256.ShiftRightLogical(thread, 5), Vector256.Create((uint)warp.Index)) | Vector256.Equals(thread, Vector256.Create(who));
-        var replace = Vector256.LessThan(old, Vector256.Create(ordered)) | ours;
-        var several = Vector256.Max(old, Vector256.Create(mine)) & Vector256.Create(SharedRaces.TimeMask);
+        Vector256<uint> thread = Vector256.ShiftRightLogical(old, 2) & Vector256.Create(0x7FFu);
+        Vector256<uint> ours = Vector256.Equals(Vector256.ShiftRightLogical(thread, 5), Vector256.Create((uint)warp.Index))
+            | Vector256.Equals(thread, Vector256.Create(who));
+        Vector256<uint> replace = Vector256.LessThan(old, Vector256.Create(ordered)) | ours;
+        Vector256<uint> several = Vector256.Max(old, Vector256.Create(mine)) & Vector256.Create(SharedRaces.TimeMask);
         several |= Vector256.Create((SharedRaces.SeveralWarps << 2) | 3);
         Vector256.ConditionalSelect(replace, Vector256.Create(mine), several).Store(readers);
     }
@@ -220,19 +215,21 @@ internal static unsafe class SharedMemoryInstructions
         else if (SharedRaces.IsPending(writer))
         {
             warp.Report(FindingKind.AsyncCopyPending, op, lane, (ulong)offset,
-                $"reads shared memory at offset {offset} that a cp.async is still writing: wait for it (cp.async.wait_group) and then for the other threads (__syncthreads)");
+                $"reads shared memory at offset {offset} that a cp.async is still writing: wait for it (cp.async.wait_group) and then for "
+                + "the other threads (__syncthreads)");
         }
         else if (warp.Block.CheckSharedRaces && warp.Block.SharedRaces.Conflicts(writer, warp.Index, thread, touched))
         {
             warp.Report(FindingKind.SharedRace, op, lane, (ulong)offset,
-                $"reads shared memory at offset {offset} that {Who(warp, writer)} wrote, with no barrier between: put __syncthreads (or, within a warp, __syncwarp) there");
+                $"reads shared memory at offset {offset} that {Who(warp, writer)} wrote, with no barrier between: put __syncthreads (or, "
+                + "within a warp, __syncwarp) there");
         }
     }
 
     /// <summary>A thread writes, or, with an atomic's code, changes.</summary>
     public static void NoteWrite(Warp warp, Operation* op, int lane, int offset, int bytes, uint who)
     {
-        var races = warp.Block.SharedRaces;
+        SharedRaces races = warp.Block.SharedRaces;
         uint ordered = races.OrderedBelow(warp.Index);
         uint touched = PairMask(offset, bytes);
         uint mine = (races.Tag(warp.Index, who) & ~3u) | touched;
@@ -253,34 +250,35 @@ internal static unsafe class SharedMemoryInstructions
 
     private static void CheckWrite(Warp warp, Operation* op, int lane, int offset, uint writer, uint reader, uint who, uint touched)
     {
-        var races = warp.Block.SharedRaces;
+        SharedRaces races = warp.Block.SharedRaces;
         if (SharedRaces.IsPending(writer))
         {
             warp.Report(FindingKind.AsyncCopyPending, op, lane, (ulong)offset,
-                $"writes shared memory at offset {offset} that a cp.async is still writing: wait for it (cp.async.wait_group) and for the other threads (__syncthreads) first");
+                $"writes shared memory at offset {offset} that a cp.async is still writing: wait for it (cp.async.wait_group) and for the "
+                + "other threads (__syncthreads) first");
             return;
         }
 
-        if (!warp.Block.CheckSharedRaces)
-        {
-            return;
-        }
+        if (!warp.Block.CheckSharedRaces) return;
 
         bool bothAtomic = who == SharedRaces.Atomic && SharedRaces.IsAtomic(writer);
         if (!bothAtomic && races.Conflicts(writer, warp.Index, who, touched))
         {
             warp.Report(FindingKind.SharedRace, op, lane, (ulong)offset,
-                $"writes shared memory at offset {offset} that {Who(warp, writer)} wrote too, with no barrier between: give each thread its own place, or put __syncthreads between");
+                $"writes shared memory at offset {offset} that {Who(warp, writer)} wrote too, with no barrier between: give each thread "
+                + "its own place, or put __syncthreads between");
         }
         else if (races.Conflicts(reader, warp.Index, who, touched))
         {
             warp.Report(FindingKind.SharedRace, op, lane, (ulong)offset,
-                $"writes shared memory at offset {offset} that {Who(warp, reader)} read, with no barrier between: put __syncthreads between the reads and the next writes");
+                $"writes shared memory at offset {offset} that {Who(warp, reader)} read, with no barrier between: put __syncthreads "
+                + "between the reads and the next writes");
         }
     }
 
     private static string Who(Warp warp, uint tag) =>
-        SharedRaces.Thread(tag) is >= 0 and int thread ? $"thread {warp.Block.ThreadName(thread)}" : SharedRaces.IsAtomic(tag) ? "an atomic operation" : "other threads";
+        SharedRaces.Thread(tag) is >= 0 and int thread ? $"thread {warp.Block.ThreadName(thread)}" : SharedRaces.IsAtomic(tag)
+        ? "an atomic operation" : "other threads";
 
     /// <summary>
     /// Counts wavefronts: 32 banks of 4 bytes; lanes that read the same word share it; 8-byte accesses go by half warps and
@@ -328,10 +326,7 @@ internal static unsafe class SharedMemoryInstructions
                 uint* list = asked + (bank * Deepest);
                 int count = depth[bank];
                 int j = 0;
-                while (j < count && list[j] != word)
-                {
-                    j++;
-                }
+                while (j < count && list[j] != word) j++;
 
                 if (j == count && count < Deepest)
                 {

@@ -19,13 +19,11 @@ internal static unsafe class WarpInstructions
     {
         int first = BitOperations.TrailingZeroCount(warp.Mask);
         members = ((uint*)warp.At(maskOffset))[first];
-        if ((members & warp.Live) == warp.Mask || GroupsMatch(warp, maskOffset))
-        {
-            return true;
-        }
+        if ((members & warp.Live) == warp.Mask || GroupsMatch(warp, maskOffset)) return true;
 
         warp.Report(FindingKind.Convergence, op, first, 0,
-            $"{what} names lanes 0x{members:x8} and is executed by lanes 0x{warp.Mask:x8}: the mask must name exactly the lanes that reach the instruction together");
+            $"{what} names lanes 0x{members:x8} and is executed by lanes 0x{warp.Mask:x8}: the mask must name exactly the lanes that reach "
+            + "the instruction together");
         return false;
     }
 
@@ -36,10 +34,7 @@ internal static unsafe class WarpInstructions
         {
             int lane = BitOperations.TrailingZeroCount(m);
             uint members = ((uint*)warp.At(maskOffset))[lane];
-            if ((members & warp.Live & ~warp.Mask) != 0 || ((members >> lane) & 1) == 0)
-            {
-                return false;
-            }
+            if ((members & warp.Live & ~warp.Mask) != 0 || ((members >> lane) & 1) == 0) return false;
         }
 
         return true;
@@ -73,16 +68,14 @@ internal static unsafe class WarpInstructions
             if (((warp.Mask >> (from & 31)) & 1) == 0)
             {
                 warp.Report(FindingKind.Convergence, op, lane, 0,
-                    $"shfl.sync reads lane {from}, which does not execute it (lanes 0x{warp.Mask:x8} do): its value is undefined; let all lanes take part");
+                    $"shfl.sync reads lane {from}, which does not execute it (lanes 0x{warp.Mask:x8} do): its value is undefined; let all "
+                    + "lanes take part");
             }
 
             ((uint*)target)[lane] = values[from & 31];
         }
 
-        if (op->Second != 0)
-        {
-            WritePredicate(warp, op->Second, inRange);
-        }
+        if (op->Second != 0) WritePredicate(warp, op->Second, inRange);
     }
 
     public const int All = 0;
@@ -132,7 +125,8 @@ internal static unsafe class WarpInstructions
             for (uint n = warp.Mask & members; n != 0; n &= n - 1)
             {
                 int other = BitOperations.TrailingZeroCount(n);
-                bool equal = op->C == 8 ? ((ulong*)values)[lane] == ((ulong*)values)[other] : ((uint*)values)[lane] == ((uint*)values)[other];
+                bool equal = op->C == 8 ? ((ulong*)values)[lane] == ((ulong*)values)[other]
+                    : ((uint*)values)[lane] == ((uint*)values)[other];
                 same |= equal ? 1u << other : 0;
             }
 
@@ -147,10 +141,7 @@ internal static unsafe class WarpInstructions
             ((uint*)target)[lane] = results[lane];
         }
 
-        if (op->Second != 0)
-        {
-            WritePredicate(warp, op->Second, all);
-        }
+        if (op->Second != 0) WritePredicate(warp, op->Second, all);
     }
 
     public const int ReduceAdd = 0;
@@ -218,14 +209,8 @@ internal static unsafe class WarpInstructions
         for (uint m = warp.Mask; m != 0; m &= m - 1)
         {
             int lane = BitOperations.TrailingZeroCount(m);
-            if (op->X == 8)
-            {
-                ((long*)target)[lane] = warp.Steps;
-            }
-            else
-            {
-                ((int*)target)[lane] = (int)warp.Steps;
-            }
+            if (op->X == 8) ((long*)target)[lane] = warp.Steps;
+            else ((int*)target)[lane] = (int)warp.Steps;
         }
     }
 }

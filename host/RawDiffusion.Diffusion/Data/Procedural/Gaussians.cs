@@ -27,7 +27,8 @@ internal enum GaussianKind
 /// with the other sums (<see cref="GaussianKind.SosAndStripes"/>).
 /// A stripe's label is its position in a frame of 44 units that has margins of 6 units around the image, in which stripes are not seen.
 /// </remarks>
-internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, ProceduralOptions options) : ProceduralSet(name, options, defaultSize: 32)
+internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, ProceduralOptions options)
+    : ProceduralSet(name, options, defaultSize: 32)
 {
     private const float Frame = 32;
     private const float Margin = 6;
@@ -40,7 +41,8 @@ internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, P
     public override int Objects => kind == GaussianKind.Bumps ? 1 : 2;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> AttributeNames { get; } = kind == GaussianKind.Bumps ? ["x", "y"] : ["label", "position", "visible"];
+    public override IReadOnlyList<string> AttributeNames { get; } = kind == GaussianKind.Bumps ? ["x", "y"]
+        : ["label", "position", "visible"];
 
     private protected override void Paint(Draws draws, Scene scene)
     {
@@ -99,7 +101,7 @@ internal sealed class Gaussians(string name, GaussianKind kind, bool periodic, P
     /// <summary>g at each pixel of a row, 0 where the stripe is not seen.</summary>
     private float[] Profile(float centre, bool visible)
     {
-        var profile = new float[Size];
+        float[] profile = new float[Size];
         for (int i = 0; visible && i < Size; i++)
         {
             float distance = (i + 0.5f) * (Frame / Size) + 0.5f - centre;

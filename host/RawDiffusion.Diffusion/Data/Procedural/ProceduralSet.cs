@@ -11,7 +11,8 @@ public abstract class ProceduralSet : ImageSet
 
     private readonly uint seed;
 
-    private protected ProceduralSet(string name, ProceduralOptions options, int defaultSize) : base(name, options.Count, options.Size ?? defaultSize) =>
+    private protected ProceduralSet(string name, ProceduralOptions options, int defaultSize)
+        : base(name, options.Count, options.Size ?? defaultSize) =>
         (seed, Split) = (options.Seed, options.Split);
 
     /// <summary>Names that <see cref="Create"/> knows.</summary>
@@ -58,7 +59,8 @@ public abstract class ProceduralSet : ImageSet
 
     private Scene Draw(int index)
     {
-        if (index < 0 || index >= Count) throw new ArgumentOutOfRangeException(nameof(index), $"{Name} has {Count} images, and none at {index}");
+        if (index < 0 || index >= Count)
+            throw new ArgumentOutOfRangeException(nameof(index), $"{Name} has {Count} images, and none at {index}");
         var scene = new Scene(Size, Objects, AttributeNames.Count);
         Paint(new Draws(seed, Split, index), scene);
         return scene;

@@ -68,7 +68,9 @@ internal sealed class Shapes(ProceduralOptions options) : ProceduralSet("shapes"
         return true;
     }
 
-    /// <summary>How far outside a sprite's edge a point lies, in pixels; negative inside. Each sprite is inside a circle of the radius.</summary>
+    /// <summary>
+    /// How far outside a sprite's edge a point lies, in pixels; negative inside. Each sprite is inside a circle of the radius.
+    /// </summary>
     private static float Distance(int shape, float x, float y, float radius) => shape switch
     {
         0 => MathF.Sqrt(x * x + y * y) - radius,

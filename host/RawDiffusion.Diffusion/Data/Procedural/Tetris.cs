@@ -34,7 +34,7 @@ internal sealed class Tetris(ProceduralOptions options) : ProceduralSet("tetris"
 
     private bool TryPaint(Draws draws, Scene scene)
     {
-        var taken = new bool[Size * Size];
+        bool[] taken = new bool[Size * Size];
         for (int k = 0; k < Pieces; k++)
         {
             int form = draws.Below(Forms.Length);
@@ -71,7 +71,8 @@ internal sealed class Tetris(ProceduralOptions options) : ProceduralSet("tetris"
 
     private static int CellOf(int size) => size % (BoardCells * StepsPerCell) == 0
         ? size / BoardCells
-        : throw new ArgumentException($"tetris is a board of {BoardCells} x {BoardCells} cells: expected a size that is a multiple of {BoardCells * StepsPerCell}, found {size}");
+        : throw new ArgumentException($"tetris is a board of {BoardCells} x {BoardCells} cells: expected a size that is a multiple of "
+        + $"{BoardCells * StepsPerCell}, found {size}");
 
     /// <summary>The forms of I, O, T, S, Z, L, J in this order, each turned by quarters as often as that gives another form.</summary>
     private static (int X, int Y)[][] AllForms()
