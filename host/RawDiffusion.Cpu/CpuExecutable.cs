@@ -90,7 +90,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
         pool = device.Pool;
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
-        if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
+        if (options.ShareAcrossRows) graph = ShareAcrossRows.Apply(graph);
         if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
         if (options.Recompute) graph = Recompute.Apply(graph);
         if (options.Guard) watched = NonFiniteException.Watched(graph);

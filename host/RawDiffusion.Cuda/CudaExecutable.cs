@@ -44,7 +44,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         driver = device.Driver;
         graph = RemoveDead.Apply(source);
         if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
-        if (options.ShareAcrossFactors) graph = ShareAcrossFactors.Apply(graph);
+        if (options.ShareAcrossRows) graph = ShareAcrossRows.Apply(graph);
         if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
         if (options.Guard) watched = NonFiniteException.Watched(graph);
         if (device.Precision == Precision.Fp16 && !graph.Nodes.Any(n => n.Operator is LossScale) && graph.Nodes.Any(n => n.Operator is Adam)

@@ -92,7 +92,7 @@ public sealed record CompileOptions
     public bool FoldConstants { get; init; } = true;
 
     /// <summary>Compute what does not depend on the factor before rows are repeated.</summary>
-    public bool ShareAcrossFactors { get; init; } = true;
+    public bool ShareAcrossRows { get; init; } = true;
 
     /// <summary>Merge nodes into the convolutions and pools that read or feed them.</summary>
     public bool Fuse { get; init; } = true;

@@ -25,7 +25,7 @@ public sealed class CheckTests
     public void Resources_are_those_of_each_architecture()
     {
         if (Nvrtc.Find() is null) Assert.Ignore($"machine code cannot be compiled: {NativeLibraryFile.Nvrtc.Missing}");
-        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16", "--json")
+        JsonElement json = Rawdiffusion.Run("check", "--device", "emulated", "--operator", "SumRows", "--precision", "bf16", "--json")
             .Succeeded().Json;
         foreach (JsonElement kernel in json.GetProperty("kernels").EnumerateArray())
         {
@@ -53,12 +53,12 @@ public sealed class CheckTests
     public void Without_NVRTC_kernels_are_checked_and_machine_code_is_not()
     {
         Outcome outcome = Rawdiffusion.RunProcess(
-            ["check", "--device", "emulated", "--operator", "MeanFactors", "--precision", "bf16"],
+            ["check", "--device", "emulated", "--operator", "SumRows", "--precision", "bf16"],
                 (NativeLibraryFile.NvrtcVariable, "off")).Succeeded();
         Assert.That(outcome.Out, Does.EndWith("nothing found\n"));
         Assert.That(outcome.Error, Does.Contain("warning: registers, spills and occupancy are left out").And.Contain(
             "RAWDIFFUSION_NVRTC is off"));
-        Rawdiffusion.RunProcess(["check", "--device", "emulated", "--operator", "MeanFactors", "--specialize"],
+        Rawdiffusion.RunProcess(["check", "--device", "emulated", "--operator", "SumRows", "--specialize"],
             (NativeLibraryFile.NvrtcVariable, "off"))
             .Failed(1, "--specialize", "RAWDIFFUSION_NVRTC is off");
     }

@@ -9,17 +9,17 @@ internal static class Network
     public static Graph Make()
     {
         var g = new Graph();
-        var groups = FactorGroups.Mean(2, 3);
+        var groups = RowGroups.Mean(2, 3);
         Value x = g.State("x", [2, 16, 16, 3], initial: d => d.Fill(0.5f)), step = g.State("step", [1], DType.I32), last = g.State(
             "last", [2, 16, 16, 3]), before = g.State("before", [2, 16, 16, 3]);
         Value z = g.Input("z", [6, 4]);
         Value e = g.Linear(g.Silu(g.Linear(z, Weight(g, 16, 4), null)), Weight(g, 16, 16), null);
-        Value h = g.RepeatFactors(g.Conv2d(x, Weight(g, 16, 3, 3, 3), null, 1, 1), groups);
+        Value h = g.RepeatRows(g.Conv2d(x, Weight(g, 16, 3, 3, 3), null, 1, 1), groups);
         Value skip = h;
         h = g.AddEmbedding(g.Conv2d(g.AvgPool2d(Norm(g, h)), Weight(g, 16, 3, 3, 16), null, 1, 1), e);
         h = g.Add(h, g.Conv2d(g.Attention(g.Conv2d(Norm(g, h), Weight(g, 48, 1, 1, 16), null), 2), Weight(g, 16, 1, 1, 16), null));
         h = g.Conv2d(Norm(g, g.Concat(g.UpsampleNearest(h), skip)), Weight(g, 16, 3, 3, 32), null, 1, 1);
-        h = g.Conv2d(g.MeanFactors(Norm(g, h), groups), Weight(g, 3, 3, 3, 16), null, 1, 1);
+        h = g.Conv2d(g.SumRows(Norm(g, h), groups), Weight(g, 3, 3, 3, 16), null, 1, 1);
         Value table = g.Constant("table", [3, 5], [1, 1, 0.5f, 0.5f, 0.1f, 1, 1, 0.5f, 0.5f, 0.1f, 1, 1, 0.5f, 0.5f, 0.1f]);
         g.Assign(x, g.DenoiseStep(h, x, table, step, g.RandomNormal(x.Shape, step, 1, 2)));
         g.Assign(step, g.NextStep(step));

@@ -10,7 +10,7 @@ namespace RawDiffusion.Engine.Tests;
 /// </summary>
 public sealed class GradientsTests
 {
-    private static readonly FactorGroups Groups = new([2, 0, 3], [0.5f, 0.5f, 0.2f, 0.3f, 0.5f]);
+    private static readonly RowGroups Groups = new([2, 0, 3], [0.5f, 0.5f, 0.2f, 0.3f, 0.5f]);
 
     private static readonly Dictionary<string, Func<Network, Value>> Networks = new()
     {
@@ -45,8 +45,8 @@ public sealed class GradientsTests
         },
         ["factors"] = n =>
         {
-            Value rows = n.Graph.RepeatFactors(n.Parameter([3, 4]), Groups), x = n.Graph.RepeatFactors(n.Parameter([3, 2, 2, 4]), Groups);
-            return n.Graph.MeanFactors(n.Graph.AddEmbedding(x, rows), Groups);
+            Value rows = n.Graph.RepeatRows(n.Parameter([3, 4]), Groups), x = n.Graph.RepeatRows(n.Parameter([3, 2, 2, 4]), Groups);
+            return n.Graph.SumRows(n.Graph.AddEmbedding(x, rows), Groups);
         },
         ["rows"] = n =>
         {
@@ -75,7 +75,7 @@ public sealed class GradientsTests
     public void OrthogonalityOfLatents()
     {
         var network = new Network();
-        network.Check("orthogonality", network.Graph.LatentOrthogonality(network.Parameter([2, 12]), 3));
+        network.Check("orthogonality", network.Graph.PairwiseCosine(network.Parameter([2, 12]), 3));
     }
 
     [Test]

@@ -55,7 +55,7 @@ internal sealed unsafe class DenoiseAverageStepKernel : CpuKernel<DenoiseAverage
 
         private int TasksPerImage => (height + RowsPerTask - 1) / RowsPerTask;
 
-        public override int Tasks(int phase) => mean.Trajectories * TasksPerImage;
+        public override int Tasks(int phase) => mean.Groups * TasksPerImage;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public override void Run(int phase, int task, float* scratch)

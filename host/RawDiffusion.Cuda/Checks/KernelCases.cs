@@ -136,33 +136,33 @@ public static class KernelCases
 
     private static IEnumerable<KernelCase> Factors()
     {
-        foreach (FactorGroups groups in (
-            FactorGroups[])[FactorGroups.Mean(2, 4), FactorGroups.Mean(3, 1), new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])
+        foreach (RowGroups groups in (
+            RowGroups[])[RowGroups.Mean(2, 4), RowGroups.Mean(3, 1), new RowGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])
         {
             foreach (int channels in (int[])[64, 7])
             {
-                CaseInput rows = new([groups.Rows, 5, 6, channels]), images = new([groups.Trajectories, 5, 6, channels]);
-                yield return new KernelCase(new RepeatFactors(groups), [images, null]);
-                yield return new KernelCase(new RepeatFactors(groups), [images, new CaseInput([groups.Rows, channels])]);
-                yield return new KernelCase(new MeanFactors(groups), [rows, null]);
-                yield return new KernelCase(new MeanFactors(groups, Activation.Silu), [rows, new CaseInput([groups.Rows, 2, channels])]);
-                CaseInput x = new([groups.Trajectories, 5, 6, 3]);
+                CaseInput rows = new([groups.Rows, 5, 6, channels]), images = new([groups.Count, 5, 6, channels]);
+                yield return new KernelCase(new RepeatRows(groups), [images, null]);
+                yield return new KernelCase(new RepeatRows(groups), [images, new CaseInput([groups.Rows, channels])]);
+                yield return new KernelCase(new SumRows(groups), [rows, null]);
+                yield return new KernelCase(new SumRows(groups, Activation.Silu), [rows, new CaseInput([groups.Rows, 2, channels])]);
+                CaseInput x = new([groups.Count, 5, 6, 3]);
                 yield return new KernelCase(new DenoiseAverageStep(groups, Activation.Silu, Clip: true),
                     [rows, x, CaseInput.Constant([4, 5]), CaseInput.Counter(2), x, new CaseInput([groups.Rows, 2, channels]),
                     CaseInput.Weight([3, 3, 3, channels]), CaseInput.Constant([3])]);
             }
-            yield return new KernelCase(new RepeatFactors(groups), [new CaseInput([groups.Trajectories, 33]), null]);
+            yield return new KernelCase(new RepeatRows(groups), [new CaseInput([groups.Count, 33]), null]);
         }
         // More than one chunk of channels, more than one group of outputs, the last ones cut.
         foreach (int outputs in (int[])[5, 7])
         {
             CaseInput many = new([2, 5, 6, outputs]);
-            yield return new KernelCase(new DenoiseAverageStep(FactorGroups.Mean(2, 2), Activation.Silu, Clip: true),
+            yield return new KernelCase(new DenoiseAverageStep(RowGroups.Mean(2, 2), Activation.Silu, Clip: true),
                 [new CaseInput([4, 5, 6, 136]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many, new CaseInput([4, 2, 136]),
                 CaseInput.Weight([outputs, 3, 3, 136]), CaseInput.Constant([outputs])]);
         }
         // More than one tile of pixels, and no optional input.
-        var one = FactorGroups.Mean(1, 2);
+        var one = RowGroups.Mean(1, 2);
         yield return new KernelCase(new DenoiseAverageStep(one, Activation.None, Clip: false),
             [new CaseInput([2, 33, 40, 32]), new CaseInput([1, 33, 40, 1]), CaseInput.Constant([1, 5]), CaseInput.Counter(9), null, null,
             CaseInput.Weight([1, 3, 3, 32]), null]);

@@ -78,10 +78,10 @@ public static class LargeCases
         yield return Of(_ => new GroupNormAffine(4, 1e-5f), n => [X(n), constant, CaseInput.Constant([C]), new([n, 2 * C]), null]);
         yield return Of(_ => new GroupNormGradSums(4, Activation.Silu), n => [X(n), new([n, 2, C]), new([n, 2, C]), X(n)]);
         yield return Of(_ => new GroupNormGradInput(Activation.Silu), n => [X(n), new([n, 2, C]), new([n, 2, C]), X(n), new([n, 4, C])]);
-        yield return Of(n => new MeanFactors(FactorGroups.Mean(n, 1)), n => [X(n), null]);
-        yield return Of(n => new MeanFactorsGradInput(FactorGroups.Mean(n, 1)), n => [X(n)]);
+        yield return Of(n => new SumRows(RowGroups.Mean(n, 1)), n => [X(n), null]);
+        yield return Of(n => new SumRowsGradInput(RowGroups.Mean(n, 1)), n => [X(n)]);
         yield return Of(_ => new Pool2d(PoolKind.Max, 3, 1, 1), n => [X(n)]);
-        yield return Of(n => new RepeatFactors(FactorGroups.Mean(n, 1)), n => [X(n), null]);
+        yield return Of(n => new RepeatRows(RowGroups.Mean(n, 1)), n => [X(n), null]);
         yield return Of(_ => new ScaleRows(), n => [X(n), new([n])]);
         yield return Of(_ => new Slice(C / 2, C), n => [new([n, H, W, 2 * C])], 2 * Image);
         yield return Of(_ => new UpsampleNearest(), n => [X(n)], 4 * Image);
@@ -94,7 +94,7 @@ public static class LargeCases
         yield return new LargeCase("Conv2d", elements, MostOfGrid, _ => new Conv2d(1, 0) { OnLoad = Activation.Silu },
             n => [new([n, 8, 64, C]), CaseInput.Weight([C, 1, 1, C]), CaseInput.Constant([C]), null, new([n, 2, C]), null, null]);
         yield return new LargeCase(
-            "DenoiseAverageStep", elements, MostOfGrid, n => new DenoiseAverageStep(FactorGroups.Mean(n, 1), Activation.Silu, Clip: true),
+            "DenoiseAverageStep", elements, MostOfGrid, n => new DenoiseAverageStep(RowGroups.Mean(n, 1), Activation.Silu, Clip: true),
             n => [new([n, 8, 64, C]), new([n, 8, 64, 4]), CaseInput.Constant([4, 5]), CaseInput.Counter(2), null, new([n, 2, C]),
             CaseInput.Weight([4, 3, 3, C]), CaseInput.Constant([4])]);
         yield return new LargeCase("Attention", 3 * 128 * 128, MostOfGrid, _ => new Attention(2), n => [new([n, 8, 16, 3 * 128])]);

@@ -33,12 +33,12 @@ internal static class TileCases
         yield return new KernelCase(new Dropout(0.3f, 5, 6), [x, CaseInput.Counter(4)]);
         yield return new KernelCase(new GroupNorm(1, 1e-5f, Activation.Silu), [x, constant, CaseInput.Constant([c]), null]);
         yield return new KernelCase(new GroupNormGradInput(Activation.Silu), [x, affine, affine, x, new CaseInput([n, 4, c])]);
-        yield return new KernelCase(new MeanFactors(FactorGroups.Mean(n, 2)), [x with { Shape = [2 * n, h, w, c] }, null]);
-        yield return new KernelCase(new MeanFactorsGradInput(FactorGroups.Mean(n, 2)), [x]);
+        yield return new KernelCase(new SumRows(RowGroups.Mean(n, 2)), [x with { Shape = [2 * n, h, w, c] }, null]);
+        yield return new KernelCase(new SumRowsGradInput(RowGroups.Mean(n, 2)), [x]);
         yield return new KernelCase(new MseLoss(), [x, x, null]);
         yield return new KernelCase(new MseLossGradPrediction(), [x, x, null, new CaseInput([1])]);
         yield return new KernelCase(new Pool2d(PoolKind.Max, 3, 1, 1), [x]);
-        yield return new KernelCase(new RepeatFactors(FactorGroups.Mean(n, 2)), [x, null]);
+        yield return new KernelCase(new RepeatRows(RowGroups.Mean(n, 2)), [x, null]);
         yield return new KernelCase(new ScaleRows(), [x, new CaseInput([n])]);
         yield return new KernelCase(new Slice(1, c), [x with { Shape = x.Shape.WithChannels(5) }]);
         yield return new KernelCase(new TableRow(n), [CaseInput.Constant([3, h * w, c]), CaseInput.Counter(1)]);
@@ -68,7 +68,7 @@ internal static class TileCases
         foreach ((int side, int channels, int outputs) in ((int, int, int)[])[(7, 63, 3), (9, 65, 5)])
         {
             CaseInput many = new([2, side, side, outputs]);
-            yield return new KernelCase(new DenoiseAverageStep(FactorGroups.Mean(2, 2), Activation.Silu, Clip: true),
+            yield return new KernelCase(new DenoiseAverageStep(RowGroups.Mean(2, 2), Activation.Silu, Clip: true),
                 [new CaseInput([4, side, side, channels]), many, CaseInput.Constant([4, 5]), CaseInput.Counter(2), many,
                 new CaseInput([4, 2, channels]),
                     CaseInput.Weight([outputs, 3, 3, channels]), CaseInput.Constant([outputs])]);
@@ -151,8 +151,8 @@ internal static class TileCases
     {
         foreach ((int factors, int width) in ((int, int)[])[(7, 255), (9, 257)])
         {
-            yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([2, factors * width], 1)]);
-            yield return new KernelCase(new LatentOrthogonalityGrad(factors), [new CaseInput([2, factors * width]), new CaseInput([1])]);
+            yield return new KernelCase(new PairwiseCosine(factors), [new CaseInput([2, factors * width], 1)]);
+            yield return new KernelCase(new PairwiseCosineGrad(factors), [new CaseInput([2, factors * width]), new CaseInput([1])]);
         }
     }
 }

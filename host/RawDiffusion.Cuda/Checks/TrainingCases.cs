@@ -125,8 +125,8 @@ internal static class TrainingCases
         yield return new KernelCase(new ActivateGrad(Activation.Relu), [corners, new CaseInput([2, 3, 5, 8])]);
         // What is dropped is zero even if it was not a number.
         yield return new KernelCase(new Dropout(0.9f, 5, 6), [corners, CaseInput.Counter(4)]);
-        var groups = new FactorGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1]);
-        yield return new KernelCase(new MeanFactorsGradInput(groups), [new CaseInput([3, 5, 6, 33])]);
+        var groups = new RowGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1]);
+        yield return new KernelCase(new SumRowsGradInput(groups), [new CaseInput([3, 5, 6, 33])]);
     }
 
     private static IEnumerable<KernelCase> Losses()
@@ -207,15 +207,15 @@ internal static class TrainingCases
             yield return new KernelCase(new ScaleRows(), [new CaseInput(shape), new CaseInput([shape[0]])]);
         foreach ((int images, int factors, int width) in ((int, int, int)[])[(1, 1, 1), (3, 4, 33), (2, 9, 64), (5, 2, 300)])
         {
-            yield return new KernelCase(new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1)]);
+            yield return new KernelCase(new PairwiseCosine(factors), [new CaseInput([images, factors * width], 1)]);
             yield return new KernelCase(
-                new LatentOrthogonality(factors), [new CaseInput([images, factors * width], 1) { HasAllBits = true }]);
+                new PairwiseCosine(factors), [new CaseInput([images, factors * width], 1) { HasAllBits = true }]);
             yield return new KernelCase(
-                new LatentOrthogonalityGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
+                new PairwiseCosineGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
         }
         // Too short to have a direction.
         CaseInput small = new([3, 4 * 33], 5e-14, 1e-13);
-        yield return new KernelCase(new LatentOrthogonality(4), [small]);
-        yield return new KernelCase(new LatentOrthogonalityGrad(4), [small, new CaseInput([1])]);
+        yield return new KernelCase(new PairwiseCosine(4), [small]);
+        yield return new KernelCase(new PairwiseCosineGrad(4), [small, new CaseInput([1])]);
     }
 }

@@ -35,12 +35,12 @@ public sealed class UNet(UNetConfig config, INetworkWeights weights, BlockDropou
     /// <param name="groups">Which rows belong to which trajectory, and their weights.</param>
     /// <param name="bias">Whether to add the last convolution's bias; off where several models' predictions are added.</param>
     /// <returns>[N, S, S, C]. The last convolution is linear, so it runs after the mean, once for each trajectory.</returns>
-    public Value Predict(Graph g, Value x, Value timeEmbedding, Value latents, FactorGroups groups, bool bias = true)
+    public Value Predict(Graph g, Value x, Value timeEmbedding, Value latents, RowGroups groups, bool bias = true)
     {
         Value embedding = g.Silu(g.Concat(latents, timeEmbedding, "emb"), "emb.silu"); // [R, E]
         var skips = new Stack<Value>();
 
-        Value h = g.RepeatFactors(x, groups, "repeat"); // [R, S, S, C]
+        Value h = g.RepeatRows(x, groups, "repeat"); // [R, S, S, C]
         h = Conv(g, h, "input_blocks.0.0", padding: 1);
         skips.Push(h);
         int block = 1;
@@ -82,7 +82,7 @@ public sealed class UNet(UNetConfig config, INetworkWeights weights, BlockDropou
         }
 
         h = Norm(g, h, "out.0", Activation.Silu); // [R, S, S, ch]
-        h = g.MeanFactors(h, groups, "mean"); // [N, S, S, ch]
+        h = g.SumRows(h, groups, "mean"); // [N, S, S, ch]
         return g.Conv2d(h, weights.Conv(g, "out.2.weight"), bias ? weights.Plain(g, "out.2.bias") : null, padding: 1, name: "out.2");
     }
 

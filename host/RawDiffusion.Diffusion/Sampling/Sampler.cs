@@ -126,8 +126,8 @@ public sealed class Sampler : IDisposable
         Value prediction = Predict(g, models, trajectories, x, timesteps, step);
         Value? noise = !table.AddsNoise ? null
             : options.ExternalNoise ? g.Input("noise", x.Shape)
-            : g.RepeatFactors(g.RandomNormal(x.Shape.WithRows(1), step, options.Seed, StepStream),
-            new FactorGroups([trajectories.Count], new float[trajectories.Count]));
+            : g.RepeatRows(g.RandomNormal(x.Shape.WithRows(1), step, options.Seed, StepStream),
+            new RowGroups([trajectories.Count], new float[trajectories.Count]));
         g.Assign(x, g.DenoiseStep(prediction, x, coefficients, step, noise, options.Clip));
         g.Assign(step, g.NextStep(step));
         return g;
@@ -148,19 +148,19 @@ public sealed class Sampler : IDisposable
         foreach (int m in used)
         {
             using IDisposable? scope = used.Length > 1 ? g.Scope($"model{m + 1}") : null;
-            FactorGroups groups = GroupsOf(trajectories, m);
+            RowGroups groups = GroupsOf(trajectories, m);
             Value latents = g.Input($"latents{m}", [groups.Rows, models[m].Config.LatentDim]);
             // All steps' embeddings: of constants only, so a device computes this table once.
             Value time = models[m].UNet.TimeEmbedding(g, timesteps); // [S, E / 2]
             time = step is not null ? g.TableRow(time, step, groups.Rows) // [R, E / 2]
-                : g.RepeatFactors(time, new FactorGroups([groups.Rows], new float[groups.Rows]));
+                : g.RepeatRows(time, new RowGroups([groups.Rows], new float[groups.Rows]));
             Value own = models[m].UNet.Predict(g, x, time, latents, groups, bias: used.Length == 1);
             prediction = prediction is null ? own : g.Add(prediction, own);
         }
         return used.Length == 1 ? prediction! : g.AddEmbedding(prediction!, Biases(g, models, trajectories, used), "biases");
     }
 
-    private static FactorGroups GroupsOf(IReadOnlyList<Trajectory> trajectories, int model) => new(
+    private static RowGroups GroupsOf(IReadOnlyList<Trajectory> trajectories, int model) => new(
         [.. trajectories.Select(t => t.Rows.Count(r => r.Model == model))],
         [.. trajectories.SelectMany(t => t.Rows).Where(r => r.Model == model).Select(r => r.Weight)]);
 

@@ -46,8 +46,8 @@ public sealed class DiffusionLoss(UNetConfig config, INetworkWeights weights, Tr
         Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [n]), "keep") : latents;
 
         var unet = new UNet(config, weights, dropout);
-        var groups = FactorGroups.Mean(n, config.NumComponents);
-        Value embedding = g.RepeatFactors(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [N * K, E / 2]
+        var groups = RowGroups.Mean(n, config.NumComponents);
+        Value embedding = g.RepeatRows(unet.TimeEmbedding(g, t), groups, "time_embed.repeat"); // [N * K, E / 2]
         Value rows = g.Reshape(given, [n * config.NumComponents, config.LatentDim], "latents"); // [N * K, E / 2]
         Value xt = g.Add(g.ScaleRows(xStart, g.Input("signal", [n]), "q_sample.signal"),
         g.ScaleRows(noise, g.Input("sigma", [n]), "q_sample.noise"), "q_sample");
@@ -55,6 +55,6 @@ public sealed class DiffusionLoss(UNetConfig config, INetworkWeights weights, Tr
 
         Value loss = g.MseLoss(prediction, options.PredictXStart ? xStart : noise, g.Input("weights", [n]), "mse");
         if (!options.LatentOrthogonality) return loss;
-        return g.Add(loss, g.LatentOrthogonality(latents, config.NumComponents, "orthogonality"), "loss");
+        return g.Add(loss, g.PairwiseCosine(latents, config.NumComponents, "orthogonality"), "loss");
     }
 }

@@ -135,7 +135,7 @@ public sealed class TrainingGraph
         Value loss = diffusion.InTraining(g, Part, options.Rank * options.BatchSize + part * Part);
         int shares = options.Accumulate * options.World;
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
-        g = ShareAcrossFactors.Apply(g);
+        g = ShareAcrossRows.Apply(g);
         loss = g.Outputs["loss"];
         if (options.LossScaling)
             loss = g.ScaleRows(loss, g.View(g.Input(ScaleName, [LossScale.Length]), [1], LossScale.Scale, ScaleName), "loss.scaled");

@@ -11,7 +11,7 @@ namespace RawDiffusion.Engine.Operators;
 /// <param name="Groups">Rows and weights of each trajectory.</param>
 /// <param name="OnLoad">Activation of h.</param>
 /// <param name="Clip">Whether x0 is clipped to [-1, 1].</param>
-public sealed record DenoiseAverageStep(FactorGroups Groups, Activation OnLoad, bool Clip) : Operator
+public sealed record DenoiseAverageStep(RowGroups Groups, Activation OnLoad, bool Clip) : Operator
 {
     /// <summary>Positions of the inputs after the step's.</summary>
     public const int Affine = 5, Weight = 6, Bias = 7;
@@ -26,7 +26,7 @@ public sealed record DenoiseAverageStep(FactorGroups Groups, Activation OnLoad, 
         Shape h = activations.Shape;
         Value x = Take(inputs, 1, "x", 4);
         Require(h[0] == Groups.Rows, $"h {activations} must have {Groups.Rows} rows");
-        RequireShape(inputs, 1, "x", [Groups.Trajectories, h[1], h[2], x.Shape[3]]);
+        RequireShape(inputs, 1, "x", [Groups.Count, h[1], h[2], x.Shape[3]]);
         DenoiseStep.RequireTable(inputs, x.Shape);
         RequireShape(inputs, Affine, "affine", [h[0], 2, h[3]]);
         Take(inputs, Weight, "weight", 4);

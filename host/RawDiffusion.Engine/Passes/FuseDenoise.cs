@@ -15,7 +15,7 @@ public static class FuseDenoise
         if (node.Input(0).Producer is not { Operator: Conv2d { Stride: 1, Padding: 1 } conv } convNode) return null;
         if (conv != new Conv2d(1, 1) || convNode.Input(1).Shape[1] != 3 || convNode.Inputs.Skip(Conv2d.X2).Any(i => i is not null))
             return null;
-        if (!rewriter.IsReadOnce(convNode, 0) || convNode.Input(0).Producer is not { Operator: MeanFactors mean } meanNode) return null;
+        if (!rewriter.IsReadOnce(convNode, 0) || convNode.Input(0).Producer is not { Operator: SumRows mean } meanNode) return null;
         Value?[] s = rewriter.Inputs(node), c = rewriter.Inputs(convNode), m = rewriter.Inputs(meanNode);
         return rewriter.Target.Apply(new DenoiseAverageStep(mean.Groups, mean.OnLoad, step.Clip),
             [m[0], s[1], s[2], s[3], s[4], m[1], c[1], c[Conv2d.Bias]], node.Name);

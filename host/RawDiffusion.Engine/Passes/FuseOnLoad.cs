@@ -17,7 +17,7 @@ public static class FuseOnLoad
         {
             Conv2d op => FuseConv(rewriter, node, op, affines),
             AvgPool2d { OnLoad: Activation.None } => FuseNorm(rewriter, node, affines, onLoad => new AvgPool2d(onLoad)),
-            MeanFactors { OnLoad: Activation.None } op => FuseNorm(rewriter, node, affines, onLoad => new MeanFactors(op.Groups, onLoad)),
+            SumRows { OnLoad: Activation.None } op => FuseNorm(rewriter, node, affines, onLoad => new SumRows(op.Groups, onLoad)),
             _ => null,
         }));
     }

@@ -22,7 +22,7 @@ public static class FuseOnStore
         if (!rewriter.IsReadOnce(node, 0)) return null;
         Value?[] inputs = rewriter.Inputs(node);
         if (inputs[0]!.Producer is not { } producer) return null;
-        if (producer.Operator is RepeatFactors && producer.Inputs[1] is null)
+        if (producer.Operator is RepeatRows && producer.Inputs[1] is null)
             return rewriter.Target.Apply(producer.Operator, [producer.Inputs[0], inputs[1]], producer.Name);
         if (Pending(producer) is not { } conv || producer.Inputs[Conv2d.Embedding] is not null
             || producer.Inputs[Conv2d.Residual] is not null)

@@ -30,12 +30,12 @@ public static class Definition
             GroupNorm norm => References.GroupNorm(x, At(1)!, At(2)!, At(3), norm.Groups, norm.Epsilon, norm.Activation),
             GroupNormAffine norm => References.GroupNormAffine(Joined(x, At(4)), At(1)!, At(2)!, At(3), norm.Groups, norm.Epsilon),
             Linear linear => References.Activate(linear.OnStore, References.Linear(x, At(1)!, At(2))),
-            MeanFactors mean => References.MeanFactors(mean.Groups, OnLoad(x, At(1), mean.OnLoad)),
+            SumRows mean => References.SumRows(mean.Groups, OnLoad(x, At(1), mean.OnLoad)),
             NextStep => x.Map(step => step + 1),
             Pool2d pool => References.Pool(pool, x),
             RandomNormal random => References.RandomNormal(random, (uint)x[0]),
-            RepeatFactors repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatFactors(repeat.Groups, x), e)
-            : References.RepeatFactors(repeat.Groups, x),
+            RepeatRows repeat => At(1) is { } e ? References.AddEmbedding(References.RepeatRows(repeat.Groups, x), e)
+            : References.RepeatRows(repeat.Groups, x),
             View view => new Array64(view.Shape, x.Values[(int)view.Offset..(int)(view.Offset + view.Shape.Count)]),
             TableRow row => References.TableRow(x, At(1)![0], row.Rows),
             TimestepEmbedding embedding => References.TimestepEmbedding(x, embedding.Dimension),
@@ -68,12 +68,12 @@ public static class Definition
             GroupNormGradFilm => Gradients.GroupNormFilm(x, at(1)!, at(2)!),
             GroupNormGradInput grad => Gradients.GroupNormInput(grad, x, at(1)!, at(2)!, at(3)!, at(4)!),
             GroupNormGradSums sums => Gradients.GroupNormSums(sums, x, at(1)!, at(2)!, at(3)!),
-            LatentOrthogonality latents => Training.LatentOrthogonality(latents.Factors, x),
-            LatentOrthogonalityGrad grad => Training.LatentOrthogonalityGrad(grad.Factors, x, at(1)![0]),
+            PairwiseCosine latents => Training.PairwiseCosine(latents.Factors, x),
+            PairwiseCosineGrad grad => Training.PairwiseCosineGrad(grad.Factors, x, at(1)![0]),
             LinearGradInput => Gradients.LinearInput(x, at(1)!),
             LinearGradWeight => Gradients.LinearWeight(x, at(1)!),
             LossScale => Training.LossScale(x, at(1)![0]),
-            MeanFactorsGradInput grad => Gradients.MeanFactors(grad.Groups, x),
+            SumRowsGradInput grad => Gradients.SumRows(grad.Groups, x),
             MseLoss => Gradients.MseLoss(x, at(1)!, at(2)),
             MseLossGradPrediction => Gradients.MseLossPrediction(x, at(1)!, at(2), at(3)![0]),
             Pack pack => Training.Pack(pack.Layout, all),
@@ -104,7 +104,7 @@ public static class Definition
 
     private static Array64 DenoiseAverage(DenoiseAverageStep step, Func<int, Array64?> at)
     {
-        Array64 mean = References.MeanFactors(step.Groups, OnLoad(at(0)!, at(DenoiseAverageStep.Affine), step.OnLoad));
+        Array64 mean = References.SumRows(step.Groups, OnLoad(at(0)!, at(DenoiseAverageStep.Affine), step.OnLoad));
         Array64 prediction = References.Conv2d(mean, at(DenoiseAverageStep.Weight)!, 1, 1);
         if (at(DenoiseAverageStep.Bias) is { } bias) prediction = References.AddBias(prediction, bias);
         return References.DenoiseStep([prediction, at(1), at(2), at(3), at(4)], step.Clip);

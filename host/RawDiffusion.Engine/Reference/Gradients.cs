@@ -221,9 +221,9 @@ internal static class Gradients
             [.. x.Values.Where((_, i) => i % channels >= op.Start && i % channels < op.Start + op.Count)]);
     }
 
-    public static Array64 MeanFactors(FactorGroups groups, Array64 dy)
+    public static Array64 SumRows(RowGroups groups, Array64 dy)
     {
-        Array64 dx = References.RepeatFactors(groups, dy);
+        Array64 dx = References.RepeatRows(groups, dy);
         int size = dx.Values.Length / Math.Max(1, groups.Rows);
         for (int i = 0; i < dx.Values.Length; i++) dx[i] *= groups.Weights[i / size];
         return dx;

@@ -165,7 +165,7 @@ internal static class References
         return y;
     }
 
-    public static Array64 MeanFactors(FactorGroups groups, Array64 x) => Each(x.Shape.WithRows(groups.Trajectories), (n, h, w, c) =>
+    public static Array64 SumRows(RowGroups groups, Array64 x) => Each(x.Shape.WithRows(groups.Count), (n, h, w, c) =>
         Enumerable.Range(0, groups.Rows).Where(r => groups.Owner[r] == n).Sum(r => groups.Weights[r] * x[r, h, w, c]));
 
     /// <summary>Inputs as the operator has them.</summary>
@@ -183,7 +183,7 @@ internal static class References
         return y;
     }
 
-    public static Array64 RepeatFactors(FactorGroups groups, Array64 x)
+    public static Array64 RepeatRows(RowGroups groups, Array64 x)
     {
         var y = new Array64(x.Shape.WithRows(groups.Rows));
         int size = x.Values.Length / Math.Max(1, x.Shape[0]);

@@ -54,7 +54,7 @@ internal static class Training
         return new Array64(x.Shape, [.. x.Values.Select((v, i) => v * scale[i / row])]);
     }
 
-    public static Array64 LatentOrthogonality(int factors, Array64 latents)
+    public static Array64 PairwiseCosine(int factors, Array64 latents)
     {
         int images = latents.Shape[0], d = latents.Shape[1] / factors;
         double total = 0;
@@ -72,7 +72,7 @@ internal static class Training
         return new Array64([1], [total / (images * factors * factors)]);
     }
 
-    public static Array64 LatentOrthogonalityGrad(int factors, Array64 latents, double dloss)
+    public static Array64 PairwiseCosineGrad(int factors, Array64 latents, double dloss)
     {
         int images = latents.Shape[0], d = latents.Shape[1] / factors;
         var gradient = new Array64(latents.Shape);
@@ -86,11 +86,11 @@ internal static class Training
                 double length = Length(latents, n, i, d), along = 0;
                 for (int c = 0; c < d; c++) along += du[c] * Unit(latents, n, i, c, d);
                 // Below the least length the division is by a constant.
-                if (length <= Operators.LatentOrthogonality.Epsilon) along = 0;
+                if (length <= Operators.PairwiseCosine.Epsilon) along = 0;
                 for (int c = 0; c < d; c++)
                 {
                     gradient[n, i * d + c] = (du[c] - along * Unit(latents, n, i, c, d)) / Math.Max(
-                        length, Operators.LatentOrthogonality.Epsilon);
+                        length, Operators.PairwiseCosine.Epsilon);
                 }
             }
         }
@@ -108,5 +108,5 @@ internal static class Training
     }
 
     private static double Unit(Array64 latents, int n, int factor, int c, int d) =>
-        latents[n, factor * d + c] / Math.Max(Length(latents, n, factor, d), Operators.LatentOrthogonality.Epsilon);
+        latents[n, factor * d + c] / Math.Max(Length(latents, n, factor, d), Operators.PairwiseCosine.Epsilon);
 }

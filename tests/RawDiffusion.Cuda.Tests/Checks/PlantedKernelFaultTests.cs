@@ -20,9 +20,9 @@ public sealed class PlantedKernelFaultTests
         "if (!DECOUPLED) g = fmaf(decay, p, g);\n        g *= clip;", TestName = "Decay that is clipped")]
     [TestCase("adam.cu", "Adam", "rsqrtf(-expm1f(t * log_beta2))", "rsqrtf(1.f - __expf(t * log_beta2))",
     TestName = "A power that loses the first digits")]
-    [TestCase("latent_orthogonality.cu", "LatentOrthogonality [3, 132]", "if (length < epsilon) total +=", "if (false) total +=",
+    [TestCase("pairwise_cosine.cu", "PairwiseCosine [3, 132]", "if (length < epsilon) total +=", "if (false) total +=",
     TestName = "Latents too short, counted as others")]
-    [TestCase("latent_orthogonality.cu", "LatentOrthogonalityGrad [3, 132]", "if (factor >= 1.f / epsilon) along = 0.f;", "",
+    [TestCase("pairwise_cosine.cu", "PairwiseCosineGrad [3, 132]", "if (factor >= 1.f / epsilon) along = 0.f;", "",
     TestName = "Latents too short, their gradient turned")]
     [TestCase("pool2d.cu", "Pool2d [2, 3, 6, 8]", "left = max(left, 0);", "left = max(left, left == 0 ? PADDING : 0);",
     TestName = "A window that begins at the edge, cut")]

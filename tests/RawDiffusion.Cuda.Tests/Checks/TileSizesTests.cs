@@ -80,8 +80,8 @@ public sealed partial class TileSizesTests
         ["group_norm_grad_film"] = [new("pairs", m => m["COUNT"] / 2, _ => 128)],
         ["group_norm_grad_input"] = [Vectors],
         ["group_norm_grad_sums"] = [TilePixels, Columns],
-        ["latent_orthogonality_forward"] = [Factors, Depth],
-        ["latent_orthogonality_grad"] = [Factors, Depth],
+        ["pairwise_cosine_forward"] = [Factors, Depth],
+        ["pairwise_cosine_grad"] = [Factors, Depth],
         ["linear_forward"] =
         [
             new("rows", m => m["ROWS"], m => m["TILE_ROWS"]), new("outputs", m => m["OUT"], _ => 16), new(
@@ -94,8 +94,8 @@ public sealed partial class TileSizesTests
         ],
         ["linear_grad_weight"] = [new("outputs", m => m["OUT"], _ => 8), new("inputs", m => m["IN"] / m["VECTOR"], _ => 128)],
         ["loss_scale_update"] = [],
-        ["mean_factors_forward"] = [Vectors],
-        ["mean_factors_grad_input"] = [Vectors],
+        ["sum_rows_forward"] = [Vectors],
+        ["sum_rows_grad_input"] = [Vectors],
         ["mse_loss_forward"] = [Vectors],
         ["mse_loss_grad_prediction"] = [Vectors],
         ["next_step_forward"] = [],
@@ -103,7 +103,7 @@ public sealed partial class TileSizesTests
         ["pack_forward"] = [],
         ["pool2d_forward"] = [Vectors],
         ["random_normal_forward"] = [new("elements", m => m["COUNT"], _ => 1024), new("elements of a thread", m => m["COUNT"], _ => 4)],
-        ["repeat_factors_forward"] = [Vectors],
+        ["repeat_rows_forward"] = [Vectors],
         ["scale_rows_forward"] = [Vectors],
         ["slice_forward"] = [Vectors],
         ["table_row_forward"] = [Vectors],

@@ -56,10 +56,10 @@ public sealed class ElementwiseGradTests
     public void A_means_gradient_goes_to_all_its_rows_by_their_weights(
         [ValueSource(nameof(Counts))] int[] counts, [Values(1, 20, 33)] int channels)
     {
-        var groups = new FactorGroups(counts, [.. Enumerable.Range(0, counts.Sum()).Select(r => 0.5f * (r - 2))]);
-        Shape dy = [groups.Trajectories, 3, 2, channels];
+        var groups = new RowGroups(counts, [.. Enumerable.Range(0, counts.Sum()).Select(r => 0.5f * (r - 2))]);
+        Shape dy = [groups.Count, 3, 2, channels];
         KernelContract.Check(
-            Stored, (g, v) => g.Apply(new MeanFactorsGradInput(groups), [v[0]]),
+            Stored, (g, v) => g.Apply(new SumRowsGradInput(groups), [v[0]]),
             a => Each(dy.WithRows(groups.Rows), (r, h, w, c) => groups.Weights[r] * a[0][At(dy, groups.Owner[r], h, w, c)]),
             dy);
     }

@@ -12,7 +12,7 @@ public sealed class TrafficTests
     [Test]
     public void The_last_step_meets_few_bank_conflicts([Values(Precision.Fp32, Precision.Bf16)] Precision precision)
     {
-        var groups = FactorGroups.Mean(1, 4);
+        var groups = RowGroups.Mean(1, 4);
         KernelCounters counters = Count(precision, "denoise_average_step_forward", g =>
         {
             Value h = Activation(g, "h", [4, 16, 16, 64]);
@@ -44,8 +44,8 @@ public sealed class TrafficTests
             ("add_forward", g => g.Add(Activation(g, "a", shape), Activation(g, "b", shape))),
             ("concat_forward", g => g.Concat(Activation(g, "a", shape), Activation(g, "b", shape))),
             ("upsample_nearest_forward", g => g.UpsampleNearest(Activation(g, "a", shape))),
-            ("repeat_factors_forward", g => g.RepeatFactors(Activation(g, "a", shape), FactorGroups.Mean(2, 3))),
-            ("mean_factors_grad_input", g => g.Apply(new MeanFactorsGradInput(FactorGroups.Mean(2, 3)), [Activation(g, "a", shape)])),
+            ("repeat_rows_forward", g => g.RepeatRows(Activation(g, "a", shape), RowGroups.Mean(2, 3))),
+            ("sum_rows_grad_input", g => g.Apply(new SumRowsGradInput(RowGroups.Mean(2, 3)), [Activation(g, "a", shape)])),
             ("avg_pool2d_forward", g => g.AvgPool2d(Activation(g, "a", shape))),
         })
         {

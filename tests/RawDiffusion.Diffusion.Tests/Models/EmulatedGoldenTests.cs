@@ -54,9 +54,9 @@ public sealed class EmulatedGoldenTests(string config, Precision precision, bool
             (string, float[], int)[])[("unet.comp0", first, 1), ("unet.mean", latent, factors)])
         {
             var g = new Graph();
-            var groups = FactorGroups.Mean(golden.Images, count);
+            var groups = RowGroups.Mean(golden.Images, count);
             Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [golden.Images]));
-            Value y = golden.Model.UNet.Predict(g, g.Input("x", [golden.Images, size, size, 3]), g.RepeatFactors(time, groups),
+            Value y = golden.Model.UNet.Predict(g, g.Input("x", [golden.Images, size, size, 3]), g.RepeatRows(time, groups),
                 g.Input("latents", [groups.Rows, width]), groups);
             g.Output("y", y);
             using IExecutable executable = device.Compile(g);

@@ -36,14 +36,14 @@ public sealed class ModelGoldenTests(string config)
         {
             int first = k * width;
             float[] rows = [.. latent.Chunk(factors * width).SelectMany(l => l.Skip(first).Take(width))];
-            golden.Check($"unet.comp{k}", Predict(x, t, rows, FactorGroups.Mean(golden.Images, 1)));
+            golden.Check($"unet.comp{k}", Predict(x, t, rows, RowGroups.Mean(golden.Images, 1)));
             if (k == 0)
             {
                 golden.Check("unet.t_fractional.comp0",
-                    Predict(x, golden.Read("unet.t_fractional.t"), rows, FactorGroups.Mean(golden.Images, 1)));
+                    Predict(x, golden.Read("unet.t_fractional.t"), rows, RowGroups.Mean(golden.Images, 1)));
             }
         }
-        golden.Check("unet.mean", Predict(x, t, latent, FactorGroups.Mean(golden.Images, factors)));
+        golden.Check("unet.mean", Predict(x, t, latent, RowGroups.Mean(golden.Images, factors)));
     }
 
     [Test]
@@ -52,7 +52,7 @@ public sealed class ModelGoldenTests(string config)
         if (!golden.Has("unet.mean_from_x_start")) return; // kept for A only
         float[] latents = golden.Model.Encode(GoldenModel.Device, golden.Read("x_start"), golden.Images);
         float[] t = [.. golden.Integers("t").Select(v => (float)v)];
-        golden.Check("unet.mean_from_x_start", Predict(golden.Read("x_t"), t, latents, FactorGroups.Mean(golden.Images, factors)));
+        golden.Check("unet.mean_from_x_start", Predict(golden.Read("x_t"), t, latents, RowGroups.Mean(golden.Images, factors)));
     }
 
     [Test]
@@ -83,7 +83,7 @@ public sealed class ModelGoldenTests(string config)
         int images = golden.Images;
         var g = new Graph();
         Value x = g.Input("x", [images, size, size, 3]);
-        var groups = FactorGroups.Mean(images, 1);
+        var groups = RowGroups.Mean(images, 1);
         Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [images]));
         golden.Model.UNet.Predict(g, x, time, g.Input("latents", [images, width]), groups);
         golden.Model.Encoder.Encode(g, g.Input("images", [images, size, size, 3]));
@@ -150,12 +150,12 @@ public sealed class ModelGoldenTests(string config)
         return result;
     }
 
-    private float[] Predict(float[] x, float[] t, float[] latentRows, FactorGroups groups)
+    private float[] Predict(float[] x, float[] t, float[] latentRows, RowGroups groups)
     {
         var g = new Graph();
         Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [t.Length]));
         Value y = golden.Model.UNet.Predict(
-            g, g.Input("x", [t.Length, size, size, 3]), g.RepeatFactors(time, groups), g.Input("latents", [groups.Rows, width]), groups);
+            g, g.Input("x", [t.Length, size, size, 3]), g.RepeatRows(time, groups), g.Input("latents", [groups.Rows, width]), groups);
         g.Output("y", y);
         using IExecutable executable = GoldenModel.Device.Compile(g);
         executable.Write("x", x);

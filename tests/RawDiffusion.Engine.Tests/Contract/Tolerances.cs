@@ -25,7 +25,7 @@ internal static class Tolerances
         ("RandomNormal", Precision.CudaFloat32) => Tolerance.Absolute(2e-6),
         (_, Precision.CudaFloat32) => Of(op, Precision.Float32),
         // Copies: not one bit may change.
-        ("Concat" or "UpsampleNearest" or "View" or "TableRow" or "RepeatFactors" or "Slice" or "Pack", _) => Tolerance.Exact,
+        ("Concat" or "UpsampleNearest" or "View" or "TableRow" or "RepeatRows" or "Slice" or "Pack", _) => Tolerance.Exact,
         // Halves, doubles and counts.
         ("LossScale", _) => Tolerance.Exact,
         // Quarters of numbers that are not denormal.
@@ -33,21 +33,21 @@ internal static class Tolerances
         // The host function is the definition; a device with its own logarithm and sine may differ by their roundings.
         ("RandomNormal", Precision.Float32) => Tolerance.Exact,
         // One rounding of each result.
-        ("Add" or "AddEmbedding" or "RepeatFactorsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
+        ("Add" or "AddEmbedding" or "RepeatRowsEmbedding", Precision.Float32) => Tolerance.Relative(6e-8),
         ("ScaleRows", Precision.Float32) => Tolerance.Relative(6e-8),
         // A dozen operations, each rounded, and a sum of squares.
         ("Adam", Precision.Float32) => Tolerance.RelativeToMax(5e-7),
         ("GradientNorm", Precision.Float32) => Tolerance.Relative(1e-6),
         // Cosines, each good to a few roundings of 1; their gradient is a difference of two terms of its size.
-        ("LatentOrthogonality", Precision.Float32) => Tolerance.Absolute(5e-7),
-        ("LatentOrthogonalityGrad", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
+        ("PairwiseCosine", Precision.Float32) => Tolerance.Absolute(5e-7),
+        ("PairwiseCosineGrad", Precision.Float32) => Tolerance.RelativeToMax(3e-6),
         // A few roundings; SiLU's exponential is good to about 2e-7 of the element.
         ("Activate", Precision.Float32) => new Tolerance(1e-30, 4e-7, 0),
-        ("AvgPool2d" or "Pool2d" or "MeanFactors" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
+        ("AvgPool2d" or "Pool2d" or "SumRows" or "DenoiseStep" or "BatchNorm", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
         // The gradient of SiLU is 0 between two terms near -1.28: relative to the largest.
         ("ActivateGrad" or "UpsampleNearestGradInput", Precision.Float32) => Tolerance.RelativeToMax(5e-7),
         // The factor's rounding and the product's; a loss's, a running statistic's and a difference's.
-        ("MeanFactorsGradInput" or "Dropout", Precision.Float32) => Tolerance.Relative(2e-7),
+        ("SumRowsGradInput" or "Dropout", Precision.Float32) => Tolerance.Relative(2e-7),
         ("MseLoss" or "MseLossGradPrediction" or "BatchNormRunning", Precision.Float32) => Tolerance.RelativeToMax(1e-6),
         // Sums of many terms of random sign, the blocks' in double; of statistics, relative to the mean and the variance.
         ("AddEmbeddingGradEmbedding" or "BatchNormStatistics", Precision.Float32) => Tolerance.RelativeToMax(1e-6),

@@ -55,6 +55,6 @@ public sealed class DenoiseAverageStepTests
         Argument.Input([h[0], 2, h[3]]), Argument.Weight([3, 3, 3, h[3]]), Argument.Constant([3]),
     ];
 
-    private static FactorGroups Groups(int[] counts) =>
+    private static RowGroups Groups(int[] counts) =>
         new(counts, [.. Enumerable.Range(0, counts.Sum()).Select(i => (i % 2 == 0 ? 1f : -0.5f) / (i + 1))]);
 }

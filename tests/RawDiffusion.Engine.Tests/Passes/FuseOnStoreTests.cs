@@ -70,8 +70,8 @@ public sealed class FuseOnStoreTests
     {
         var g = new Graph();
         Value e = g.Relu(g.Linear(g.Input("z", [6, 4]), g.Constant([5, 4]), null));
-        g.Output("y", g.AddEmbedding(g.RepeatFactors(g.Input("x", [2, 3, 3, 5]), FactorGroups.Mean(2, 3)), e));
-        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnStore.Apply)), Is.EqualTo(new[] { "Linear", "RepeatFactors" }));
+        g.Output("y", g.AddEmbedding(g.RepeatRows(g.Input("x", [2, 3, 3, 5]), RowGroups.Mean(2, 3)), e));
+        Assert.That(PassContract.Operators(PassContract.Check(g, FuseOnStore.Apply)), Is.EqualTo(new[] { "Linear", "RepeatRows" }));
     }
 
     private static Value Conv(Graph g, Value x) => g.Conv2d(x, g.Constant([5, 3, 3, x.Shape[3]]), g.Constant([5]), 1, 1);

@@ -10,7 +10,7 @@ internal static class PassContract
     public static CompileOptions Plain { get; } = new()
     {
         FoldConstants = false,
-        ShareAcrossFactors = false,
+        ShareAcrossRows = false,
         Fuse = false,
         ReuseMemory = false
     };

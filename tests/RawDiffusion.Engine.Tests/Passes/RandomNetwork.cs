@@ -43,7 +43,7 @@ internal sealed class RandomNetwork
     {
         Graph g = Graph;
         int images = random.Next(1, 3), size = 4 * random.Next(1, 3), width = 4 * random.Next(1, 3), c = 16;
-        var groups = FactorGroups.Mean(images, random.Next(1, 4));
+        var groups = RowGroups.Mean(images, random.Next(1, 4));
         Value x = g.State("x", [images, size, width, 3]);
         feeds["x"] = Numbers(x.Shape, 1);
         Value step = g.State("step", [1], DType.I32);
@@ -52,9 +52,9 @@ internal sealed class RandomNetwork
         // Constant: the time embedding of every step.
         Value times = Linear(g.Silu(Linear(g.TimestepEmbedding(g.Constant("t", [3], [900, 500, 100]), 8), 12)), 10);
         Value time = g.TableRow(times, step);
-        Value e = g.Add(g.RepeatFactors(time, new FactorGroups([groups.Rows], [.. Enumerable.Repeat(1f, groups.Rows)])), Linear(z, 10));
+        Value e = g.Add(g.RepeatRows(time, new RowGroups([groups.Rows], [.. Enumerable.Repeat(1f, groups.Rows)])), Linear(z, 10));
 
-        Value h = Conv(g.RepeatFactors(x, groups), c, 3);
+        Value h = Conv(g.RepeatRows(x, groups), c, 3);
         if (Flip()) h = g.Relu(BatchNorm(h));
         var skips = new List<Value> { h };
         for (int i = 0; i < 3; i++)
@@ -71,7 +71,7 @@ internal sealed class RandomNetwork
         }
         if (Flip()) g.Output("features", g.Reshape(h, [h.Shape[0], (int)(h.Shape.Count / h.Shape[0])]));
         if (Flip()) g.Output("pooled", g.Silu(g.AvgPool2d(Norm(h, null))));
-        Value last = g.MeanFactors(Norm(h, null), groups);
+        Value last = g.SumRows(Norm(h, null), groups);
         Value table = g.Constant("table", [3, 5], Numbers([3, 5], 0.5));
         Value next = g.DenoiseStep(Conv(last, 3, 3), x, table, step, Flip() ? g.RandomNormal(x.Shape, step, 3, 1) : null, clip: Flip());
         g.Output("next", next);

@@ -1,11 +1,11 @@
 #include "common.cuh"
 
-#ifdef MEAN_FACTORS_FORWARD
-// mean_factors_forward   y[n] = sum over the rows r of trajectory n of weights[r] * activation(scale[r, c] * x[r] + shift[r, c]).
+#ifdef SUM_ROWS_FORWARD
+// sum_rows_forward   y[n] = sum over the rows r of trajectory n of weights[r] * activation(scale[r, c] * x[r] + shift[r, c]).
 // Rows of n are starts[n]..starts[n + 1] - 1.  x [R, SIZE] with SIZE = PIXELS * C; starts [N + 1]; weights [R];
 // affine [R, 2, C], read where AFFINE; y [COUNT] = [N, SIZE].  VECTOR divides C.
 // grid ceil(COUNT / (256 * VECTOR)), block 256.  y '='.  Deterministic.
-extern "C" __global__ void mean_factors_forward(const X_T* __restrict__ x, const float* __restrict__ affine, const int* __restrict__ starts,
+extern "C" __global__ void sum_rows_forward(const X_T* __restrict__ x, const float* __restrict__ affine, const int* __restrict__ starts,
     const float* __restrict__ weights, Y_T* __restrict__ y, int count_arg, int size_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
@@ -32,11 +32,11 @@ extern "C" __global__ void mean_factors_forward(const X_T* __restrict__ x, const
 }
 #endif
 
-#ifdef MEAN_FACTORS_GRAD_INPUT
-// mean_factors_grad_input   dx[r] = weights[r] * dy[n] for each row r of trajectory n, which are starts[n]..starts[n + 1] - 1.
+#ifdef SUM_ROWS_GRAD_INPUT
+// sum_rows_grad_input   dx[r] = weights[r] * dy[n] for each row r of trajectory n, which are starts[n]..starts[n + 1] - 1.
 // dy [COUNT] = [N, SIZE]; starts [N + 1]; weights [R]; dx [R, SIZE].  VECTOR divides SIZE.
 // grid ceil(COUNT / (256 * VECTOR)), block 256: a thread reads its vector once.  dx '='.  Deterministic.
-extern "C" __global__ void mean_factors_grad_input(const DY_T* __restrict__ dy, const int* __restrict__ starts, const float* __restrict__ weights,
+extern "C" __global__ void sum_rows_grad_input(const DY_T* __restrict__ dy, const int* __restrict__ starts, const float* __restrict__ weights,
     DX_T* __restrict__ dx, int count_arg, int size_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;

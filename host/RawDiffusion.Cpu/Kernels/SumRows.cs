@@ -5,9 +5,9 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>Weighted sum of each trajectory's rows, through a group norm's affine and activation if asked.</summary>
-internal sealed unsafe class MeanFactorsKernel : CpuKernel<MeanFactors>
+internal sealed unsafe class SumRowsKernel : CpuKernel<SumRows>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((MeanFactors)node.Operator).OnLoad switch
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((SumRows)node.Operator).OnLoad switch
     {
         Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
         Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
@@ -19,7 +19,7 @@ internal sealed unsafe class MeanFactorsKernel : CpuKernel<MeanFactors>
         where V : unmanaged
         where F : struct, IFunction<V>
     {
-        private readonly FactorMean<S, V, F> mean = new(((MeanFactors)node.Operator).Groups, node.Input(0).Shape,
+        private readonly FactorMean<S, V, F> mean = new(((SumRows)node.Operator).Groups, node.Input(0).Shape,
             context.Pointer(node.Input(0)), context.PointerOrNull(node.Inputs[1]));
 
         private readonly float* output = context.Pointer(node.Output);
@@ -33,7 +33,7 @@ internal sealed unsafe class MeanFactorsKernel : CpuKernel<MeanFactors>
 }
 
 /// <summary>Adds up image rows of a trajectory's factors, each through affine and activation, times its weight.</summary>
-internal sealed unsafe class FactorMean<S, V, F>(FactorGroups groups, Shape shape, float* x, float* affine)
+internal sealed unsafe class FactorMean<S, V, F>(RowGroups groups, Shape shape, float* x, float* affine)
     where S : struct, ISimd<V>
     where V : unmanaged
     where F : struct, IFunction<V>
@@ -44,7 +44,7 @@ internal sealed unsafe class FactorMean<S, V, F>(FactorGroups groups, Shape shap
     private readonly int width = shape[2];
     private readonly int channels = shape[3];
 
-    public int Trajectories => firstRow.Length - 1;
+    public int Groups => firstRow.Length - 1;
 
     /// <summary>destination += the weighted sum of row y of trajectory n's factors.</summary>
     public void Accumulate(int n, int y, float* destination)
@@ -74,7 +74,7 @@ internal sealed unsafe class FactorMean<S, V, F>(FactorGroups groups, Shape shap
         for (int j = 0; j < channels - i; j++) destination[i + j] += weight * tail[j];
     }
 
-    private static IEnumerable<int> FirstRows(FactorGroups groups)
+    private static IEnumerable<int> FirstRows(RowGroups groups)
     {
         int row = 0;
         yield return 0;
@@ -83,7 +83,7 @@ internal sealed unsafe class FactorMean<S, V, F>(FactorGroups groups, Shape shap
 }
 
 /// <summary>Each trajectory's gradient for each of its rows, times the row's weight.</summary>
-internal sealed unsafe class MeanFactorsGradInputKernel : CpuKernel<MeanFactorsGradInput>
+internal sealed unsafe class SumRowsGradInputKernel : CpuKernel<SumRowsGradInput>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
 
@@ -91,7 +91,7 @@ internal sealed unsafe class MeanFactorsGradInputKernel : CpuKernel<MeanFactorsG
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly FactorGroups groups = ((MeanFactorsGradInput)node.Operator).Groups;
+        private readonly RowGroups groups = ((SumRowsGradInput)node.Operator).Groups;
         private readonly float* dy = context.Pointer(node.Input(0));
         private readonly float* dx = context.Pointer(node.Output);
 

@@ -6,7 +6,7 @@ namespace RawDiffusion.Engine.Operators;
 /// Latents [N, Factors * D]; a latent shorter than 1e-12 is divided by 1e-12, as PyTorch's normalize does.
 /// </summary>
 /// <param name="Factors">Factors of an image.</param>
-public sealed record LatentOrthogonality(int Factors) : Operator
+public sealed record PairwiseCosine(int Factors) : Operator
 {
     /// <summary>Least length to divide by.</summary>
     public const double Epsilon = 1e-12;
@@ -26,20 +26,20 @@ public sealed record LatentOrthogonality(int Factors) : Operator
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
-        [g.Apply(new LatentOrthogonalityGrad(Factors), [node.Input(0), dy])];
+        [g.Apply(new PairwiseCosineGrad(Factors), [node.Input(0), dy])];
 }
 
 /// <summary>
-/// The gradient of <see cref="LatentOrthogonality"/> by the latents: with u_i = z_i / |z_i| and s the sum of an image's u_i,
+/// The gradient of <see cref="PairwiseCosine"/> by the latents: with u_i = z_i / |z_i| and s the sum of an image's u_i,
 /// du = 2 s / (N Factors^2) dloss and dz_i = (du - u_i (u_i . du)) / |z_i|. Inputs: 0 latents [N, Factors * D]; 1 dloss [1].
 /// </summary>
 /// <param name="Factors">Factors of an image.</param>
-public sealed record LatentOrthogonalityGrad(int Factors) : Operator
+public sealed record PairwiseCosineGrad(int Factors) : Operator
 {
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        new LatentOrthogonality(Factors).Infer(inputs);
+        new PairwiseCosine(Factors).Infer(inputs);
         Take(inputs, 1, "dloss", 1);
         RequireShape(inputs, 1, "dloss", [1]);
         return inputs[0]!.Shape;
@@ -51,7 +51,7 @@ public sealed record LatentOrthogonalityGrad(int Factors) : Operator
 
 public static partial class GraphBuilder
 {
-    /// <inheritdoc cref="Operators.LatentOrthogonality"/>
-    public static Value LatentOrthogonality(this Graph g, Value latents, int factors, string? name = null) =>
-        g.Apply(new LatentOrthogonality(factors), [latents], name);
+    /// <inheritdoc cref="Operators.PairwiseCosine"/>
+    public static Value PairwiseCosine(this Graph g, Value latents, int factors, string? name = null) =>
+        g.Apply(new PairwiseCosine(factors), [latents], name);
 }

@@ -3,15 +3,15 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cuda.Launches;
 
-/// <summary>Launches of <c>kernels/mean_factors.cu</c>.</summary>
-internal sealed class MeanFactorsLaunch : OperatorLaunch<MeanFactors>
+/// <summary>Launches of <c>kernels/sum_rows.cu</c>.</summary>
+internal sealed class SumRowsLaunch : OperatorLaunch<SumRows>
 {
-    protected override void Prepare(Node node, MeanFactors op, LaunchContext context)
+    protected override void Prepare(Node node, SumRows op, LaunchContext context)
     {
         Storage x = context.StorageOf(node.Input(0)), y = context.StorageOf(node.Output);
         Shape shape = node.Output.Shape;
         int count = Elementwise.Count(node.Output);
-        context.Kernel("mean_factors.cu", "mean_factors_forward")
+        context.Kernel("sum_rows.cu", "sum_rows_forward")
             .Type("X_T", x).Type("Y_T", y).Define("AFFINE", node.Inputs[1] is not null).Define("ACTIVATION", (int)op.OnLoad)
             .Read(node.Input(0)).Read(node.Inputs[1]).Read(context.UploadStarts(op.Groups)).Read(context.UploadWeights(op.Groups))
             .Write(node.Output)
@@ -20,15 +20,15 @@ internal sealed class MeanFactorsLaunch : OperatorLaunch<MeanFactors>
     }
 }
 
-/// <summary>Launches of <c>kernels/mean_factors.cu</c>, backward.</summary>
-internal sealed class MeanFactorsGradInputLaunch : OperatorLaunch<MeanFactorsGradInput>
+/// <summary>Launches of <c>kernels/sum_rows.cu</c>, backward.</summary>
+internal sealed class SumRowsGradInputLaunch : OperatorLaunch<SumRowsGradInput>
 {
-    protected override void Prepare(Node node, MeanFactorsGradInput op, LaunchContext context)
+    protected override void Prepare(Node node, SumRowsGradInput op, LaunchContext context)
     {
         Storage dy = context.StorageOf(node.Input(0)), dx = context.StorageOf(node.Output);
         Shape shape = node.Input(0).Shape;
         int count = Elementwise.Count(node.Input(0)), size = shape[1] * shape[2] * shape[3];
-        context.Kernel("mean_factors.cu", "mean_factors_grad_input")
+        context.Kernel("sum_rows.cu", "sum_rows_grad_input")
             .Type("DY_T", dy).Type("DX_T", dx)
             .Read(node.Input(0)).Read(context.UploadStarts(op.Groups)).Read(context.UploadWeights(op.Groups)).Write(node.Output)
             .Extent("COUNT", count).Extent("SIZE", size)

@@ -14,11 +14,11 @@ __device__ __forceinline__ float length_of(const float* z, int d) {
 // NaN stays NaN.
 __device__ __forceinline__ float inverse_of(float length) { return 1.f / (length < epsilon ? epsilon : length); }
 
-#ifdef LATENT_ORTHOGONALITY_FORWARD
-// latent_orthogonality_forward   loss = mean over images and pairs (i, j) of u_i . u_j - [i = j].
+#ifdef PAIRWISE_COSINE_FORWARD
+// pairwise_cosine_forward   loss = mean over images and pairs (i, j) of u_i . u_j - [i = j].
 // latents [IMAGES, FACTORS * D]; loss [1].  grid 1, block 256: a few thousand numbers.  Shared memory 4 * FACTORS + 32 bytes.
 // loss '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) latent_orthogonality_forward(const float* __restrict__ latents, float* loss,
+extern "C" __global__ void __launch_bounds__(256) pairwise_cosine_forward(const float* __restrict__ latents, float* loss,
     int images_arg, int factors_arg, int d_arg) {
     extern __shared__ float inverse[];
     __shared__ float shared[warps];
@@ -52,11 +52,11 @@ extern "C" __global__ void __launch_bounds__(256) latent_orthogonality_forward(c
 }
 #endif
 
-#ifdef LATENT_ORTHOGONALITY_GRAD
-// latent_orthogonality_grad   dz_f = (du - u_f (u_f . du)) / |z_f|, du = 2 dloss / (IMAGES FACTORS^2) * sum over factors of u.
+#ifdef PAIRWISE_COSINE_GRAD
+// pairwise_cosine_grad   dz_f = (du - u_f (u_f . du)) / |z_f|, du = 2 dloss / (IMAGES FACTORS^2) * sum over factors of u.
 // latents, gradient [IMAGES, FACTORS * D]; dloss [1].  grid IMAGES, block 256.  Shared memory 4 * (FACTORS + D) bytes.
 // gradient '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) latent_orthogonality_grad(const float* __restrict__ latents, const float* __restrict__ dloss,
+extern "C" __global__ void __launch_bounds__(256) pairwise_cosine_grad(const float* __restrict__ latents, const float* __restrict__ dloss,
     float* __restrict__ gradient, int images_arg, int factors_arg, int d_arg) {
     extern __shared__ float inverse[];
     float* du = inverse + FACTORS;

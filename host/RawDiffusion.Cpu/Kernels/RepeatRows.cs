@@ -4,7 +4,7 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>Copies each trajectory's row to its factors' rows, adding their embeddings if there are any.</summary>
-internal sealed unsafe class RepeatFactorsKernel : CpuKernel<RepeatFactors>
+internal sealed unsafe class RepeatRowsKernel : CpuKernel<RepeatRows>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
 
@@ -13,7 +13,7 @@ internal sealed unsafe class RepeatFactorsKernel : CpuKernel<RepeatFactors>
         where V : unmanaged
     {
         private const int PixelsPerTask = 256;
-        private readonly FactorGroups groups = ((RepeatFactors)node.Operator).Groups;
+        private readonly RowGroups groups = ((RepeatRows)node.Operator).Groups;
         // A vector [N] has no channels: each of its rows is one number.
         private readonly int channels = node.Output.Shape.Rank > 1 ? node.Output.Shape[^1] : 1;
         private readonly int pixels = node.Output.Shape.Rank < 3 ? 1

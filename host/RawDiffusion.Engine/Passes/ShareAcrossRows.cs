@@ -3,10 +3,10 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
-/// Moves <see cref="RepeatFactors"/> towards the end: a row-wise operator of repeated rows is the repetition of the
+/// Moves <see cref="RepeatRows"/> towards the end: a row-wise operator of repeated rows is the repetition of the
 /// operator's rows. What does not depend on the factor is then computed once per trajectory.
 /// </summary>
-public static class ShareAcrossFactors
+public static class ShareAcrossRows
 {
     /// <summary>A graph that computes the same.</summary>
     public static Graph Apply(Graph graph) => RemoveDead.Apply(GraphRewriter.Rewrite(graph, Replace));
@@ -15,17 +15,17 @@ public static class ShareAcrossFactors
     {
         if (!node.Operator.IsRowWise) return null;
         Value?[] inputs = rewriter.Inputs(node);
-        FactorGroups? groups = null;
+        RowGroups? groups = null;
         for (int i = 0; i < inputs.Length; i++)
         {
             if (inputs[i] is not { } input || !node.Operator.HasRows(i)) continue;
-            if (input.Producer is not { Operator: RepeatFactors repeat } producer || producer.Inputs[1] is not null) return null;
+            if (input.Producer is not { Operator: RepeatRows repeat } producer || producer.Inputs[1] is not null) return null;
             if (groups is not null && groups != repeat.Groups) return null;
             groups = repeat.Groups;
             inputs[i] = producer.Inputs[0];
         }
         if (groups is null) return null;
         Value shared = rewriter.Target.Apply(node.Operator, inputs, node.Name);
-        return rewriter.Target.Apply(new RepeatFactors(groups), [shared, null], node.Name + ".repeat");
+        return rewriter.Target.Apply(new RepeatRows(groups), [shared, null], node.Name + ".repeat");
     }
 }

@@ -3,27 +3,27 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cuda.Launches;
 
-/// <summary>Launches of <c>kernels/latent_orthogonality.cu</c>.</summary>
-internal sealed class LatentOrthogonalityLaunch : OperatorLaunch<LatentOrthogonality>
+/// <summary>Launches of <c>kernels/pairwise_cosine.cu</c>.</summary>
+internal sealed class PairwiseCosineLaunch : OperatorLaunch<PairwiseCosine>
 {
-    protected override void Prepare(Node node, LatentOrthogonality op, LaunchContext context)
+    protected override void Prepare(Node node, PairwiseCosine op, LaunchContext context)
     {
         Shape shape = node.Input(0).Shape;
-        context.Kernel("latent_orthogonality.cu", "latent_orthogonality_forward")
+        context.Kernel("pairwise_cosine.cu", "pairwise_cosine_forward")
             .Read(node.Input(0)).Write(node.Output)
             .Extent("IMAGES", shape[0]).Extent("FACTORS", op.Factors).Extent("D", shape[1] / op.Factors)
             .Launch(1, Elementwise.Block, 4 * op.Factors);
     }
 }
 
-/// <summary>Launches of <c>kernels/latent_orthogonality.cu</c>, backward: a block for each image.</summary>
-internal sealed class LatentOrthogonalityGradLaunch : OperatorLaunch<LatentOrthogonalityGrad>
+/// <summary>Launches of <c>kernels/pairwise_cosine.cu</c>, backward: a block for each image.</summary>
+internal sealed class PairwiseCosineGradLaunch : OperatorLaunch<PairwiseCosineGrad>
 {
-    protected override void Prepare(Node node, LatentOrthogonalityGrad op, LaunchContext context)
+    protected override void Prepare(Node node, PairwiseCosineGrad op, LaunchContext context)
     {
         Shape shape = node.Input(0).Shape;
         int width = shape[1] / op.Factors;
-        context.Kernel("latent_orthogonality.cu", "latent_orthogonality_grad")
+        context.Kernel("pairwise_cosine.cu", "pairwise_cosine_grad")
             .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output)
             .Extent("IMAGES", shape[0]).Extent("FACTORS", op.Factors).Extent("D", width)
             .Launch(shape[0], Elementwise.Block, 4 * (op.Factors + width));

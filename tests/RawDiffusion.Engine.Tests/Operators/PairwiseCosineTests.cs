@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Tests.Contract;
 
 namespace RawDiffusion.Engine.Tests.Operators;
 
-public sealed class LatentOrthogonalityTests
+public sealed class PairwiseCosineTests
 {
     // Images, factors, width: one of each, odd ones, more factors than a block has warps, more width than it has threads.
     private static readonly (int Images, int Factors, int Width)[] Sizes = [(1, 1, 1), (1, 1, 5), (3, 4, 33), (2, 11, 64), (5, 2, 300)];
@@ -14,12 +14,12 @@ public sealed class LatentOrthogonalityTests
     [Test]
     public void It_is_the_mean_cosine([ValueSource(nameof(Sizes))] (int Images, int Factors, int Width) size) =>
         OperatorContract.CheckDefinition(
-        "LatentOrthogonality", new LatentOrthogonality(size.Factors), Argument.Input([size.Images, size.Factors * size.Width], 0.5));
+        "PairwiseCosine", new PairwiseCosine(size.Factors), Argument.Input([size.Images, size.Factors * size.Width], 0.5));
 
     [Test]
     public void Its_gradient_is_the_definitions([ValueSource(nameof(Others))] (int Images, int Factors, int Width) size) =>
         OperatorContract.CheckDefinition(
-        "LatentOrthogonalityGrad", new LatentOrthogonalityGrad(size.Factors), Argument.Input([size.Images, size.Factors * size.Width]),
+        "PairwiseCosineGrad", new PairwiseCosineGrad(size.Factors), Argument.Input([size.Images, size.Factors * size.Width]),
             Argument.Input([1], 1000));
 
     /// <summary>Latents of no length have no direction: their cosine with themselves is 0, and what is divided by is 1e-12.</summary>
@@ -27,23 +27,23 @@ public sealed class LatentOrthogonalityTests
     public void Latents_that_are_zero_or_nearly_so()
     {
         var latents = Argument.Of(new Array64([2, 6], [0, 0, 1, 2, 3, -1, 1, 1, 3e-13f, 4e-13f, 0, 0]));
-        OperatorContract.CheckDefinition("LatentOrthogonality", new LatentOrthogonality(3), latents);
-        OperatorContract.CheckDefinition("LatentOrthogonalityGrad", new LatentOrthogonalityGrad(3), latents, Argument.Input([1], 2, 0));
+        OperatorContract.CheckDefinition("PairwiseCosine", new PairwiseCosine(3), latents);
+        OperatorContract.CheckDefinition("PairwiseCosineGrad", new PairwiseCosineGrad(3), latents, Argument.Input([1], 2, 0));
     }
 
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1)] int position)
     {
-        OperatorContract.CheckDefinitionNaN(new LatentOrthogonality(2), 0, 3, Argument.Input([2, 6]));
-        OperatorContract.CheckDefinitionNaN(new LatentOrthogonalityGrad(2), position, 0, Argument.Input([2, 6]), Argument.Input([1]));
+        OperatorContract.CheckDefinitionNaN(new PairwiseCosine(2), 0, 3, Argument.Input([2, 6]));
+        OperatorContract.CheckDefinitionNaN(new PairwiseCosineGrad(2), position, 0, Argument.Input([2, 6]), Argument.Input([1]));
     }
 
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes()
     {
-        OperatorContract.CheckShapesDisagree("LatentOrthogonality", (g, v) => g.LatentOrthogonality(v[0]!, 3), [0], Argument.Input([2, 8]));
-        OperatorContract.CheckShapesDisagree("LatentOrthogonality", (g, v) => g.LatentOrthogonality(v[0]!, 2), [0], Argument.Input([0, 8]));
-        OperatorContract.CheckShapesDisagree("LatentOrthogonalityGrad", (g, v) => g.Apply(new LatentOrthogonalityGrad(2), v), [1],
+        OperatorContract.CheckShapesDisagree("PairwiseCosine", (g, v) => g.PairwiseCosine(v[0]!, 3), [0], Argument.Input([2, 8]));
+        OperatorContract.CheckShapesDisagree("PairwiseCosine", (g, v) => g.PairwiseCosine(v[0]!, 2), [0], Argument.Input([0, 8]));
+        OperatorContract.CheckShapesDisagree("PairwiseCosineGrad", (g, v) => g.Apply(new PairwiseCosineGrad(2), v), [1],
             Argument.Input([2, 8]), Argument.Input([2]));
     }
 }

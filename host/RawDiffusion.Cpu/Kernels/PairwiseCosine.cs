@@ -4,13 +4,13 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>Alikeness of latents: a few thousand numbers, in double precision.</summary>
-internal sealed unsafe class LatentOrthogonalityKernel : CpuKernel<LatentOrthogonality>
+internal sealed unsafe class PairwiseCosineKernel : CpuKernel<PairwiseCosine>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly Latents latents = new(node, context, ((LatentOrthogonality)node.Operator).Factors);
+        private readonly Latents latents = new(node, context, ((PairwiseCosine)node.Operator).Factors);
         private readonly float* loss = context.Pointer(node.Output);
 
         public override string Description => "latent orthogonality";
@@ -34,13 +34,13 @@ internal sealed unsafe class LatentOrthogonalityKernel : CpuKernel<LatentOrthogo
 }
 
 /// <summary>Its gradient.</summary>
-internal sealed unsafe class LatentOrthogonalityGradKernel : CpuKernel<LatentOrthogonalityGrad>
+internal sealed unsafe class PairwiseCosineGradKernel : CpuKernel<PairwiseCosineGrad>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly Latents latents = new(node, context, ((LatentOrthogonalityGrad)node.Operator).Factors);
+        private readonly Latents latents = new(node, context, ((PairwiseCosineGrad)node.Operator).Factors);
         private readonly float* dloss = context.Pointer(node.Input(1));
         private readonly float* gradient = context.Pointer(node.Output);
 
@@ -57,9 +57,9 @@ internal sealed unsafe class LatentOrthogonalityGradKernel : CpuKernel<LatentOrt
             for (int factor = 0; factor < latents.Factors; factor++)
             {
                 float* z = latents.Row(task, factor), dz = gradient + (z - latents.Row(0, 0));
-                double length = latents.Length(z), divisor = Math.Max(length, LatentOrthogonality.Epsilon), along = 0;
+                double length = latents.Length(z), divisor = Math.Max(length, PairwiseCosine.Epsilon), along = 0;
                 for (int c = 0; c < du.Length; c++) along += du[c] * z[c] / divisor;
-                if (length <= LatentOrthogonality.Epsilon) along = 0;
+                if (length <= PairwiseCosine.Epsilon) along = 0;
                 for (int c = 0; c < du.Length; c++) dz[c] = (float)((du[c] - along * z[c] / divisor) / divisor);
             }
         }
@@ -93,7 +93,7 @@ internal readonly unsafe struct Latents(Node node, CpuContext context, int facto
         for (int factor = 0; factor < factors; factor++)
         {
             float* z = Row(image, factor);
-            double length = Math.Max(Length(z), LatentOrthogonality.Epsilon);
+            double length = Math.Max(Length(z), PairwiseCosine.Epsilon);
             for (int c = 0; c < sum.Length; c++) sum[c] += z[c] / length;
         }
     }

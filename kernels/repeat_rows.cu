@@ -1,11 +1,11 @@
 #include "common.cuh"
 
-#ifdef REPEAT_FACTORS_FORWARD
-// repeat_factors_forward   y[r] = x[n] + e[r] for each row r of trajectory n, which are starts[n]..starts[n + 1] - 1.
+#ifdef REPEAT_ROWS_FORWARD
+// repeat_rows_forward   y[r] = x[n] + e[r] for each row r of trajectory n, which are starts[n]..starts[n + 1] - 1.
 // x [COUNT] = [N, SIZE] with SIZE = PIXELS * C; starts [N + 1]; e [R, C], read where EMBEDDING; y [R, SIZE].
 // VECTOR divides C.  grid ceil(COUNT / (256 * VECTOR)), block 256: a thread reads its vector once and writes it to each row.
 // y '='.  Deterministic.
-extern "C" __global__ void repeat_factors_forward(const X_T* __restrict__ x, const int* __restrict__ starts, const E_T* __restrict__ e,
+extern "C" __global__ void repeat_rows_forward(const X_T* __restrict__ x, const int* __restrict__ starts, const E_T* __restrict__ e,
     Y_T* __restrict__ y, int count_arg, int size_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
