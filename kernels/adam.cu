@@ -6,8 +6,8 @@
 //   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   p -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon), t = step + 1
 //   average += share * (p - average)
-// state, next [4, P], rows p, m, v, average; gradient [P]; norm [1] of gradient_norm, read where CLIP or LOSS_SCALE; rates [2]: rate, share;
-// step [1]; loss_scale [3] of loss_scale_update, read where LOSS_SCALE: gradients are divided by its first, its third is taken from
+// state, next [4, P], rows p, m, v, average; gradient [P]; norm [1] of gradient_norm, read where CLIP or LOSS_SCALE; rates [2]: rate,
+// share; step [1]; loss_scale [3] of loss_scale_update, read where LOSS_SCALE: gradients are divided by its first, its third is taken from
 // t, and where the norm is not finite next = state; pieces [gridDim.x].  log_beta = log(beta), rest = 1 - beta.  P is a multiple of 64.
 // grid pieces, block 256 (at least 4 on a multiprocessor: left alone, the compiler spills to fit 6).  next '=', may be state; elements of
 // no piece are left alone.  Deterministic.

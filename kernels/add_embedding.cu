@@ -3,7 +3,8 @@
 #ifdef ADD_EMBEDDING_FORWARD
 // add_embedding_forward   y[n, p, c] = x[n, p, c] + e[n, c].
 // x, y [COUNT] = [N, PIXELS, C], e [N, C].  grid ceil(COUNT / (256 * VECTOR)), block 256.  y '=', may be x.  Deterministic.
-extern "C" __global__ void add_embedding_forward(const X_T* x, const E_T* __restrict__ e, Y_T* y, int count_arg, int pixels_arg, int c_arg) {
+extern "C" __global__ void add_embedding_forward(
+    const X_T* x, const E_T* __restrict__ e, Y_T* y, int count_arg, int pixels_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     int pixel = i / C;
@@ -21,8 +22,8 @@ extern "C" __global__ void add_embedding_forward(const X_T* x, const E_T* __rest
 // dy [N, PIXELS, C]; de [N, C]; partials [N, TILES, C] scratch; counters [N] zero, and zero again afterwards.
 // grid N * TILES, block 256: a block takes TILE_PIXELS pixels, the last block of an image adds them up.
 // Shared memory 1024 * VECTOR + 4 bytes.  de '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256) add_embedding_grad_embedding(const DY_T* __restrict__ dy, float* partials, u32* counters, float* de,
-    int tiles_arg, int tile_pixels_arg, int pixels_arg, int c_arg) {
+extern "C" __global__ void __launch_bounds__(256) add_embedding_grad_embedding(
+    const DY_T* __restrict__ dy, float* partials, u32* counters, float* de, int tiles_arg, int tile_pixels_arg, int pixels_arg, int c_arg) {
     __shared__ __align__(16) float sums[256 * VECTOR];
     __shared__ int flag;
     int n = blockIdx.x / TILES, tile = blockIdx.x - n * TILES;

@@ -149,7 +149,8 @@ __device__ __forceinline__ void store_shared(Type* p, const float (&v)[sum_group
     }
     u32 address = shared_address(p);
     if constexpr (count == 4)
-        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
+        asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" :: "r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]),
+            "r"(words[3]) : "memory");
     else if constexpr (count == 2)
         asm volatile("st.shared.v2.b32 [%0], {%1, %2};" :: "r"(address), "r"(words[0]), "r"(words[1]) : "memory");
     else
@@ -159,12 +160,14 @@ __device__ __forceinline__ void store_shared(Type* p, const float (&v)[sum_group
 // Stores scale * sums as the block's rows of a part of one head, see head_of, by way of shared memory (warp_rows rows for
 // each warp, which nobody may read any more) so that each lane writes 16 bytes.
 template <typename Type>
-__device__ __forceinline__ void write_rows(Type* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows], void* stage) {
+__device__ __forceinline__ void write_rows(Type* x, int part, int parts, int positions, const sums& o, const float (&scale)[rows],
+    void* stage) {
     matrix<Type> head = head_of((const Type*)x, part, parts, positions);
     Type* y = const_cast<Type*>(head.first);
     // Rows 8 elements apart (mod 32): neither the pairs of tensor cores nor the quadruples of FFMA meet in a bank. Where eight
     // lanes read parts of several rows, 4 apart: 8 would let three of them meet, 4 two, as it does for the pairs.
-    constexpr int vector = vector_of<Type>(), across = HEAD / vector, out_pitch = head_pad + (across % 8 == 0 || sizeof(Type) < 4 || vector < 4 ? 8 : 4);
+    constexpr int vector = vector_of<Type>(), across = HEAD / vector, out_pitch = head_pad
+        + (across % 8 == 0 || sizeof(Type) < 4 || vector < 4 ? 8 : 4);
     typedef typename word_of<vector * (int)sizeof(Type)>::type word;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * block_rows + warp * warp_rows;
     Type* tile = (Type*)stage + warp * warp_rows * out_pitch;

@@ -47,7 +47,8 @@ extern "C" __global__ void avg_pool2d_forward(const X_T* __restrict__ x, const f
 // avg_pool2d_grad_input   dx[n, h, w, c] = dy[n, h / 2, w / 2, c] / 4, 0 in an odd last row or column.
 // dy [N, H / 2, W / 2, C]; dx [COUNT] = [N, H, W, C].  grid ceil(COUNT / (256 * VECTOR)), block 256: one vector of dx for each
 // thread, so that the odd ends are written too.  dx '='.  Deterministic.
-extern "C" __global__ void avg_pool2d_grad_input(const DY_T* __restrict__ dy, DX_T* __restrict__ dx, int count_arg, int h_arg, int w_arg, int c_arg) {
+extern "C" __global__ void avg_pool2d_grad_input(
+    const DY_T* __restrict__ dy, DX_T* __restrict__ dx, int count_arg, int h_arg, int w_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     int pixel = i / C, c = i - pixel * C;

@@ -27,7 +27,8 @@ extern "C" __global__ void batch_norm_forward(const X_T* x, const float* __restr
 // counter [1] zero, and zero again afterwards.  grid TILES, block 256: a block takes a tile, the last one combines them, a warp
 // for each channel (4 blocks on a multiprocessor: left alone, the compiler spills to fit 5).  Shared memory 2048 * VECTOR + 4 bytes.
 // Each element is read once.  y '='.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_statistics(const X_T* __restrict__ x, const float* __restrict__ counts, float* partials,
+extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_statistics(
+    const X_T* __restrict__ x, const float* __restrict__ counts, float* partials,
     u32* counter, float* y, int tiles_arg, int tile_pixels_arg, int pixels_arg, int c_arg) {
     __shared__ __align__(16) float shared[2 * 256 * VECTOR];
     __shared__ int flag;
@@ -59,7 +60,8 @@ extern "C" __global__ void __launch_bounds__(256, 4) batch_norm_statistics(const
 #ifdef BATCH_NORM_RUNNING
 // batch_norm_running   y = (1 - momentum) running + momentum * factor * statistic, element by element.
 // running, statistic, y [C].  grid ceil(C / 256), block 256.  y '=', may be running.  Deterministic.
-extern "C" __global__ void batch_norm_running(const float* running, const float* __restrict__ statistic, float* y, float momentum, float factor, int c_arg) {
+extern "C" __global__ void batch_norm_running(const float* running, const float* __restrict__ statistic, float* y, float momentum,
+    float factor, int c_arg) {
     int c = blockIdx.x * 256 + threadIdx.x;
     if (c < C) y[c] = fmaf(momentum, factor * statistic[c], (1.f - momentum) * running[c]);
 }
@@ -71,7 +73,8 @@ extern "C" __global__ void batch_norm_running(const float* running, const float*
 // grid TILES, block 256: a block takes TILE_PIXELS pixels, the last one adds up.  Shared memory 2048 * VECTOR + 4 bytes.
 // Each element is read once.  y '='.  Deterministic.
 extern "C" __global__ void __launch_bounds__(256) batch_norm_grad_affine(const X_T* __restrict__ x, const float* __restrict__ statistics,
-    const DY_T* __restrict__ dy, float* partials, u32* counter, float* y, float epsilon, int tiles_arg, int tile_pixels_arg, int pixels_arg, int c_arg) {
+    const DY_T* __restrict__ dy, float* partials, u32* counter, float* y, float epsilon, int tiles_arg, int tile_pixels_arg,
+    int pixels_arg, int c_arg) {
     __shared__ __align__(16) float shared[2 * 256 * VECTOR];
     __shared__ int flag;
     int first = blockIdx.x * TILE_PIXELS, pixels = min(TILE_PIXELS, PIXELS - first);
@@ -109,7 +112,8 @@ extern "C" __global__ void __launch_bounds__(256) batch_norm_grad_affine(const X
 // batch_norm_grad_input   dx = gamma rstd (dy - dbeta / PIXELS - xhat dgamma / PIXELS).
 // x, dy, dx [COUNT] = [PIXELS, C]; gamma [C]; statistics [2, C]; affine (dgamma, dbeta) [2, C].
 // grid ceil(COUNT / (256 * VECTOR)), block 256.  dx '=', may be dy.  Deterministic.
-extern "C" __global__ void batch_norm_grad_input(const X_T* __restrict__ x, const float* __restrict__ gamma, const float* __restrict__ statistics,
+extern "C" __global__ void batch_norm_grad_input(
+    const X_T* __restrict__ x, const float* __restrict__ gamma, const float* __restrict__ statistics,
     const DY_T* dy, const float* __restrict__ affine, DX_T* dx, float epsilon, float inverse_pixels, int count_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;

@@ -34,7 +34,8 @@ constexpr int steps = UNITS / Tile::depth / WARPS_K;
 static_assert(steps * Tile::depth * WARPS_K == UNITS, "the warps share a chunk's units evenly");
 typedef Patch<Compute, X_T, X2_T, KERNEL_SIZE, STRIDE, SPREAD, TILE_H, TILE_W, UNITS, VECTOR, CONCAT, AFFINE, ON_LOAD, threads> MainPatch;
 #if SKIP
-typedef Patch<Compute, SKIP_T, SKIP2_T, 1, 1, SPREAD_NONE, TILE_H, TILE_W, UNITS, SKIP_VECTOR, SKIP_CONCAT, 0, ACTIVATION_NONE, threads> SkipPatch;
+typedef Patch<Compute, SKIP_T, SKIP2_T, 1, 1, SPREAD_NONE, TILE_H, TILE_W, UNITS, SKIP_VECTOR, SKIP_CONCAT, 0,
+    ACTIVATION_NONE, threads> SkipPatch;
 #endif
 
 // The weights of rows of taps, a stage each, on their way through STAGES slots of shared memory.
@@ -80,7 +81,8 @@ struct WeightStream {
 // All of the chunk in one row would take more registers than there are.
 // rows, columns: where this lane reads in the first patch and in a slot.
 template <bool More, int Kernel, typename AnyPatch>
-__device__ __forceinline__ void multiply(Tile& tile, AnyPatch& patch, WeightStream<Kernel>& stream, int c, u32 shared, u32 rows, u32 columns,
+__device__ __forceinline__ void multiply(
+    Tile& tile, AnyPatch& patch, WeightStream<Kernel>& stream, int c, u32 shared, u32 rows, u32 columns,
     const float* scale, const float* shift) {
     constexpr bool spread = Tile::unroll && Kernel > 1;
     const u32 patch_rows = rows + (c & 1) * AnyPatch::bytes;
@@ -93,21 +95,25 @@ __device__ __forceinline__ void multiply(Tile& tile, AnyPatch& patch, WeightStre
 #pragma unroll(Tile::unroll ? steps : 1)
             for (int k = 0; k < steps; k++)
                 tile.step(
-                    [&](int i) { return patch_rows + AnyPatch::row_offset(i * Tile::row_step) + AnyPatch::tap_offset(ky, kx) + k * Tile::depth * 16; },
+                    [&](int i) { return patch_rows + AnyPatch::row_offset(i * Tile::row_step) + AnyPatch::tap_offset(ky, kx)
+                        + k * Tile::depth * 16; },
                     [&](int j) { return stage_columns + (kx * TILE_O + j * Tile::column_step) * pitch + k * Tile::depth * 16; });
         if (More && spread && ky > 0)
             patch.deposit(shared + ((c + 1) & 1) * AnyPatch::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk, ky - 1, Kernel - 1);
     }
-    if constexpr (More && !spread) patch.deposit(shared + ((c + 1) & 1) * AnyPatch::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
+    if constexpr (More && !spread)
+        patch.deposit(shared + ((c + 1) & 1) * AnyPatch::bytes, scale + (c + 1) * chunk, shift + (c + 1) * chunk);
 }
 
 // Adds the convolution of `patch` with `weight` to the tile's sums. `shared` holds two patches, then the slots.
 template <int Kernel, typename AnyPatch>
-__device__ __forceinline__ void contract(Tile& tile, AnyPatch& patch, const u8* weight, int chunks, u32 shared, const float* scale, const float* shift) {
+__device__ __forceinline__ void contract(Tile& tile, AnyPatch& patch, const u8* weight, int chunks, u32 shared, const float* scale,
+    const float* shift) {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const int warp_m = warp % WARPS_M, warp_n = warp / WARPS_M % WARPS_N, warp_k = warp / (WARPS_M * WARPS_N);
     const int first_unit = warp_k * steps * Tile::depth;
-    const u32 rows = shared + AnyPatch::row_offset(warp_m * (tile_pixels / WARPS_M)) + AnyPatch::row_offset(Tile::row(lane)) + (first_unit + Tile::row_unit(lane)) * 16;
+    const u32 rows = shared + AnyPatch::row_offset(warp_m * (tile_pixels / WARPS_M)) + AnyPatch::row_offset(Tile::row(lane))
+        + (first_unit + Tile::row_unit(lane)) * 16;
     const u32 columns = (warp_n * (TILE_O / WARPS_N) + Tile::column(lane)) * pitch + (first_unit + Tile::column_unit(lane)) * 16;
     WeightStream<Kernel> stream = {weight, shared + 2 * AnyPatch::bytes, chunks * Kernel};
 
@@ -176,7 +182,8 @@ extern "C" __global__ void __launch_bounds__(threads, threads <= 128 ? 2 : 1) co
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const int warp_m = warp % WARPS_M, warp_n = warp / WARPS_M % WARPS_N, warp_k = warp / (WARPS_M * WARPS_N);
     float* const sums = (float*)shared;
-    tile.store(sums + (warp_k * tile_pixels + warp_m * (tile_pixels / WARPS_M)) * tile_pitch + warp_n * (TILE_O / WARPS_N), tile_pitch, lane);
+    tile.store(sums + (warp_k * tile_pixels + warp_m * (tile_pixels / WARPS_M)) * tile_pitch + warp_n * (TILE_O / WARPS_N),
+        tile_pitch, lane);
     __syncthreads();
 
     constexpr int columns = TILE_O / STORE_VECTOR, rows_at_once = threads / columns;
@@ -246,7 +253,8 @@ extern "C" __global__ void __launch_bounds__(threads, threads <= 128 ? 2 : 1) co
         Moments m = {count, origin[k] + mean, fmaf(-sum[k], mean, squares[k])};
 #pragma unroll
         for (int d = columns; d < 32; d *= 2)
-            m = merge(m, Moments{__shfl_xor_sync(full_warp, m.count, d), __shfl_xor_sync(full_warp, m.mean, d), __shfl_xor_sync(full_warp, m.m2, d)});
+            m = merge(m, Moments{__shfl_xor_sync(full_warp, m.count, d), __shfl_xor_sync(full_warp, m.mean, d),
+                __shfl_xor_sync(full_warp, m.m2, d)});
         if (lane < columns) merged[0][warp][column + k] = m.count, merged[1][warp][column + k] = m.mean, merged[2][warp][column + k] = m.m2;
     }
     __syncthreads();
@@ -268,7 +276,8 @@ extern "C" __global__ void __launch_bounds__(threads, threads <= 128 ? 2 : 1) co
         const ChannelStatistics of_y = {partials + (size_t)n * tiles * 2 * O, counts, tiles, O};
         const ChannelStatistics of_x2 = {partials2 + (size_t)n * tiles2 * 2 * NORM_C2, counts2, tiles2, NORM_C2};
         const int channels = O + NORM_C2;
-        group_norm_finish<FILM>(of_y, of_x2, gamma, beta, film + (size_t)n * 2 * channels, epsilon, groups, norm_affine + (size_t)n * 2 * channels);
+        group_norm_finish<FILM>(of_y, of_x2, gamma, beta, film + (size_t)n * 2 * channels, epsilon, groups,
+            norm_affine + (size_t)n * 2 * channels);
     }
 #endif
 }
@@ -281,7 +290,8 @@ extern "C" __global__ void __launch_bounds__(threads, threads <= 128 ? 2 : 1) co
 // weight [O,K,K,C] of W_T, or [C,K,K,O] with TRANSPOSE; packed '='.  grid ceil(elements / 256), block 256.  Deterministic.
 typedef COMPUTE_T Compute;
 
-extern "C" __global__ void conv2d_pack(const W_T* __restrict__ weight, Compute* __restrict__ packed, int elements, int o_arg, int padded_o_arg, int c_arg) {
+extern "C" __global__ void conv2d_pack(const W_T* __restrict__ weight, Compute* __restrict__ packed, int elements, int o_arg,
+    int padded_o_arg, int c_arg) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= elements) return;
     int k = i % CHUNK, rest = i / CHUNK;
@@ -314,8 +324,10 @@ typedef COMPUTE_T Compute;
 constexpr int threads = 128, warps_c = 4 / WARPS_O;
 constexpr int gradient_units = TILE_O / unit_elements<Compute>, chunk = UNITS * unit_elements<Compute>;
 
-typedef Patch<Compute, X_T, X_T, KERNEL_SIZE, STRIDE, SPREAD_NONE, TILE_H, TILE_W, UNITS, VECTOR, 0, 0, ACTIVATION_NONE, threads> InputPatch;
-typedef Patch<Compute, DY_T, DY_T, 1, 1, SPREAD_NONE, TILE_H, TILE_W, gradient_units, DY_VECTOR, 0, 0, ACTIVATION_NONE, threads> GradientPatch;
+typedef Patch<Compute, X_T, X_T, KERNEL_SIZE, STRIDE, SPREAD_NONE, TILE_H, TILE_W, UNITS, VECTOR, 0, 0,
+    ACTIVATION_NONE, threads> InputPatch;
+typedef Patch<Compute, DY_T, DY_T, 1, 1, SPREAD_NONE, TILE_H, TILE_W, gradient_units, DY_VECTOR, 0, 0,
+    ACTIVATION_NONE, threads> GradientPatch;
 typedef GradTile<Compute, InputPatch, GradientPatch, TILE_O / WARPS_O, chunk / warps_c, TAP_ROWS, KERNEL_SIZE> Tile;
 
 }  // namespace
@@ -385,7 +397,8 @@ extern "C" __global__ void __launch_bounds__(threads, 2) conv2d_grad_weight(
 // conv2d_grad_weight_sum   dw[i] = sum over parts of partial[part, i].
 // partial [PARTS,COUNT], dw [COUNT] float32, VECTOR neighbours a thread.  grid ceil(COUNT / (256 * VECTOR)), block 256.
 // dw '='.  Deterministic: parts are added in order.
-extern "C" __global__ void __launch_bounds__(256) conv2d_grad_weight_sum(const float* __restrict__ partial, float* __restrict__ dw, int count_arg, int parts_arg) {
+extern "C" __global__ void __launch_bounds__(256) conv2d_grad_weight_sum(
+    const float* __restrict__ partial, float* __restrict__ dw, int count_arg, int parts_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     float sum[VECTOR] = {};

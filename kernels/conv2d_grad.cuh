@@ -15,7 +15,9 @@ struct GradTile {
     static constexpr bool unroll = true;
     float sums[TapRows * Kernel][Rows / 16][Columns / 8][4] = {};
 
-    static __device__ __forceinline__ int gradient_offset(int lane) { return GradientPatch::row_offset((lane & 7) + (lane >> 4) * 8) + (lane >> 3 & 1) * 16; }
+    static __device__ __forceinline__ int gradient_offset(int lane) {
+        return GradientPatch::row_offset((lane & 7) + (lane >> 4) * 8) + (lane >> 3 & 1) * 16;
+    }
     static __device__ __forceinline__ int input_offset(int lane) { return InputPatch::row_offset(lane & 15) + (lane >> 4) * 16; }
 
     __device__ __forceinline__ void step(u32 gradient, u32 input) {

@@ -65,8 +65,8 @@ __device__ __forceinline__ void pack_unit(const float (&x)[unit_elements<Operand
 
 // TileH x TileW output pixels, Units 16-byte units of channels. Vector neighbours are loaded at once; it divides the channel
 // counts of both inputs. Rows of the shared patch are pixels: Units + 1 units each, an odd number.
-template <typename Operand, typename Source, typename Source2, int Kernel, int Stride, int Spread, int TileH, int TileW, int Units, int Vector,
-    bool Concat, bool Affine, int Activation, int Threads>
+template <typename Operand, typename Source, typename Source2, int Kernel, int Stride, int Spread, int TileH, int TileW,
+    int Units, int Vector, bool Concat, bool Affine, int Activation, int Threads>
 struct Patch {
     static constexpr int elements = unit_elements<Operand>, chunk = Units * elements;
     static constexpr int height = (TileH - 1) * Stride + Kernel, width = (TileW - 1) * Stride + Kernel;
@@ -76,7 +76,8 @@ struct Patch {
     static constexpr int source_bytes = mixed ? 4 : (int)sizeof(Source);
     static constexpr int vector = Vector < elements ? Vector : elements;
     static constexpr int words = elements * source_bytes / 4;
-    static constexpr bool as_is = !Affine && Activation == ACTIVATION_NONE && (same_type<Source, Operand> || (same_type<Source, float> && same_type<Operand, float>)) && !mixed;
+    static constexpr bool as_is = !Affine && Activation == ACTIVATION_NONE
+        && (same_type<Source, Operand> || (same_type<Source, float> && same_type<Operand, float>)) && !mixed;
     static_assert(Threads % Units == 0, "a thread keeps its unit");
 
     // Elements of this thread's units as loaded, the unit's pixel in the source or -1, its place in the shared patch.

@@ -14,7 +14,8 @@ constexpr int slices = chunk / 4;         // threads that share four pixels, eac
 // read where BIAS; x, y, noise [N, H, W, O], noise read where NOISE; table [ROWS, 5]; step [1].  VECTOR divides C.
 // grid (tiles of an image, N, ceil(O / OUTPUTS)), block 256.  Shared memory 4 * 64 * (100 + 9 * OUTPUTS) bytes.
 // A tile's mean patch is computed once and read nine times, in float32. y '=', may be x.  Deterministic.
-extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forward(const H_T* __restrict__ h, const float* __restrict__ affine,
+extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forward(
+    const H_T* __restrict__ h, const float* __restrict__ affine,
     const int* __restrict__ starts, const float* __restrict__ weights, const float* __restrict__ weight, const float* __restrict__ bias,
     const X_T* x, const N_T* __restrict__ noise, const float* __restrict__ table, const int* __restrict__ step, Y_T* y,
     int rows_arg, int h_arg, int w_arg, int c_arg, int o_arg) {
@@ -62,7 +63,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) denoise_average_step_forwar
             // Lanes four apart would meet in the same banks: they write their halves in opposite order.
             int swap = threadIdx.x & 4;
             *(float4*)(p + swap) = swap ? make_float4(mean[4], mean[5], mean[6], mean[7]) : make_float4(mean[0], mean[1], mean[2], mean[3]);
-            *(float4*)(p + 4 - swap) = swap ? make_float4(mean[0], mean[1], mean[2], mean[3]) : make_float4(mean[4], mean[5], mean[6], mean[7]);
+            *(float4*)(p + 4 - swap) = swap ? make_float4(mean[0], mean[1], mean[2], mean[3])
+                : make_float4(mean[4], mean[5], mean[6], mean[7]);
 #else
             store<float, VECTOR>(p, mean);
 #endif

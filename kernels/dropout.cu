@@ -5,8 +5,8 @@
 // Word i is word i % 4 of the Philox block at counter (first + i / 4, step, 0), the first of 64 bits, under key (seed, stream).
 // x, y [COUNT]; step [1]; threshold rate * 2^32; factor 1 / (1 - rate).  VECTOR is 4 or less and divides COUNT.
 // grid ceil(COUNT / (256 * VECTOR)), block 256.  y '=', may be x.  Deterministic.
-extern "C" __global__ void dropout_forward(const X_T* x, const int* __restrict__ step, Y_T* y, unsigned threshold, float factor, unsigned seed,
-    unsigned stream, u64 first, int count_arg) {
+extern "C" __global__ void dropout_forward(const X_T* x, const int* __restrict__ step, Y_T* y, unsigned threshold, float factor,
+    unsigned seed, unsigned stream, u64 first, int count_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     u64 block = first + i / 4;

@@ -2,8 +2,8 @@
 
 #ifdef GRADIENT_NORM
 // gradient_norm   norm = sqrt(sum of squares of the elements of all pieces), divided by loss_scale[0] where LOSS_SCALE.
-// gradient [P]; pieces [gridDim.x]; loss_scale [3] of loss_scale_update; partials [gridDim.x] scratch; counter [1] zero, and zero again afterwards; norm [1].
-// grid pieces, block 256; the last block adds up.  Shared memory 36 bytes.  norm '='.  Deterministic.
+// gradient [P]; pieces [gridDim.x]; loss_scale [3] of loss_scale_update; partials [gridDim.x] scratch; counter [1] zero, and zero again
+// afterwards; norm [1].  grid pieces, block 256; the last block adds up.  Shared memory 36 bytes.  norm '='.  Deterministic.
 extern "C" __global__ void __launch_bounds__(256) gradient_norm(const float* __restrict__ gradient, const Piece* __restrict__ pieces,
     const float* __restrict__ loss_scale, float* partials, u32* counter, float* norm) {
     __shared__ float shared[8];

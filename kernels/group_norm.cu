@@ -38,7 +38,8 @@ extern "C" __global__ void __launch_bounds__(256, 4) group_norm_affine(const X_T
 #ifdef GROUP_NORM_APPLY
 // group_norm_apply   y = activation(scale[n, c] * x + shift[n, c]).
 // x, y [COUNT] = [N, PIXELS, C]; affine [N, 2, C].  grid ceil(COUNT / (256 * VECTOR)), block 256.  y '=', may be x.  Deterministic.
-extern "C" __global__ void group_norm_apply(const X_T* x, const float* __restrict__ affine, Y_T* y, int count_arg, int pixels_arg, int c_arg) {
+extern "C" __global__ void group_norm_apply(
+    const X_T* x, const float* __restrict__ affine, Y_T* y, int count_arg, int pixels_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     int pixel = i / C, c = i - pixel * C;
@@ -119,7 +120,8 @@ extern "C" __global__ void __launch_bounds__(256) group_norm_grad_sums(const X_T
 // group_norm_grad_input   dx = scale g - A - xhat B with g, xhat, A and B of group_norm_grad_sums.
 // x, dy, dx [COUNT] = [N, PIXELS, C]; affine, normal [N, 2, C]; sums [N, 4, C].  grid ceil(COUNT / (256 * VECTOR)), block 256.
 // dx '=', may be dy.  Deterministic.
-extern "C" __global__ void group_norm_grad_input(const X_T* __restrict__ x, const float* __restrict__ affine, const float* __restrict__ normal,
+extern "C" __global__ void group_norm_grad_input(
+    const X_T* __restrict__ x, const float* __restrict__ affine, const float* __restrict__ normal,
     const DY_T* dy, const float* __restrict__ sums, DX_T* dx, int count_arg, int pixels_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
@@ -148,7 +150,8 @@ extern "C" __global__ void group_norm_grad_input(const X_T* __restrict__ x, cons
 // group_norm_grad_affine   y = (dgamma, dbeta): sums over images of (1 + film_scale) * sum of g xhat, and of g.
 // sums [N, 4, C] of group_norm_grad_sums; film [N, 2C], read where FILM; y [2, C].  grid ceil(C / 256), block 256.
 // y '='.  Deterministic.
-extern "C" __global__ void group_norm_grad_affine(const float* __restrict__ sums, const float* __restrict__ film, float* __restrict__ y, int n_arg, int c_arg) {
+extern "C" __global__ void group_norm_grad_affine(const float* __restrict__ sums, const float* __restrict__ film, float* __restrict__ y,
+    int n_arg, int c_arg) {
     int c = blockIdx.x * 256 + threadIdx.x;
     if (c >= C) return;
     float gamma = 0.f, beta = 0.f;
@@ -167,7 +170,8 @@ extern "C" __global__ void group_norm_grad_affine(const float* __restrict__ sums
 // group_norm_grad_film   y[n] = (gamma * sum of g xhat + beta * sum of g, sum of g) by channel.
 // sums [N, 4, C] of group_norm_grad_sums; gamma, beta [C]; y [COUNT] = [N, 2C].  grid ceil(COUNT / 256), block 256.
 // y '='.  Deterministic.
-extern "C" __global__ void group_norm_grad_film(const float* __restrict__ sums, const float* __restrict__ gamma, const float* __restrict__ beta,
+extern "C" __global__ void group_norm_grad_film(
+    const float* __restrict__ sums, const float* __restrict__ gamma, const float* __restrict__ beta,
     float* __restrict__ y, int count_arg, int c_arg) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= COUNT) return;

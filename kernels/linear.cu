@@ -107,7 +107,8 @@ extern "C" __global__ void __launch_bounds__(32 * warps, TILE_ROWS * VECTOR <= 4
 // dy [M,O]; w [O,I]; dx [M,I].  grid (ceil(I / (32 * VECTOR)), ceil(M / TILE_ROWS)), block 128. The warps share the rows of
 // w among them and lanes read VECTOR neighbours each.  dx '='.  Deterministic.
 extern "C" __global__ void __launch_bounds__(32 * warps)
-    linear_grad_input(const float* __restrict__ dy, const float* __restrict__ w, float* __restrict__ dx, int rows_arg, int in_arg, int out_arg) {
+    linear_grad_input(const float* __restrict__ dy, const float* __restrict__ w, float* __restrict__ dx, int rows_arg, int in_arg,
+    int out_arg) {
     __shared__ float shared[warps][TILE_ROWS][VECTOR][32];
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int row = blockIdx.y * TILE_ROWS, i = (blockIdx.x * 32 + lane) * VECTOR;
@@ -148,7 +149,8 @@ extern "C" __global__ void __launch_bounds__(32 * warps)
 // linear_grad_weight   dw = dy^T x.
 // dy [M,O]; x [M,I] of X_T; dw [O,I].  grid (ceil(I / (128 * VECTOR)), ceil(O / 8)), block 128.  dw '='.  Deterministic.
 extern "C" __global__ void __launch_bounds__(32 * warps)
-    linear_grad_weight(const float* __restrict__ dy, const X_T* __restrict__ x, float* __restrict__ dw, int rows_arg, int in_arg, int out_arg) {
+    linear_grad_weight(const float* __restrict__ dy, const X_T* __restrict__ x, float* __restrict__ dw, int rows_arg, int in_arg,
+    int out_arg) {
     constexpr int tile_out = 8;
     int out = blockIdx.y * tile_out, i = (blockIdx.x * 32 * warps + threadIdx.x) * VECTOR;
     if (i >= IN) return;

@@ -39,7 +39,8 @@ extern "C" __global__ void __launch_bounds__(256) mse_loss_forward(const P_T* __
 // mse_loss_grad_prediction   dprediction[i] = dloss * weights[i / SIZE] * 2 (prediction[i] - target[i]) / COUNT.
 // prediction, target, y [COUNT] = [N, SIZE]; weights [N], read where WEIGHTS; dloss [1].  VECTOR divides SIZE.
 // grid ceil(COUNT / (256 * VECTOR)), block 256.  y '=', may be prediction.  Deterministic.
-extern "C" __global__ void mse_loss_grad_prediction(const P_T* prediction, const T_T* __restrict__ target, const float* __restrict__ weights,
+extern "C" __global__ void mse_loss_grad_prediction(
+    const P_T* prediction, const T_T* __restrict__ target, const float* __restrict__ weights,
     const float* __restrict__ dloss, Y_T* y, float twice_inverse_count, int count_arg, int size_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;

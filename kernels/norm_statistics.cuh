@@ -43,7 +43,8 @@ struct RunningMoments {
 
 // Mean and M2 of Vector channels over `count` > 0 pixels that lie `step` elements apart.
 template <int Vector, typename Type>
-__device__ __forceinline__ void pixel_moments(const Type* __restrict__ p, size_t step, int count, float (&mean)[Vector], float (&m2)[Vector]) {
+__device__ __forceinline__ void pixel_moments(
+    const Type* __restrict__ p, size_t step, int count, float (&mean)[Vector], float (&m2)[Vector]) {
     float v[Vector];
     RunningMoments running[Vector];
     load<Type, Vector>(p, v);

@@ -1,7 +1,7 @@
 #include "common.cuh"
 
 #ifdef REPEAT_ROWS_FORWARD
-// repeat_rows_forward   y[r] = x[n] + e[r] for each row r of trajectory n, which are starts[n]..starts[n + 1] - 1.
+// repeat_rows_forward   y[r] = x[n] + e[r] for each row r of group n, which are starts[n]..starts[n + 1] - 1.
 // x [COUNT] = [N, SIZE] with SIZE = PIXELS * C; starts [N + 1]; e [R, C], read where EMBEDDING; y [R, SIZE].
 // VECTOR divides C.  grid ceil(COUNT / (256 * VECTOR)), block 256: a thread reads its vector once and writes it to each row.
 // y '='.  Deterministic.

@@ -1,7 +1,7 @@
 #include "common.cuh"
 
 #ifdef SUM_ROWS_FORWARD
-// sum_rows_forward   y[n] = sum over the rows r of trajectory n of weights[r] * activation(scale[r, c] * x[r] + shift[r, c]).
+// sum_rows_forward   y[n] = sum over the rows r of group n of weights[r] * activation(scale[r, c] * x[r] + shift[r, c]).
 // Rows of n are starts[n]..starts[n + 1] - 1.  x [R, SIZE] with SIZE = PIXELS * C; starts [N + 1]; weights [R];
 // affine [R, 2, C], read where AFFINE; y [COUNT] = [N, SIZE].  VECTOR divides C.
 // grid ceil(COUNT / (256 * VECTOR)), block 256.  y '='.  Deterministic.
@@ -33,10 +33,11 @@ extern "C" __global__ void sum_rows_forward(const X_T* __restrict__ x, const flo
 #endif
 
 #ifdef SUM_ROWS_GRAD_INPUT
-// sum_rows_grad_input   dx[r] = weights[r] * dy[n] for each row r of trajectory n, which are starts[n]..starts[n + 1] - 1.
+// sum_rows_grad_input   dx[r] = weights[r] * dy[n] for each row r of group n, which are starts[n]..starts[n + 1] - 1.
 // dy [COUNT] = [N, SIZE]; starts [N + 1]; weights [R]; dx [R, SIZE].  VECTOR divides SIZE.
 // grid ceil(COUNT / (256 * VECTOR)), block 256: a thread reads its vector once.  dx '='.  Deterministic.
-extern "C" __global__ void sum_rows_grad_input(const DY_T* __restrict__ dy, const int* __restrict__ starts, const float* __restrict__ weights,
+extern "C" __global__ void sum_rows_grad_input(
+    const DY_T* __restrict__ dy, const int* __restrict__ starts, const float* __restrict__ weights,
     DX_T* __restrict__ dx, int count_arg, int size_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;

@@ -22,7 +22,8 @@ extern "C" __global__ void upsample_nearest_forward(const X_T* __restrict__ x, Y
 #ifdef UPSAMPLE_NEAREST_GRAD_INPUT
 // upsample_nearest_grad_input   dx[n, h, w, c] = sum over i, j in {0, 1} of dy[n, 2h + i, 2w + j, c].
 // dy [N, 2H, 2W, C]; dx [COUNT] = [N, H, W, C].  grid ceil(COUNT / (256 * VECTOR)), block 256.  dx '='.  Deterministic.
-extern "C" __global__ void upsample_nearest_grad_input(const DY_T* __restrict__ dy, DX_T* __restrict__ dx, int count_arg, int w_arg, int c_arg) {
+extern "C" __global__ void upsample_nearest_grad_input(
+    const DY_T* __restrict__ dy, DX_T* __restrict__ dx, int count_arg, int w_arg, int c_arg) {
     int i = (blockIdx.x * 256 + threadIdx.x) * VECTOR;
     if (i >= COUNT) return;
     int pixel = i / C, c = i - pixel * C;

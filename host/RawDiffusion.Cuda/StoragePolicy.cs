@@ -24,7 +24,7 @@ internal sealed class StoragePolicy
         foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(Viewed(node.Input(0)).Root);
         foreach (Node node in graph.Nodes.Where(n => n.Operator is Pack))
             foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
-        // The gradient of the time embedding's rows is a sum over factors, seen as vectors: linear layers read those in 32 bits.
+        // The gradient of repeated vectors is a sum over rows, seen as vectors: linear layers read those in 32 bits.
         foreach (Node node in graph.Nodes.Where(n => n.Operator is LinearGradInput or LinearGradWeight))
             exchanged.Add(Viewed(node.Input(0)).Root);
     }

@@ -91,7 +91,7 @@ public sealed record CompileOptions
     /// <summary>Evaluate what depends on constants alone when compiling.</summary>
     public bool FoldConstants { get; init; } = true;
 
-    /// <summary>Compute what does not depend on the factor before rows are repeated.</summary>
+    /// <summary>Compute what rows of a group share before it is repeated for each of them.</summary>
     public bool ShareAcrossRows { get; init; } = true;
 
     /// <summary>Merge nodes into the convolutions and pools that read or feed them.</summary>

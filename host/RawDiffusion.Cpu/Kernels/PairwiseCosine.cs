@@ -3,32 +3,32 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
-/// <summary>Alikeness of latents: a few thousand numbers, in double precision.</summary>
+/// <summary>How alike vectors are: a few thousand numbers, in double precision.</summary>
 internal sealed unsafe class PairwiseCosineKernel : CpuKernel<PairwiseCosine>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly Latents latents = new(node, context, ((PairwiseCosine)node.Operator).Factors);
+        private readonly RowVectors vectors = new(node, context, ((PairwiseCosine)node.Operator).Vectors);
         private readonly float* loss = context.Pointer(node.Output);
 
-        public override string Description => "latent orthogonality";
+        public override string Description => "pairwise cosine";
 
         public override int Tasks(int phase) => 1;
 
         public override void Run(int phase, int task, float* scratch)
         {
             double total = 0;
-            double[] sum = new double[latents.Width];
-            for (int n = 0; n < latents.Images; n++)
+            double[] sum = new double[vectors.Width];
+            for (int n = 0; n < vectors.Rows; n++)
             {
                 // The sum over all pairs is the square of the sum.
-                latents.SumUnits(n, sum);
+                vectors.SumUnits(n, sum);
                 foreach (double s in sum) total += s * s;
-                total -= latents.Factors;
+                total -= vectors.Count;
             }
-            *loss = (float)(total / ((double)latents.Images * latents.Factors * latents.Factors));
+            *loss = (float)(total / ((double)vectors.Rows * vectors.Count * vectors.Count));
         }
     }
 }
@@ -40,24 +40,24 @@ internal sealed unsafe class PairwiseCosineGradKernel : CpuKernel<PairwiseCosine
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly Latents latents = new(node, context, ((PairwiseCosineGrad)node.Operator).Factors);
+        private readonly RowVectors vectors = new(node, context, ((PairwiseCosineGrad)node.Operator).Vectors);
         private readonly float* dloss = context.Pointer(node.Input(1));
         private readonly float* gradient = context.Pointer(node.Output);
 
-        public override string Description => "latent orthogonality grad";
+        public override string Description => "pairwise cosine grad";
 
-        public override int Tasks(int phase) => latents.Images;
+        public override int Tasks(int phase) => vectors.Rows;
 
         public override void Run(int phase, int task, float* scratch)
         {
-            double[] du = new double[latents.Width];
-            latents.SumUnits(task, du);
-            double scale = 2.0 * *dloss / ((double)latents.Images * latents.Factors * latents.Factors);
+            double[] du = new double[vectors.Width];
+            vectors.SumUnits(task, du);
+            double scale = 2.0 * *dloss / ((double)vectors.Rows * vectors.Count * vectors.Count);
             for (int c = 0; c < du.Length; c++) du[c] *= scale;
-            for (int factor = 0; factor < latents.Factors; factor++)
+            for (int i = 0; i < vectors.Count; i++)
             {
-                float* z = latents.Row(task, factor), dz = gradient + (z - latents.Row(0, 0));
-                double length = latents.Length(z), divisor = Math.Max(length, PairwiseCosine.Epsilon), along = 0;
+                float* z = vectors.At(task, i), dz = gradient + (z - vectors.At(0, 0));
+                double length = vectors.Length(z), divisor = Math.Max(length, PairwiseCosine.Epsilon), along = 0;
                 for (int c = 0; c < du.Length; c++) along += du[c] * z[c] / divisor;
                 if (length <= PairwiseCosine.Epsilon) along = 0;
                 for (int c = 0; c < du.Length; c++) dz[c] = (float)((du[c] - along * z[c] / divisor) / divisor);
@@ -66,18 +66,18 @@ internal sealed unsafe class PairwiseCosineGradKernel : CpuKernel<PairwiseCosine
     }
 }
 
-/// <summary>Latents [N, factors * width] as vectors.</summary>
-internal readonly unsafe struct Latents(Node node, CpuContext context, int factors)
+/// <summary>Rows [N, count * width] as vectors.</summary>
+internal readonly unsafe struct RowVectors(Node node, CpuContext context, int count)
 {
     private readonly float* first = context.Pointer(node.Input(0));
 
-    public int Images { get; } = node.Input(0).Shape[0];
+    public int Rows { get; } = node.Input(0).Shape[0];
 
-    public int Factors => factors;
+    public int Count => count;
 
-    public int Width { get; } = node.Input(0).Shape[1] / factors;
+    public int Width { get; } = node.Input(0).Shape[1] / count;
 
-    public float* Row(int image, int factor) => first + ((nint)image * factors + factor) * Width;
+    public float* At(int row, int i) => first + ((nint)row * count + i) * Width;
 
     public double Length(float* z)
     {
@@ -86,13 +86,13 @@ internal readonly unsafe struct Latents(Node node, CpuContext context, int facto
         return Math.Sqrt(squares);
     }
 
-    /// <summary>The sum of an image's latents, each divided by its length.</summary>
-    public void SumUnits(int image, double[] sum)
+    /// <summary>The sum of a row's vectors, each divided by its length.</summary>
+    public void SumUnits(int row, double[] sum)
     {
         Array.Clear(sum);
-        for (int factor = 0; factor < factors; factor++)
+        for (int i = 0; i < count; i++)
         {
-            float* z = Row(image, factor);
+            float* z = At(row, i);
             double length = Math.Max(Length(z), PairwiseCosine.Epsilon);
             for (int c = 0; c < sum.Length; c++) sum[c] += z[c] / length;
         }

@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
-/// <summary>Copies each trajectory's row to its factors' rows, adding their embeddings if there are any.</summary>
+/// <summary>Copies each group's row to the rows of the group, adding their embeddings if there are any.</summary>
 internal sealed unsafe class RepeatRowsKernel : CpuKernel<RepeatRows>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
@@ -22,7 +22,7 @@ internal sealed unsafe class RepeatRowsKernel : CpuKernel<RepeatRows>
         private readonly float* embedding = context.PointerOrNull(node.Inputs[1]);
         private readonly float* y = context.Pointer(node.Output);
 
-        public override string Description => "repeat factors";
+        public override string Description => "repeat rows";
 
         private int TasksPerRow => (pixels + PixelsPerTask - 1) / PixelsPerTask;
 

@@ -4,7 +4,7 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
-/// <summary>Weighted sum of each trajectory's rows, through a group norm's affine and activation if asked.</summary>
+/// <summary>Weighted sum of each group's rows, through a group norm's affine and activation if asked.</summary>
 internal sealed unsafe class SumRowsKernel : CpuKernel<SumRows>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((SumRows)node.Operator).OnLoad switch
@@ -14,7 +14,7 @@ internal sealed unsafe class SumRowsKernel : CpuKernel<SumRows>
         _ => new Launch<S, V, IdentityFunction<V>>(node, context),
     };
 
-    private sealed class Launch<S, V, F>(Node node, CpuContext context) : ImageRowsLaunch("mean factors", node.Output.Shape)
+    private sealed class Launch<S, V, F>(Node node, CpuContext context) : ImageRowsLaunch("sum rows", node.Output.Shape)
         where S : struct, ISimd<V>
         where V : unmanaged
         where F : struct, IFunction<V>
@@ -32,7 +32,7 @@ internal sealed unsafe class SumRowsKernel : CpuKernel<SumRows>
     }
 }
 
-/// <summary>Adds up image rows of a trajectory's factors, each through affine and activation, times its weight.</summary>
+/// <summary>Adds up image rows of a group, each through affine and activation, times its weight.</summary>
 internal sealed unsafe class FactorMean<S, V, F>(RowGroups groups, Shape shape, float* x, float* affine)
     where S : struct, ISimd<V>
     where V : unmanaged
@@ -46,7 +46,7 @@ internal sealed unsafe class FactorMean<S, V, F>(RowGroups groups, Shape shape, 
 
     public int Groups => firstRow.Length - 1;
 
-    /// <summary>destination += the weighted sum of row y of trajectory n's factors.</summary>
+    /// <summary>destination += the weighted sum of row y of group n.</summary>
     public void Accumulate(int n, int y, float* destination)
     {
         for (int r = firstRow[n]; r < firstRow[n + 1]; r++)
@@ -82,12 +82,12 @@ internal sealed unsafe class FactorMean<S, V, F>(RowGroups groups, Shape shape, 
     }
 }
 
-/// <summary>Each trajectory's gradient for each of its rows, times the row's weight.</summary>
+/// <summary>Each group's gradient for each of its rows, times the row's weight.</summary>
 internal sealed unsafe class SumRowsGradInputKernel : CpuKernel<SumRowsGradInput>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, context);
 
-    private sealed class Launch<S, V>(Node node, CpuContext context) : ImageRowsLaunch("mean factors grad", node.Output.Shape)
+    private sealed class Launch<S, V>(Node node, CpuContext context) : ImageRowsLaunch("sum rows grad", node.Output.Shape)
         where S : struct, ISimd<V>
         where V : unmanaged
     {

@@ -12,7 +12,7 @@ public static class KernelCases
     /// <summary>All cases.</summary>
     public static IReadOnlyList<KernelCase> All { get; } =
     [
-        .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. Factors(), .. Steps(),
+        .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Movements(), .. RowSums(), .. Steps(),
         .. TrainingCases.All(), .. TileCases.All(), .. GraphCases.All(),
     ];
 
@@ -134,7 +134,7 @@ public static class KernelCases
         yield return new KernelCase(new Concat(), [new CaseInput([4, 128]), new CaseInput([4, 33])]);
     }
 
-    private static IEnumerable<KernelCase> Factors()
+    private static IEnumerable<KernelCase> RowSums()
     {
         foreach (RowGroups groups in (
             RowGroups[])[RowGroups.Mean(2, 4), RowGroups.Mean(3, 1), new RowGroups([2, 0, 3], [0.5f, -1, 2, 0.25f, 1])])

@@ -11,7 +11,7 @@ internal static class TileCases
 {
     public static IEnumerable<KernelCase> All() =>
         [.. Elementwise(1, 5, 17), .. Elementwise(1, 91, 241), .. Convolutions(), .. Attentions(), .. Norms(), .. Products(), .. Vectors(),
-        .. Factors()];
+        .. Cosines()];
 
     // Three channels in each pixel: 255 elements, and 257 * 256 + 1.
     private static IEnumerable<KernelCase> Elementwise(int n, int h, int w)
@@ -147,12 +147,12 @@ internal static class TileCases
             });
     }
 
-    private static IEnumerable<KernelCase> Factors()
+    private static IEnumerable<KernelCase> Cosines()
     {
-        foreach ((int factors, int width) in ((int, int)[])[(7, 255), (9, 257)])
+        foreach ((int vectors, int width) in ((int, int)[])[(7, 255), (9, 257)])
         {
-            yield return new KernelCase(new PairwiseCosine(factors), [new CaseInput([2, factors * width], 1)]);
-            yield return new KernelCase(new PairwiseCosineGrad(factors), [new CaseInput([2, factors * width]), new CaseInput([1])]);
+            yield return new KernelCase(new PairwiseCosine(vectors), [new CaseInput([2, vectors * width], 1)]);
+            yield return new KernelCase(new PairwiseCosineGrad(vectors), [new CaseInput([2, vectors * width]), new CaseInput([1])]);
         }
     }
 }

@@ -205,13 +205,13 @@ internal static class TrainingCases
         yield return new KernelCase("View", [new CaseInput([37])], (g, v) => [g.Silu(g.View(v[0]!, [2, 12], 5))]);
         foreach (Shape shape in (Shape[])[[3, 5, 7, 3], [2, 6, 10, 64], [4, 40], [0, 3]])
             yield return new KernelCase(new ScaleRows(), [new CaseInput(shape), new CaseInput([shape[0]])]);
-        foreach ((int images, int factors, int width) in ((int, int, int)[])[(1, 1, 1), (3, 4, 33), (2, 9, 64), (5, 2, 300)])
+        foreach ((int rows, int vectors, int width) in ((int, int, int)[])[(1, 1, 1), (3, 4, 33), (2, 9, 64), (5, 2, 300)])
         {
-            yield return new KernelCase(new PairwiseCosine(factors), [new CaseInput([images, factors * width], 1)]);
+            yield return new KernelCase(new PairwiseCosine(vectors), [new CaseInput([rows, vectors * width], 1)]);
             yield return new KernelCase(
-                new PairwiseCosine(factors), [new CaseInput([images, factors * width], 1) { HasAllBits = true }]);
+                new PairwiseCosine(vectors), [new CaseInput([rows, vectors * width], 1) { HasAllBits = true }]);
             yield return new KernelCase(
-                new PairwiseCosineGrad(factors), [new CaseInput([images, factors * width]), new CaseInput([1])]);
+                new PairwiseCosineGrad(vectors), [new CaseInput([rows, vectors * width]), new CaseInput([1])]);
         }
         // Too short to have a direction.
         CaseInput small = new([3, 4 * 33], 5e-14, 1e-13);

@@ -5,7 +5,7 @@ namespace RawDiffusion.Cuda.Launches;
 /// <summary>A <see cref="RowGroups"/> in device memory.</summary>
 internal static class GroupTables
 {
-    /// <summary>[N + 1] int32: rows of trajectory n are starts[n] to starts[n + 1] - 1.</summary>
+    /// <summary>[N + 1] int32: rows of group n are starts[n] to starts[n + 1] - 1.</summary>
     public static DeviceRange UploadStarts(this LaunchContext context, RowGroups groups)
     {
         int[] starts = new int[groups.Count + 1];

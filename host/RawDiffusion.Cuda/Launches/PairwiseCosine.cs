@@ -11,21 +11,21 @@ internal sealed class PairwiseCosineLaunch : OperatorLaunch<PairwiseCosine>
         Shape shape = node.Input(0).Shape;
         context.Kernel("pairwise_cosine.cu", "pairwise_cosine_forward")
             .Read(node.Input(0)).Write(node.Output)
-            .Extent("IMAGES", shape[0]).Extent("FACTORS", op.Factors).Extent("D", shape[1] / op.Factors)
-            .Launch(1, Elementwise.Block, 4 * op.Factors);
+            .Extent("ROWS", shape[0]).Extent("VECTORS", op.Vectors).Extent("D", shape[1] / op.Vectors)
+            .Launch(1, Elementwise.Block, 4 * op.Vectors);
     }
 }
 
-/// <summary>Launches of <c>kernels/pairwise_cosine.cu</c>, backward: a block for each image.</summary>
+/// <summary>Launches of <c>kernels/pairwise_cosine.cu</c>, backward: a block for each row.</summary>
 internal sealed class PairwiseCosineGradLaunch : OperatorLaunch<PairwiseCosineGrad>
 {
     protected override void Prepare(Node node, PairwiseCosineGrad op, LaunchContext context)
     {
         Shape shape = node.Input(0).Shape;
-        int width = shape[1] / op.Factors;
+        int width = shape[1] / op.Vectors;
         context.Kernel("pairwise_cosine.cu", "pairwise_cosine_grad")
             .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output)
-            .Extent("IMAGES", shape[0]).Extent("FACTORS", op.Factors).Extent("D", width)
-            .Launch(shape[0], Elementwise.Block, 4 * (op.Factors + width));
+            .Extent("ROWS", shape[0]).Extent("VECTORS", op.Vectors).Extent("D", width)
+            .Launch(shape[0], Elementwise.Block, 4 * (op.Vectors + width));
     }
 }

@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
-/// Makes one <see cref="DenoiseAverageStep"/> of the mean over factors, the 3x3 output convolution and the step that
+/// Makes one <see cref="DenoiseAverageStep"/> of the sum over rows, the 3x3 output convolution and the step that
 /// follow each other and that nobody else reads.
 /// </summary>
 public static class FuseDenoise

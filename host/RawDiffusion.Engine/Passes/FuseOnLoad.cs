@@ -4,7 +4,7 @@ namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
 /// Lets the operators that read a tensor do what was done to it first: a convolution reads through concatenation, group
-/// norm, activation and upsampling; a pool and the mean over factors read through group norm and activation. The
+/// norm, activation and upsampling; a pool and the sum over rows read through group norm and activation. The
 /// normalised, joined or enlarged tensor is never written. A group norm becomes its statistics half.
 /// </summary>
 public static class FuseOnLoad

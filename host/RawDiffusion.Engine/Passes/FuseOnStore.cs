@@ -4,7 +4,7 @@ namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
 /// Lets a convolution add embedding and residual (also one read through upsampling) and apply the activation when it
-/// stores, a linear layer apply its activation, and a repetition over factors add the embedding.
+/// stores, a linear layer apply its activation, and a repetition of rows add the embedding.
 /// </summary>
 public static class FuseOnStore
 {

@@ -4,7 +4,7 @@ namespace RawDiffusion.Engine.Passes;
 
 /// <summary>
 /// Moves <see cref="RepeatRows"/> towards the end: a row-wise operator of repeated rows is the repetition of the
-/// operator's rows. What does not depend on the factor is then computed once per trajectory.
+/// operator's rows. What the rows of a group share is then computed once.
 /// </summary>
 public static class ShareAcrossRows
 {

@@ -54,42 +54,42 @@ internal static class Training
         return new Array64(x.Shape, [.. x.Values.Select((v, i) => v * scale[i / row])]);
     }
 
-    public static Array64 PairwiseCosine(int factors, Array64 latents)
+    public static Array64 PairwiseCosine(int count, Array64 x)
     {
-        int images = latents.Shape[0], d = latents.Shape[1] / factors;
+        int rows = x.Shape[0], d = x.Shape[1] / count;
         double total = 0;
-        for (int n = 0; n < images; n++)
+        for (int n = 0; n < rows; n++)
         {
-            for (int i = 0; i < factors; i++)
+            for (int i = 0; i < count; i++)
             {
-                for (int j = 0; j < factors; j++)
+                for (int j = 0; j < count; j++)
                 {
-                    for (int c = 0; c < d; c++) total += Unit(latents, n, i, c, d) * Unit(latents, n, j, c, d);
+                    for (int c = 0; c < d; c++) total += Unit(x, n, i, c, d) * Unit(x, n, j, c, d);
                     if (i == j) total--;
                 }
             }
         }
-        return new Array64([1], [total / (images * factors * factors)]);
+        return new Array64([1], [total / (rows * count * count)]);
     }
 
-    public static Array64 PairwiseCosineGrad(int factors, Array64 latents, double dloss)
+    public static Array64 PairwiseCosineGrad(int count, Array64 x, double dloss)
     {
-        int images = latents.Shape[0], d = latents.Shape[1] / factors;
-        var gradient = new Array64(latents.Shape);
-        for (int n = 0; n < images; n++)
+        int rows = x.Shape[0], d = x.Shape[1] / count;
+        var gradient = new Array64(x.Shape);
+        for (int n = 0; n < rows; n++)
         {
-            for (int i = 0; i < factors; i++)
+            for (int i = 0; i < count; i++)
             {
                 double[] du = new double[d];
-                for (int j = 0; j < factors; j++)
-                    for (int c = 0; c < d; c++) du[c] += 2 * dloss * Unit(latents, n, j, c, d) / (images * factors * factors);
-                double length = Length(latents, n, i, d), along = 0;
-                for (int c = 0; c < d; c++) along += du[c] * Unit(latents, n, i, c, d);
+                for (int j = 0; j < count; j++)
+                    for (int c = 0; c < d; c++) du[c] += 2 * dloss * Unit(x, n, j, c, d) / (rows * count * count);
+                double length = Length(x, n, i, d), along = 0;
+                for (int c = 0; c < d; c++) along += du[c] * Unit(x, n, i, c, d);
                 // Below the least length the division is by a constant.
                 if (length <= Operators.PairwiseCosine.Epsilon) along = 0;
                 for (int c = 0; c < d; c++)
                 {
-                    gradient[n, i * d + c] = (du[c] - along * Unit(latents, n, i, c, d)) / Math.Max(
+                    gradient[n, i * d + c] = (du[c] - along * Unit(x, n, i, c, d)) / Math.Max(
                         length, Operators.PairwiseCosine.Epsilon);
                 }
             }
@@ -100,13 +100,13 @@ internal static class Training
     private static IEnumerable<int> Elements(ParameterLayout layout) =>
         layout.Parameters.SelectMany(p => Enumerable.Range((int)p.Offset, (int)p.Shape.Count));
 
-    private static double Length(Array64 latents, int n, int factor, int d)
+    private static double Length(Array64 x, int n, int i, int d)
     {
         double squares = 0;
-        for (int c = 0; c < d; c++) squares += latents[n, factor * d + c] * latents[n, factor * d + c];
+        for (int c = 0; c < d; c++) squares += x[n, i * d + c] * x[n, i * d + c];
         return Math.Sqrt(squares);
     }
 
-    private static double Unit(Array64 latents, int n, int factor, int c, int d) =>
-        latents[n, factor * d + c] / Math.Max(Length(latents, n, factor, d), Operators.PairwiseCosine.Epsilon);
+    private static double Unit(Array64 x, int n, int i, int c, int d) =>
+        x[n, i * d + c] / Math.Max(Length(x, n, i, d), Operators.PairwiseCosine.Epsilon);
 }

@@ -84,12 +84,12 @@ internal static class PictureLibrary
     /// <inheritdoc cref="Decode"/>
     public static (Image Picture, int Orientation) DecodeWhole(FileContent file, byte[] content)
     {
-        (Image Picture, int Orientation) decoded = Decode(file, content);
         if (content.AsSpan().StartsWith("RIFF"u8))
         {
-            return BinaryPrimitives.ReadUInt32LittleEndian(content.AsSpan(4)) <= content.Length - 8L ? decoded
-                : throw file.Error("the WebP file is shorter than it says; it is truncated, fetch it again");
+            CheckChunks(file, content);
+            return Decode(file, content);
         }
+        (Image Picture, int Orientation) decoded = Decode(file, content);
         byte[] padding = new byte[4096 + 4 * decoded.Picture.Width * decoded.Picture.Height];
         padding.AsSpan().Fill(0xa5);
         if (Decode(file, [.. content, .. padding]).Picture.Samples.AsSpan().SequenceEqual(decoded.Picture.Samples)) return decoded;
@@ -105,6 +105,21 @@ internal static class PictureLibrary
             throw file.Error($"the picture has {width} x {height} pixels; at most {Image.MaxSide} a side and {Image.MaxSamples} samples "
                 + "are read");
         }
+    }
+
+    // The library takes memory for a chunk before it looks whether the file has it.
+    private static void CheckChunks(FileContent file, ReadOnlySpan<byte> riff)
+    {
+        long end = riff.Length < 8 ? 0 : 8L + BinaryPrimitives.ReadUInt32LittleEndian(riff[4..]);
+        for (long at = 12; end <= riff.Length && at + 8 <= end;)
+        {
+            uint size = BinaryPrimitives.ReadUInt32LittleEndian(riff[(int)(at + 4)..]);
+            at += 8L + size;
+            if (at > riff.Length) end = at;
+            at += size & 1;
+        }
+        if (end > riff.Length)
+            throw file.Error($"the WebP file should have {end} bytes, found {riff.Length}; it is truncated or damaged, fetch it again");
     }
 
     private static void CheckDensity(FileContent file, byte[] content, int width, int height)

@@ -4,7 +4,7 @@ using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
-/// <summary>One reverse step of all trajectories.</summary>
+/// <summary>One reverse step of all images.</summary>
 internal sealed unsafe class DenoiseStepKernel : CpuKernel<DenoiseStep>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
