@@ -129,6 +129,7 @@ public sealed partial class OutputTests : IDisposable
             File.Move(Path.Combine(from, "a.png"), sheet);
             if (kind == "hard link") File.Move(Path.Combine(to, "a.png"), Path.Combine(to, "sheet.png"));
             if (kind != "symbolic file") Rawdiffusion.Run("evaluate", "--data", sheet, "--out", to).Failed(1, "overwrite an input");
+            if (kind != "symbolic file") Rawdiffusion.Run("dataset", "show", sheet, "--out", to).Failed(1, "overwrite an input");
             File.Move(sheet, Path.Combine(from, "a.png"));
             if (kind == "hard link") File.Move(Path.Combine(to, "sheet.png"), Path.Combine(to, "a.png"));
         }

@@ -45,6 +45,15 @@ public sealed class StandardStreamsTests : IDisposable
     }
 
     [Test]
+    public void The_file_that_standard_input_comes_from_is_not_overwritten()
+    {
+        string picture = work.PathOf("stdin.png");
+        File.Copy(DefaultFiles.Image(), picture);
+        Shell($"{Command} decompose --image - --steps 1 --threads 1 --out {work.Folder} < {picture}").Failed(1, "overwrite an input");
+        Assert.That(File.ReadAllBytes(picture), Is.EqualTo(File.ReadAllBytes(DefaultFiles.Image())));
+    }
+
+    [Test]
     public void A_picture_and_a_model_come_on_standard_input()
     {
         Shell($"{Command} decompose --image - --steps 1 --threads 1 --out {work.Out} < {DefaultFiles.Image()}").Succeeded();

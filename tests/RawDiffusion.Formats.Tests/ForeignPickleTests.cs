@@ -207,14 +207,14 @@ public sealed class ForeignPickleTests
         byte[] deflated = Zip(CompressionLevel.Optimal, good, storage, ("any root/data/1", new byte[1000]));
         using (TensorFile file = Checkpoint.Open(Files.Write("deflated.pt", deflated)))
             Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }));
-        for (int i = 40; i < deflated.Length; i += 3)
+        for (int i = 0; i < deflated.Length; i++)
         {
             byte[] damaged = [.. deflated];
             damaged[i] ^= 0xff;
             try
             {
                 using TensorFile file = Checkpoint.Open(Files.Write("damaged.pt", damaged));
-                file[file.Names[0]].ToSingles();
+                Assert.That(file["w"].ToSingles(), Is.EqualTo(new float[] { 1, 2, 3, 4 }), $"byte {i}");
             }
             catch (FileFormatException)
             {

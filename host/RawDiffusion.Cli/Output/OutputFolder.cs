@@ -57,8 +57,9 @@ internal sealed class OutputFolder : IDisposable
     /// <exception cref="CommandException">One is both, a folder or device has the name, or the name is too long.</exception>
     public void Reserve(IEnumerable<string> names, IEnumerable<string> inputs)
     {
-        HashSet<string> read = [.. inputs.Where(i => i != RegularFile.StandardInput).Select(FileStatus.Of).OfType<FileStatus>()
-            .Select(s => s.Identity)];
+        // A file that standard input comes from has this name on Unix; elsewhere there is nothing of the name.
+        IEnumerable<string> paths = inputs.Select(i => i == RegularFile.StandardInput ? "/dev/stdin" : i);
+        HashSet<string> read = [.. paths.Select(FileStatus.Of).OfType<FileStatus>().Select(s => s.Identity)];
         foreach (string name in names)
         {
             string path = Path.Combine(FullPath, name);

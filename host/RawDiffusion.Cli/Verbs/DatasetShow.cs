@@ -38,6 +38,7 @@ internal sealed class DatasetShow(Terminal terminal)
         terminal.TellPassedOver(set);
         var policy = new ReadPolicy(set, strict: false, terminal.Warn);
         using var folder = new OutputFolder(result.GetValue(output) ?? "out", terminal.Cancellation);
+        folder.Reserve([Name], set.Files);
         List<float[]> tiles = [];
         for (int i = 0; i < set.Count; i++)
         {

@@ -8,7 +8,7 @@ namespace RawDiffusion.Formats.PyTorch;
 /// The central directory of a zip archive, with ZIP64. torch.save stores entries uncompressed, so that a tensor is read straight from its
 /// place in the file; deflated ones, of archives that were packed again, are inflated as a whole. Entries cannot overlap, and the deflated
 /// ones take at most <see cref="MaxRatio"/> times the file and <see cref="FreeBytes"/> together.
-/// Checksums are not compared: PyTorch can be told to write none (torch.serialization.set_crc32_options).
+/// Checksums of stored entries are not compared: PyTorch can be told to write none (torch.serialization.set_crc32_options).
 /// </summary>
 /// <remarks>Specification: PKWARE's APPNOTE.TXT, sections 4.3.7 to 4.3.16 and 4.5.3.</remarks>
 internal sealed class ZipDirectory
@@ -82,7 +82,7 @@ internal sealed class ZipDirectory
                 + $"{file.Length}; it is truncated or damaged");
         }
 
-        return new ZipEntry(position, entry.StoredLength, entry.Length, entry.Method == DeflateMethod);
+        return new ZipEntry(position, entry.StoredLength, entry.Length, entry.Method == DeflateMethod, entry.Checksum);
     }
 
     /// <summary>All bytes of a deflated entry.</summary>
@@ -98,7 +98,10 @@ internal sealed class ZipDirectory
         {
             using var inflater = new DeflateStream(new MemoryStream(stored), CompressionMode.Decompress);
             if (inflater.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) == bytes.Length && inflater.ReadByte() < 0)
-                return bytes;
+            {
+                if (Crc32.Of(bytes) == entry.Checksum) return bytes;
+                throw file.Error($"the checksum of the deflated zip entry '{name}' is wrong; the file is damaged, fetch it again");
+            }
         }
         catch (Exception e) when (e is InvalidDataException or IOException)
         {
@@ -164,6 +167,7 @@ internal sealed class ZipDirectory
         string name = Encoding.UTF8.GetString(record.Slice(EntryBytes, nameLength));
         bool encrypted = (BinaryPrimitives.ReadUInt16LittleEndian(record[8..]) & 1) != 0;
         int method = BinaryPrimitives.ReadUInt16LittleEndian(record[10..]);
+        uint checksum = BinaryPrimitives.ReadUInt32LittleEndian(record[16..]);
         long stored = BinaryPrimitives.ReadUInt32LittleEndian(record[20..]);
         long length = BinaryPrimitives.ReadUInt32LittleEndian(record[24..]);
         long local = BinaryPrimitives.ReadUInt32LittleEndian(record[42..]);
@@ -171,7 +175,7 @@ internal sealed class ZipDirectory
         length = Widen(name, length, ref wide);
         stored = Widen(name, stored, ref wide);
         local = Widen(name, local, ref wide);
-        if (!entries.TryAdd(name, new Entry(method, encrypted, stored, length, local)))
+        if (!entries.TryAdd(name, new Entry(method, encrypted, checksum, stored, length, local)))
             throw file.Error($"the zip entry '{name}' occurs twice");
         return start + recordLength;
     }
@@ -200,7 +204,7 @@ internal sealed class ZipDirectory
         return widened;
     }
 
-    private sealed record Entry(int Method, bool Encrypted, long StoredLength, long Length, long LocalHeader);
+    private sealed record Entry(int Method, bool Encrypted, uint Checksum, long StoredLength, long Length, long LocalHeader);
 }
 
 /// <summary>Where an entry of a zip archive is in the file.</summary>
@@ -208,4 +212,5 @@ internal sealed class ZipDirectory
 /// <param name="StoredLength">Bytes that it takes there.</param>
 /// <param name="Length">Bytes that it holds.</param>
 /// <param name="Deflated">Whether they are compressed.</param>
-internal readonly record struct ZipEntry(long Position, long StoredLength, long Length, bool Deflated);
+/// <param name="Checksum">CRC-32 of the bytes that it holds, as the archive has it.</param>
+internal readonly record struct ZipEntry(long Position, long StoredLength, long Length, bool Deflated, uint Checksum);
