@@ -18,7 +18,7 @@ internal static class WeightNames
     // Anywhere in a name, where a part of a network was wrapped.
     private static readonly string[] Inner = ["._orig_mod.", "._fsdp_wrapped_module.", "._checkpoint_wrapped_module."];
 
-    private static readonly HashSet<string> AverageWords = ["ema", "swa", "avg", "average", "averaged", "averages", "shadow"];
+    private static readonly HashSet<string> AverageWords = ["ema", "swa", "avg", "average", "averaged", "averages", "shadow", "polyak"];
 
     private static readonly HashSet<string> OptimizerWords =
         ["optimizer", "optimizers", "optim", "opt", "scheduler", "schedulers", "sched", "scaler", "adam"];

@@ -68,8 +68,9 @@ public sealed partial class TrainTests : IDisposable
         Train("first", "--steps 2").Succeeded();
         // The file has all but the data; the network is the checkpoint's; a flag comes on top.
         File.WriteAllText(work.PathOf("settings.json"), """{ "steps": 3, "batch": 2, "sample_every": 0, "threads": 1, "lr": 0.5 }""");
-        Rawdiffusion.Run("train", "--config", work.PathOf("settings.json"), "--init", work.PathOf("first/model.safetensors"), "--data",
-            "tetris", "--lr", "0.001", "--out", work.PathOf("second")).Succeeded();
+        Outcome second = Rawdiffusion.Run("train", "--config", work.PathOf("settings.json"), "--init", work.PathOf("first/model.safetensors"),
+            "--data", "tetris", "--lr", "0.001", "--predict", "eps", "--out", work.PathOf("second")).Succeeded();
+        Assert.That(second.Error, Does.Contain("trained with --predict xstart, this run trains with eps").And.Not.Contain("--schedule"));
         JsonElement config = JsonDocument.Parse(File.ReadAllBytes(work.PathOf("second/config.json"))).RootElement;
         Assert.That(config.GetProperty("num_channels").GetInt32(), Is.EqualTo(16));
         Assert.That(config.GetProperty("lr").GetDouble(), Is.EqualTo(0.001));

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
@@ -146,6 +147,14 @@ internal sealed class Train(Terminal terminal)
         if (config.Init is not { } path) return null;
         TensorFile file = ModelOptions.OpenFile(path, WeightSelection.Auto);
         foreach (string note in file.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
+        (string Flag, string Of, string Now)[] settings =
+        [
+            ("--predict", ModelMetadata.PredictOf(file.Metadata), config.Training.PredictXStart ? "xstart" : "eps"),
+            ("--schedule", ModelMetadata.ScheduleOf(file.Metadata), config.Schedule),
+            ("--diffusion-steps", $"{ModelMetadata.DiffusionStepsOf(file.Metadata)}", $"{config.DiffusionSteps}"),
+        ];
+        foreach ((string flag, string of, string now) in settings)
+            if (of != now) terminal.Warn($"{Path.GetFileName(path)} was trained with {flag} {of}, this run trains with {now}");
         return file;
     }
 

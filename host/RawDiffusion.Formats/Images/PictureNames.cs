@@ -8,7 +8,7 @@ public static class PictureNames
         ".pgm", ".pbm", ".pnm"];
 
     /// <summary>Endings of pictures that are not read.</summary>
-    public static IReadOnlyList<string> RefusedEndings { get; } = [".gif", ".tif", ".tiff"];
+    public static IReadOnlyList<string> RefusedEndings { get; } = [".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2"];
 
     /// <summary>Whether a name ends as a picture's does that is read.</summary>
     public static bool IsPicture(string path) => Endings.Contains(Path.GetExtension(path).ToLowerInvariant());
