@@ -11,6 +11,9 @@ internal sealed class StateDict
     /// <summary>The attribute of a state dict that holds what safetensors files have under the same name.</summary>
     public const string MetadataKey = "__metadata__";
 
+    // The ema_pytorch package and this project's training have a prefix for both.
+    private const string Online = "online_model.";
+
     // Deeper dicts are no state dicts.
     private const int Deepest = 6;
 
@@ -43,7 +46,7 @@ internal sealed class StateDict
     {
         var search = new StateDict(file);
         search.passedOver.AddRange(whole.PassedOver);
-        search.Add("", "", false, [.. whole.Names.Select(n => KeyValuePair.Create(n, whole[n]))], whole.Metadata);
+        search.Add("", "", false, [.. whole.Tensors], whole.Metadata);
         return search.Select(selection, file, whole.Format);
     }
 
@@ -77,13 +80,10 @@ internal sealed class StateDict
     {
         if (tensors.Find(t => t.Key.Length > WeightNames.Longest).Key is { } name)
             throw file.Error($"a tensor's name has {name.Length} characters; at most {WeightNames.Longest} are read");
-        string outer = "";
         // What is around the wrapper of averages.
-        while (WrapperOfAll(tensors) is { } wrapper)
-        {
-            tensors = Without(tensors, wrapper);
-            outer += wrapper;
-        }
+        int around = WeightNames.CommonPrefix(tensors, w => w != Online && !WeightNames.IsAverage(w));
+        string outer = around > 0 ? tensors[0].Key[..around] : "";
+        if (around > 0) tensors = [.. Without(tensors, outer)];
         const string averaged = "n_averaged", parallel = "module.";
         if (tensors.Exists(t => t.Key == averaged)
             && tensors.TrueForAll(t => t.Key == averaged || t.Key.StartsWith(parallel, StringComparison.Ordinal)))
@@ -92,29 +92,27 @@ internal sealed class StateDict
             tensors = [.. tensors.Where(t => t.Key != averaged)];
         }
         string step = Step(tensors);
-        var groups = tensors.GroupBy(t => First(t.Key)).Where(g => g.Key.Length > 0 && WeightNames.IsAverage(g.Key))
-            .ToDictionary(g => g.Key, g => g.ToList());
-        List<KeyValuePair<string, Tensor>> rest = [.. tensors.Where(t => !groups.ContainsKey(First(t.Key)))];
-        if (groups.Count > 0) rest = [.. rest.Where(t => t.Value.Count != 1 || t.Key.Contains('.'))];
+        HashSet<string> averages = [.. tensors.Select(t => First(t.Key)).Distinct().Where(WeightNames.IsAverage)];
+        List<KeyValuePair<string, Tensor>> rest = averages.Count == 0 ? tensors
+            : [.. tensors.Where(t => !averages.Contains(First(t.Key)) && (t.Value.Count != 1 || t.Key.Contains('.')))];
         // Tensors beside dicts of weights are something else: a generator's state, a loss.
         int rank = path.Length == 0 ? (found.Count == 0 ? 0 : 3) : WeightNames.IsContainer(key) || average ? 1 : 2;
-        // The ema_pytorch package and this project's training have a prefix for both.
-        const string online = "online_model.";
-        if (rest.Exists(t => t.Key.StartsWith(online, StringComparison.Ordinal)))
+        if (rest.Exists(t => t.Key.StartsWith(Online, StringComparison.Ordinal)))
         {
-            PassOver(Within(path), rest.Where(t => !t.Key.StartsWith(online, StringComparison.Ordinal)));
-            rest = Without([.. rest.Where(t => t.Key.StartsWith(online, StringComparison.Ordinal))], online);
+            PassOver(Within(path), rest.Where(t => !t.Key.StartsWith(Online, StringComparison.Ordinal)));
+            rest = [.. Without(rest.Where(t => t.Key.StartsWith(Online, StringComparison.Ordinal)), Online)];
         }
         List<KeyValuePair<string, Tensor>> weights = Main(Within(path), rest);
-        foreach ((string prefix, List<KeyValuePair<string, Tensor>> group) in groups)
+        foreach (IGrouping<string, KeyValuePair<string, Tensor>> group in tensors.Where(t => averages.Contains(First(t.Key)))
+            .GroupBy(t => First(t.Key)))
         {
             List<KeyValuePair<string, Tensor>> inner = [
-                .. Without(group, prefix + ".").Where(t => t.Key is not ("decay" or "num_updates"))];
+                .. Without(group, group.Key + ".").Where(t => t.Key is not ("decay" or "num_updates"))];
             List<KeyValuePair<string, Tensor>> named = Named(inner, weights);
-            Keep(path, prefix, true, rank, Main($"{Within(path)}{prefix}.", named), outer, step, metadata);
+            Keep(path, group.Key, true, rank, Main($"{Within(path)}{group.Key}.", named), outer, step, metadata);
         }
         if (weights.Count == 0) return;
-        bool beside = groups.Count > 0;
+        bool beside = averages.Count > 0;
         Keep(path, "", average && !beside, average && beside ? 3 : rank, weights, outer, beside ? step : "", metadata);
     }
 
@@ -124,7 +122,7 @@ internal sealed class StateDict
     {
         int common = WeightNames.CommonPrefix(tensors);
         string removed = outer + (common > 0 ? tensors[0].Key[..common] : "");
-        Dictionary<string, Tensor> named = new(StringComparer.Ordinal);
+        OrderedDictionary<string, Tensor> named = new(tensors.Count, StringComparer.Ordinal);
         foreach ((string name, Tensor tensor) in tensors)
         {
             string plain = WeightNames.WithoutInner(name[common..]);
@@ -138,11 +136,10 @@ internal sealed class StateDict
     /// <summary>The tensors under one wrapper, where these are most; what is beside them (buffers, a loss) is passed over.</summary>
     private List<KeyValuePair<string, Tensor>> Main(string within, List<KeyValuePair<string, Tensor>> tensors)
     {
-        IGrouping<string, KeyValuePair<string, Tensor>>? most = tensors.GroupBy(t => WeightNames.Wrapper(t.Key) ?? "")
-            .MaxBy(g => g.Count());
-        if (most is null || most.Key.Length == 0 || 2 * most.Count() <= tensors.Count) return tensors;
-        PassOver(within, tensors.Where(t => !t.Key.StartsWith(most.Key, StringComparison.Ordinal)));
-        return [.. most];
+        (string? wrapper, int count) = tensors.CountBy(t => WeightNames.Wrapper(t.Key) ?? "").DefaultIfEmpty().MaxBy(c => c.Value);
+        if (string.IsNullOrEmpty(wrapper) || 2 * count <= tensors.Count) return tensors;
+        PassOver(within, tensors.Where(t => !t.Key.StartsWith(wrapper, StringComparison.Ordinal)));
+        return [.. tensors.Where(t => t.Key.StartsWith(wrapper, StringComparison.Ordinal))];
     }
 
     private void PassOver(string within, IEnumerable<KeyValuePair<string, Tensor>> tensors)
@@ -191,18 +188,22 @@ internal sealed class StateDict
         || name.EndsWith(".num_batches_tracked", StringComparison.Ordinal);
 
     // Batch norms of old files have no counter; PyTorch takes it as 0.
-    private static List<KeyValuePair<string, Tensor>> Counted(Dictionary<string, Tensor> tensors)
+    private static OrderedDictionary<string, Tensor> Counted(OrderedDictionary<string, Tensor> tensors)
     {
-        const string variance = ".running_var";
-        List<KeyValuePair<string, Tensor>> counted = [];
+        if (!tensors.Keys.Any(n => CounterOf(n) is { } counter && !tensors.ContainsKey(counter))) return tensors;
+        OrderedDictionary<string, Tensor> counted = new(StringComparer.Ordinal);
         foreach ((string name, Tensor tensor) in tensors)
         {
-            counted.Add(new(name, tensor));
-            if (!name.EndsWith(variance, StringComparison.Ordinal)) continue;
-            string counter = name[..^variance.Length] + ".num_batches_tracked";
-            if (!tensors.ContainsKey(counter)) counted.Add(new(counter, Tensor.FromInt64s([], [0])));
+            counted.Add(name, tensor);
+            if (CounterOf(name) is { } counter && !tensors.ContainsKey(counter)) counted.Add(counter, Tensor.FromInt64s([], [0]));
         }
         return counted;
+    }
+
+    private static string? CounterOf(string name)
+    {
+        const string variance = ".running_var";
+        return name.EndsWith(variance, StringComparison.Ordinal) ? name[..^variance.Length] + ".num_batches_tracked" : null;
     }
 
     private TensorFile Select(WeightSelection selection, IDisposable owner, string format)
@@ -269,16 +270,12 @@ internal sealed class StateDict
     private static WeightCandidate[] Best(IEnumerable<WeightCandidate> candidates)
     {
         WeightCandidate[] all = [.. candidates];
-        return all.Length == 0 ? all : [.. all.Where(c => c.Rank == all.Min(o => o.Rank))];
+        int lowest = all.Select(c => c.Rank).DefaultIfEmpty().Min();
+        return [.. all.Where(c => c.Rank == lowest)];
     }
 
-    private static string? WrapperOfAll(List<KeyValuePair<string, Tensor>> tensors) =>
-        tensors.Count > 0 && WeightNames.Wrapper(tensors[0].Key) is { } wrapper && !WeightNames.IsAverage(wrapper)
-        && wrapper != "online_model."
-            && tensors.TrueForAll(t => t.Key.StartsWith(wrapper, StringComparison.Ordinal)) ? wrapper : null;
-
-    private static List<KeyValuePair<string, Tensor>> Without(List<KeyValuePair<string, Tensor>> tensors, string prefix) =>
-        [.. tensors.Select(t => KeyValuePair.Create(t.Key[prefix.Length..], t.Value))];
+    private static IEnumerable<KeyValuePair<string, Tensor>> Without(IEnumerable<KeyValuePair<string, Tensor>> tensors, string prefix) =>
+        tensors.Select(t => KeyValuePair.Create(t.Key[prefix.Length..], t.Value));
 
     /// <summary>" (step 140001)", from the wrapper's counter: a scalar, or one element in older versions.</summary>
     private static string Step(List<KeyValuePair<string, Tensor>> tensors)

@@ -12,7 +12,9 @@ public sealed class Tensor
     /// <summary>Fills the span with all elements: contiguous, row-major, little-endian.</summary>
     public delegate void Reader(Span<byte> destination);
 
-    private readonly Reader read;
+    private readonly Reader? read; // where there is no file
+    private readonly FileContent? file;
+    private readonly long position;
 
     /// <summary>Makes a tensor over a reader.</summary>
     /// <param name="type">Element type.</param>
@@ -33,6 +35,12 @@ public sealed class Tensor
         Shape = [.. shape];
         Count = (int)count;
         this.read = read;
+    }
+
+    /// <summary>Makes a contiguous tensor of a file, whose shape has been checked, with less memory than a reader takes.</summary>
+    internal Tensor(TensorType type, int[] shape, FileContent file, long position)
+    {
+        (Type, Shape, Count, this.file, this.position) = (type, shape, (int)TensorShape.Count(shape), file, position);
     }
 
     /// <summary>Element type.</summary>
@@ -83,7 +91,7 @@ public sealed class Tensor
     public byte[] ToBytes()
     {
         byte[] bytes = new byte[ByteCount];
-        read(bytes);
+        ReadBytes(bytes);
         return bytes;
     }
 
@@ -95,7 +103,7 @@ public sealed class Tensor
             throw new ArgumentException($"the tensor has {Count} elements, the destination {destination.Length}");
         if (Type == TensorType.Float32)
         {
-            read(MemoryMarshal.AsBytes(destination));
+            ReadBytes(MemoryMarshal.AsBytes(destination));
             return;
         }
         byte[] bytes = ToBytes();
@@ -163,7 +171,11 @@ public sealed class Tensor
     }
 
     /// <summary>Fills the span, of <see cref="ByteCount"/> bytes, with all elements.</summary>
-    internal void ReadBytes(Span<byte> destination) => read(destination);
+    internal void ReadBytes(Span<byte> destination)
+    {
+        if (file is null) read!(destination);
+        else file.Read(position, destination);
+    }
 
     private static void RequireLength(int expected, int found, IReadOnlyList<int> shape)
     {

@@ -5,8 +5,7 @@ namespace RawDiffusion.Formats;
 /// <summary>Named tensors in file order, and what keeps their bytes reachable. Dispose closes the file.</summary>
 public sealed class TensorFile : IDisposable
 {
-    private readonly Dictionary<string, Tensor> byName = new(StringComparer.Ordinal);
-    private readonly List<string> names = [];
+    private readonly OrderedDictionary<string, Tensor> tensors;
     private readonly IDisposable? owner;
 
     /// <summary>Makes a file from tensors that are in memory, or that read from <paramref name="owner"/>.</summary>
@@ -22,12 +21,19 @@ public sealed class TensorFile : IDisposable
         IDisposable? owner = null,
         IReadOnlyList<string>? notes = null,
         IReadOnlyList<string>? passedOver = null)
+        : this(new OrderedDictionary<string, Tensor>(tensors, StringComparer.Ordinal), metadata, owner, notes, passedOver)
     {
-        foreach ((string name, Tensor tensor) in tensors)
-        {
-            byName.Add(name, tensor);
-            names.Add(name);
-        }
+    }
+
+    /// <summary>Takes over a dictionary, which a reader has made for this.</summary>
+    internal TensorFile(
+        OrderedDictionary<string, Tensor> tensors,
+        IReadOnlyDictionary<string, string>? metadata,
+        IDisposable? owner,
+        IReadOnlyList<string>? notes,
+        IReadOnlyList<string>? passedOver)
+    {
+        this.tensors = tensors;
         Metadata = metadata ?? new Dictionary<string, string>();
         Notes = notes ?? [];
         PassedOver = passedOver ?? [];
@@ -41,7 +47,10 @@ public sealed class TensorFile : IDisposable
     public long Length { get; init; }
 
     /// <summary>Tensor names in file order.</summary>
-    public IReadOnlyList<string> Names => names;
+    public IReadOnlyList<string> Names => tensors.Keys;
+
+    /// <summary>Names and tensors, in file order.</summary>
+    internal IReadOnlyCollection<KeyValuePair<string, Tensor>> Tensors => tensors;
 
     /// <summary>
     /// Free text that the file carries: safetensors' <c>__metadata__</c>, or the attribute of that name of a PyTorch state dict.
@@ -62,10 +71,10 @@ public sealed class TensorFile : IDisposable
     /// <summary>The tensor of that name.</summary>
     /// <exception cref="KeyNotFoundException">There is none.</exception>
     public Tensor this[string name] =>
-        byName.TryGetValue(name, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"no tensor named '{name}'");
+        tensors.TryGetValue(name, out Tensor? tensor) ? tensor : throw new KeyNotFoundException($"no tensor named '{name}'");
 
     /// <summary>Looks a tensor up by name.</summary>
-    public bool TryGet(string name, [NotNullWhen(true)] out Tensor? tensor) => byName.TryGetValue(name, out tensor);
+    public bool TryGet(string name, [NotNullWhen(true)] out Tensor? tensor) => tensors.TryGetValue(name, out tensor);
 
     /// <inheritdoc/>
     public void Dispose() => owner?.Dispose();

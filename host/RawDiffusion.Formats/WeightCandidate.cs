@@ -10,8 +10,8 @@ namespace RawDiffusion.Formats;
 /// <param name="Step">How many steps the averages have seen, in words; empty where the file does not say.</param>
 /// <param name="Metadata">Text that goes with them.</param>
 internal sealed record WeightCandidate(
-    string Path, bool IsAverage, int Rank,
-        List<KeyValuePair<string, Tensor>> Tensors, string Removed, string Step, IReadOnlyDictionary<string, string> Metadata)
+    string Path, bool IsAverage, int Rank, OrderedDictionary<string, Tensor> Tensors, string Removed, string Step,
+    IReadOnlyDictionary<string, string> Metadata)
 {
     /// <summary>For a message.</summary>
     public string Shown => Path.Length == 0 ? "the file's own dict" : $"'{Path}'";

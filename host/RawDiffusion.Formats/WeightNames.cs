@@ -35,14 +35,14 @@ internal static class WeightNames
     /// <summary>Whether training scripts call a model so.</summary>
     public static bool IsContainer(string key) => Containers.Contains(key);
 
-    /// <summary>The longest sequence of wrappers' prefixes that all names have.</summary>
-    public static int CommonPrefix(IReadOnlyList<KeyValuePair<string, Tensor>> tensors)
+    /// <summary>The longest sequence of wrappers' prefixes that all names have, of those wrappers alone that are wanted.</summary>
+    public static int CommonPrefix(IReadOnlyList<KeyValuePair<string, Tensor>> tensors, Predicate<string>? wanted = null)
     {
         int length = 0;
         while (tensors.Count > 0)
         {
             string? next = Wrappers.FirstOrDefault(w => StartsAt(tensors[0].Key, w, length));
-            if (next is null || !tensors.All(t => StartsAt(t.Key, next, length))) break;
+            if (next is null || (wanted is not null && !wanted(next)) || !tensors.All(t => StartsAt(t.Key, next, length))) break;
             length += next.Length;
         }
         return length;

@@ -111,6 +111,25 @@ public sealed class SafeTensorsTests
         Assert.That(ErrorOf([0xff, 0xff, 0xff, 0x05, 0, 0, 0, 0, .. "{}"u8]), Does.Contain("100663295"));
     }
 
+    [TestCase("name", "U8", "0")]
+    [TestCase("name", "U8", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0")]
+    [TestCase("name", "F8_E5M2", "4")]
+    [TestCase("metadata", "", "")]
+    public void Opening_takes_the_memory_that_is_documented(string name, string type, string shape)
+    {
+        const int count = 40_000;
+        string header = name == "metadata"
+            ? $$"""
+                {"__metadata__":{ {{string.Join(",", Enumerable.Range(0, count).Select(i => $"\"{i}\":\"a\""))}} } }
+                """
+            : $"{{{string.Join(",", Enumerable.Range(0, count).Select(i => Entry($"{name}{i}", type, shape, 0, 0)))}}}";
+        string path = Files.Write("many.safetensors", FileOf(header, 0));
+        SafeTensors.Open(path).Dispose();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        SafeTensors.Open(path).Dispose();
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan((1 << 20) + 16L * header.Length));
+    }
+
     [Test]
     public void Deep_JSON_is_no_danger() =>
         Assert.That(ErrorOf(FileOf("{\"a\":{\"x\":" + new string('[', 100_000), 0)), Does.Contain("not the JSON"));

@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
 
@@ -24,7 +25,7 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
     /// <param name="cancellation">Stops between two files.</param>
     /// <exception cref="CommandException">A file is missing or does not fit the model.</exception>
     /// <exception cref="FileFormatException">A file is no image.</exception>
-    public static List<InputImage> Read(IReadOnlyList<string> paths, CropBox? crop, ImageOrientation orientation, UNetConfig config,
+    public static List<InputImage> Read(IReadOnlyList<string> paths, ImageCrop? crop, ImageOrientation orientation, UNetConfig config,
         CancellationToken cancellation)
     {
         List<InputImage> images = [];
@@ -39,7 +40,7 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
         return images;
     }
 
-    private static InputImage FromPicture(string path, CropBox? crop, ImageOrientation orientation, UNetConfig config)
+    private static InputImage FromPicture(string path, ImageCrop? crop, ImageOrientation orientation, UNetConfig config)
     {
         if (config.ImageChannels != 3)
         {
@@ -54,6 +55,9 @@ internal sealed record InputImage(string Path, string Stem, float[] Planes)
                 $"{path}: expected an image of at least {SmallestSide} x {SmallestSide} pixels, found {image.Width} x {image.Height}");
         }
 
+        // Of one picture all is meant that was asked for; pictures of a set may differ in size.
+        if (crop is not null && !crop.FitsIn(image))
+            throw new CommandException($"{path}: --crop {crop} does not fit the picture of {image.Width} x {image.Height} pixels");
         if (crop is not null) image = crop.Of(image, path);
         return new InputImage(path, InputFile.Stem(path), ImageConvert.ToChw(image, config.ImageSize));
     }

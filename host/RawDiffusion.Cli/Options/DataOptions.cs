@@ -1,5 +1,4 @@
 using System.CommandLine;
-using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Data.Procedural;
 
@@ -48,14 +47,13 @@ internal sealed class DataOptions(bool ofModel = false)
     /// <exception cref="IOException">There is no such set.</exception>
     public ImageSet Open(ParseResult result, string source, uint seed, int? defaultCount = null, int? modelSize = null, bool strict = false)
     {
-        CropBox? box = result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
         return UsageException.Guard(() => ImageSets.Open(source, new ImageSetOptions
         {
             Size = ofModel ? modelSize : result.GetValue(size),
             Start = result.GetValue(start) ?? 0,
             Count = result.GetValue(count) ?? defaultCount,
             BaseFolder = result.GetValue(baseFolder),
-            Crop = box is null ? null : new ImageCrop(box.X, box.Y, box.Width, box.Height),
+            Crop = OptionOf.Crop(result.GetValue(crop)),
             Orientation = OptionOf.Orientation(result.GetRequiredValue(orientation)),
             Strict = strict,
             Seed = seed,

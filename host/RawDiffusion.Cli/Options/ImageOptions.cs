@@ -1,6 +1,7 @@
 using System.CommandLine;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;
@@ -51,7 +52,7 @@ internal sealed class ImageOptions
 
     public ImageOrientation Orientation(ParseResult result) => OptionOf.Orientation(result.GetRequiredValue(orientation));
 
-    public CropBox? Crop(ParseResult result) => result.GetValue(crop) is { } text ? CropBox.Parse(text) : null;
+    public ImageCrop? Crop(ParseResult result) => OptionOf.Crop(result.GetValue(crop));
 
     /// <summary>The initial noise.</summary>
     /// <param name="result">Parsed command line.</param>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;
@@ -72,6 +73,20 @@ internal static class OptionOf
 
     /// <summary>What the word of that option means.</summary>
     public static ImageOrientation Orientation(string word) => word == "raw" ? ImageOrientation.Raw : ImageOrientation.Exif;
+
+    /// <summary>What the text of --crop means; null where it is absent.</summary>
+    /// <exception cref="UsageException">It is no crop.</exception>
+    public static ImageCrop? Crop(string? text)
+    {
+        try
+        {
+            return text is null ? null : ImageCrop.Parse(text);
+        }
+        catch (FormatException e)
+        {
+            throw new UsageException($"--crop takes {e.Message}");
+        }
+    }
 
     /// <summary>The name of a file or folder, or other text that is not empty.</summary>
     public static Option<string?> Text(string name, string helpName, string description) => new(name)

@@ -14,6 +14,8 @@ namespace RawDiffusion.Cli.Verbs;
 /// <summary>Every kernel against its definition; on the emulator also races, bounds, traffic; and what it needs of a GPU.</summary>
 internal sealed class Check(Terminal terminal)
 {
+    private const string WhyNotRun = "a GPU would hold all of it; the emulator runs chosen blocks of it (--device emulated)";
+
     private static readonly int[] Architectures = [80, 86, 89, 90];
 
     private readonly Option<string> device = OptionOf.Choice(
@@ -59,9 +61,9 @@ internal sealed class Check(Terminal terminal)
         bool canCompile = Nvrtc.Find() is not null;
         if (result.GetValue(specialize) && !canCompile)
             throw new CommandException($"--specialize compiles kernels: {NativeLibraryFile.Nvrtc.Missing}");
-        // Of these the emulator runs a part; a GPU would have to hold them whole.
-        LargeCase[] large = emulated
-            ? [.. LargeCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))] : [];
+        LargeCase[] selected = [
+            .. LargeCases.All.Where(c => c.Name.Contains(result.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase))];
+        (LargeCase[] large, LargeCase[] notRun) = emulated ? (selected, []) : ((LargeCase[])[], selected);
         int count = cases.Length * precisions.Length + large.Length;
         var suite = new KernelSuite(emulated, precisions, result.GetValue(specialize));
         ProgressDisplay.Run(terminal, "checking", cases.Length + large.Length, done =>
@@ -83,12 +85,12 @@ internal sealed class Check(Terminal terminal)
             });
         }
         string[] faults = [.. suite.Findings, .. suite.Reports.SelectMany(r => r.Faults().Select(f => $"{r.Variant}: {f}"))];
-        if (result.GetValue(json)) WriteJson(suite, faults, count);
-        else WriteText(suite, faults, count);
+        if (result.GetValue(json)) WriteJson(suite, faults, count, notRun);
+        else WriteText(suite, faults, count, notRun);
         return faults.Length == 0 ? ExitCode.Success : ExitCode.Failure;
     }
 
-    private void WriteText(KernelSuite suite, string[] faults, int count)
+    private void WriteText(KernelSuite suite, string[] faults, int count, LargeCase[] notRun)
     {
         string[] resources = [.. Architectures.Select(a => $"sm_{a}")];
         TextTable.Write(terminal.Out, ["kernel", "cases", "error", "conflicts", "sectors", .. resources, "HMMA", "variant"], 1,
@@ -99,6 +101,7 @@ internal sealed class Check(Terminal terminal)
         terminal.Out.WriteLine("of the least; sm_NN: registers, + bytes spilled, @ share of the most warps that a multiprocessor holds");
         terminal.Out.WriteLine();
         foreach (string fault in faults) terminal.Out.WriteLine(fault);
+        foreach (LargeCase large in notRun) terminal.Out.WriteLine($"not run: {large}: {WhyNotRun}");
         terminal.Out.WriteLine($"{count} cases, {suite.Reports.Count()} kernels on {suite.Description}: "
             + $"{(faults.Length == 0 ? "nothing found" : $"{faults.Length} faults")}");
     }
@@ -123,12 +126,21 @@ internal sealed class Check(Terminal terminal)
 
     private static string Number(double value) => value.ToString("0.00", CultureInfo.InvariantCulture);
 
-    private void WriteJson(KernelSuite suite, string[] faults, int count) => JsonReport.Write(terminal.Out, writer =>
+    private void WriteJson(KernelSuite suite, string[] faults, int count, LargeCase[] notRun) => JsonReport.Write(terminal.Out, writer =>
     {
         writer.WriteString("device", suite.Description);
         writer.WriteNumber("cases", count);
         writer.WriteStartArray("faults");
         foreach (string fault in faults) writer.WriteStringValue(fault);
+        writer.WriteEndArray();
+        writer.WriteStartArray("not_run");
+        foreach (LargeCase large in notRun)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("case", large.ToString());
+            writer.WriteString("reason", WhyNotRun);
+            writer.WriteEndObject();
+        }
         writer.WriteEndArray();
         writer.WriteStartArray("kernels");
         foreach (VariantReport r in suite.Reports) Write(writer, r);

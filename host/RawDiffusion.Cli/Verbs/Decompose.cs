@@ -5,6 +5,7 @@ using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
@@ -39,7 +40,7 @@ internal sealed class Decompose(Terminal terminal)
 
     private int Run(ParseResult result)
     {
-        CropBox? crop = imageOptions.Crop(result);
+        ImageCrop? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = modelOptions.Open(result, terminal);

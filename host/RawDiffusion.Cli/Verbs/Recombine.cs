@@ -5,6 +5,7 @@ using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
@@ -59,7 +60,7 @@ internal sealed class Recombine
     {
         if (result.GetValue(average) && result.GetValue(pick) is not null)
             throw new UsageException("give either --pick or --average, not both");
-        CropBox? crop = imageOptions.Crop(result);
+        ImageCrop? crop = imageOptions.Crop(result);
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel first = modelOptions.Open(result, terminal);

@@ -17,6 +17,8 @@ public static class ArchitectureInference
 {
     private const int DefaultHeadChannels = 64;
 
+    private const string DownBlocks = "input_blocks.", UpBlocks = "output_blocks.";
+
     // Far above any real width, and small enough that every shape derived from it stays within an int.
     private const int LargestDimension = 1 << 26;
 
@@ -26,7 +28,7 @@ public static class ArchitectureInference
     /// <exception cref="CheckpointException">It is not such a model, or an override contradicts it.</exception>
     public static UNetConfig Infer(TensorFile file, ArchitectureOverrides? overrides = null)
     {
-        var shapes = new Dictionary<string, IReadOnlyList<int>>(StringComparer.Ordinal);
+        var shapes = new Dictionary<string, IReadOnlyList<int>>(file.Names.Count, StringComparer.Ordinal);
         foreach (string name in file.Names) shapes.Add(name, file[name].Shape);
         return Infer(shapes, overrides);
     }
@@ -82,10 +84,10 @@ public static class ArchitectureInference
     // looks like any other.)
     private static (int NumResBlocks, int Levels, bool ResBlockUpDown) Layout(Clues clues)
     {
-        int blocks = clues.HighestIndex("output_blocks.") + 1;
+        int blocks = clues.HighestIndex(UpBlocks) + 1;
         for (int block = 0; block < blocks; block++)
         {
-            foreach (string child in new[] { $"output_blocks.{block}.1", $"output_blocks.{block}.2" })
+            foreach (string child in new[] { $"{UpBlocks}{block}.1", $"{UpBlocks}{block}.2" })
             {
                 bool byResBlock = clues.HasModule($"{child}.in_layers");
                 if (byResBlock || clues.HasModule($"{child}.conv")) return Divided(blocks, block, byResBlock);
@@ -173,13 +175,17 @@ public static class ArchitectureInference
     {
         private readonly IReadOnlyDictionary<string, IReadOnlyList<int>> shapes;
 
-        // "output_blocks.7.0.in_layers" of "output_blocks.7.0.in_layers.0.weight": present as long as one tensor of it is.
+        // Of the blocks: "output_blocks.7.0.in_layers" of "output_blocks.7.0.in_layers.0.weight", present as long as one tensor of it is.
         private readonly HashSet<string> modules = new(StringComparer.Ordinal);
 
         public Clues(IReadOnlyDictionary<string, IReadOnlyList<int>> shapes)
         {
             this.shapes = shapes;
-            foreach (string name in shapes.Keys) modules.Add(string.Join('.', name.Split('.', 5).Take(4)));
+            foreach (string name in shapes.Keys)
+            {
+                if (name.StartsWith(UpBlocks, StringComparison.Ordinal) || name.StartsWith(DownBlocks, StringComparison.Ordinal))
+                    modules.Add(string.Join('.', name.Split('.', 5).Take(4)));
+            }
         }
 
         public bool HasModule(string name) => modules.Contains(name);

@@ -108,7 +108,7 @@ public sealed class FileSet : ImageSet
 
     /// <summary>Crop and orientation in words.</summary>
     internal static string Describe(ImageCrop? crop, ImageOrientation orientation) =>
-        (crop is null ? "whole" : $"cropped to {crop.X},{crop.Y},{crop.Width},{crop.Height}")
+        (crop is null ? "whole" : $"cropped to {crop}")
         + (orientation == ImageOrientation.Raw ? ", as stored" : "");
 
     private static string WithSeparator(string folder) =>

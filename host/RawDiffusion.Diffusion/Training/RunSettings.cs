@@ -197,15 +197,7 @@ public static class RunSettings
 
     private static RunSetting Crop() =>
         new("crop", SettingKind.Numbers, "Part of each picture to use: X,Y,W,H in pixels; 0 for W or H is up to the edge",
-        c => c.Images.Crop is { } crop
-        ? string.Create(CultureInfo.InvariantCulture, $"{crop.X},{crop.Y},{crop.Width},{crop.Height}") : null,
-        (c, v) =>
-        {
-            string[] parts = v.Split(',');
-            if (parts.Length != 4) throw new FormatException($"X,Y,WIDTH,HEIGHT in pixels, such as 433,0,375,0, found '{v}'");
-            int[] numbers = [.. parts.Select(part => ParseInteger(part, 0, int.MaxValue))];
-            return c with { Images = c.Images with { Crop = new ImageCrop(numbers[0], numbers[1], numbers[2], numbers[3]) } };
-        });
+        c => c.Images.Crop?.ToString(), (c, v) => c with { Images = c.Images with { Crop = ImageCrop.Parse(v) } });
 
     private static int ParseInteger(string text, int min, int max) =>
         int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max

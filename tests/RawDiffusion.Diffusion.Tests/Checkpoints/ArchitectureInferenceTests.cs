@@ -167,6 +167,31 @@ public sealed class ArchitectureInferenceTests
             Throws.TypeOf<CheckpointException>().With.Message.Contains(because));
     }
 
+    [TestCase("t")]
+    [TestCase("output_blocks.0.1.t")]
+    public void Other_tensors_by_the_thousand_take_time_and_memory_in_proportion(string name)
+    {
+        (double small, double large) = (Measure(30_000), Measure(120_000));
+        Assert.That(large, Is.LessThan(8 * small + 0.2));
+
+        double Measure(int count)
+        {
+            Dictionary<string, IReadOnlyList<int>> shapes = Shapes(GoldenConfigs.C);
+            for (int i = 0; i < count; i++) shapes.Add($"{name}{i}", [1]);
+            double best = double.MaxValue;
+            for (int i = 0; i < 3; i++)
+            {
+                long before = GC.GetAllocatedBytesForCurrentThread();
+                TimeSpan start = Environment.CpuUsage.TotalTime;
+                Assert.That(() => ArchitectureInference.Infer(shapes),
+                    Throws.TypeOf<CheckpointException>().With.Message.Contains($"{count} unexpected"));
+                best = Math.Min(best, (Environment.CpuUsage.TotalTime - start).TotalSeconds);
+                Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan((1 << 20) + 600L * count));
+            }
+            return best;
+        }
+    }
+
     [Test]
     public void Lost_blocks_at_the_end_are_listed_as_missing()
     {
