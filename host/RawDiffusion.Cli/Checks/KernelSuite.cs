@@ -39,12 +39,13 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
             (object any, ParallelLoopState _, (CudaDevice, EmulatedDriver?)[] devices) =>
         {
             PreparedCase? prepared = any is KernelCase kernelCase ? new PreparedCase(kernelCase) : null;
+            var ran = new HashSet<string>(StringComparer.Ordinal);
             foreach ((CudaDevice device, EmulatedDriver? emulator) in devices)
             {
                 if (prepared is not null)
                 {
                     Run(device, emulator, any, prepared.Case.Operator is Engine.Operators.Activate,
-                        () => KernelCheck.Run(device, prepared));
+                        () => KernelCheck.Run(device, prepared, ran));
                 }
                 // Indices are the same whatever is stored: one precision shows them.
                 else if (any is LargeCase part && device.Precision == precisions[0])
@@ -96,14 +97,15 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
         }
     }
 
-    private void Run(CudaDevice device, EmulatedDriver? emulator, object any, bool isActivate, Func<CaseResult> run)
+    private void Run(CudaDevice device, EmulatedDriver? emulator, object any, bool isActivate, Func<CaseResult?> run)
     {
         emulator?.ResetCounters();
         try
         {
-            CaseResult result = run();
+            CaseResult? result = run();
             lock (gate)
             {
+                if (result is null) return;
                 for (int i = 0; i < result.Launches.Count; i++)
                 {
                     (KernelVariant variant, LaunchGeometry geometry) = result.Launches[i];

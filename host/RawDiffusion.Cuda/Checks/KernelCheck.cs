@@ -69,16 +69,20 @@ public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeom
 /// <summary>Runs operators on a CUDA device against their double-precision definitions.</summary>
 public static class KernelCheck
 {
-    /// <summary>Runs one case, each executable twice.</summary>
+    /// <summary>Runs one case, each executable twice, unless it has run: where nothing is stored in 16 bits, precisions are alike.</summary>
+    /// <param name="device">Where.</param>
+    /// <param name="prepared">The case.</param>
+    /// <param name="ran">Kernels and grids with which the case has run; gets these.</param>
+    /// <returns>Null where the same kernels have run on the same grids.</returns>
     /// <exception cref="GraphException">The device has no kernel for an operator.</exception>
-    public static CaseResult Run(CudaDevice device, PreparedCase prepared)
+    public static CaseResult? Run(CudaDevice device, PreparedCase prepared, ISet<string> ran)
     {
         // Each value in an allocation of its own: an access past its end is then an error, and not a neighbour's element.
-        CaseResult result = Run(device, prepared, reuseMemory: false);
-        if (prepared.Case.Operator is { InPlaceInput: < 0 }) return result;
+        CaseResult? result = Run(device, prepared, reuseMemory: false, ran);
+        if (result is null || prepared.Case.Operator is { InPlaceInput: < 0 }) return result;
         // Launches that share memory must wait for each other where launches on memory of their own need not; results lie in the place of
         // inputs.
-        CaseResult shared = Run(device, prepared, reuseMemory: true);
+        CaseResult shared = Run(device, prepared, reuseMemory: true, new HashSet<string>())!;
         result = result.Error / result.Tolerance >= shared.Error / shared.Tolerance ? result
             : result with { Error = shared.Error, Tolerance = shared.Tolerance };
         return result with { Drift = Math.Max(result.Drift, shared.Drift), Repeats = result.Repeats && shared.Repeats };
@@ -127,12 +131,13 @@ public static class KernelCheck
         return (g, outputs, new CompileOptions { Fuse = kernelCase.Operator is null, FoldConstants = false, ReuseMemory = reuseMemory });
     }
 
-    private static CaseResult Run(CudaDevice device, PreparedCase prepared, bool reuseMemory)
+    private static CaseResult? Run(CudaDevice device, PreparedCase prepared, bool reuseMemory, ISet<string> ran)
     {
         KernelCase kernelCase = prepared.Case;
         Array64?[] data = prepared.Data;
         (Graph g, Value[] outputs, CompileOptions options) = Build(prepared, reuseMemory);
         using var executable = (CudaExecutable)device.Compile(g, options);
+        if (!ran.Add(string.Join('\n', executable.Launches))) return null;
         for (int i = 0; i < data.Length; i++)
         {
             if (kernelCase.Inputs[i] is not { IsConstant: false } input) continue;

@@ -75,7 +75,7 @@ public sealed class PlantedKernelFaultTests
             KernelCase[] chosen = [.. KernelCases.All.Where(c => c.ToString().StartsWith(cases, StringComparison.Ordinal))];
             LargeCase[] large = [.. LargeCases.All.Where(c => c.ToString().StartsWith(cases, StringComparison.Ordinal))];
             Assert.That(chosen.Length + large.Length, Is.Positive);
-            return chosen.Any(c => Finds(() => KernelCheck.Run(device, new PreparedCase(c)))) || large.Any(c =>
+            return chosen.Any(c => Finds(() => KernelCheck.Run(device, new PreparedCase(c), new HashSet<string>())!)) || large.Any(c =>
             {
                 driver.Blocks = c.Blocks;
                 return Finds(() => KernelCheck.Run(device, c));
