@@ -20,19 +20,19 @@ internal sealed class StoragePolicy
             Precision.Fp16 => Storage.F16,
             _ => Storage.F32,
         };
-        exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => Viewed(v).Root)];
-        foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(Viewed(node.Input(0)).Root);
+        exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => v.Viewed.Root)];
+        foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(node.Input(0).Viewed.Root);
         foreach (Node node in graph.Nodes.Where(n => n.Operator is Pack))
             foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
         // The gradient of the time embedding's rows is a sum over factors, seen as vectors: linear layers read those in 32 bits.
         foreach (Node node in graph.Nodes.Where(n => n.Operator is LinearGradInput or LinearGradWeight))
-            exchanged.Add(Viewed(node.Input(0)).Root);
+            exchanged.Add(node.Input(0).Viewed.Root);
     }
 
     /// <summary>Storage of a value; a view has that of what it views.</summary>
     public Storage Of(Value value)
     {
-        Value root = Viewed(value).Root;
+        Value root = value.Viewed.Root;
         if (root.DType == DType.I32) return Storage.I32;
         bool half = root.Producer is { } producer && producer.Operator.IsActivation && root.Shape.Rank == 4 && !exchanged.Contains(root);
         return half ? activation : Storage.F32;
@@ -44,18 +44,10 @@ internal sealed class StoragePolicy
     /// <summary>Bytes of one element.</summary>
     public static int ElementBytes(Storage storage) => storage is Storage.Bf16 or Storage.F16 ? 2 : 4;
 
-    /// <summary>What a chain of views is a view of, and from which element on.</summary>
-    public static (Value Root, long First) Viewed(Value value)
-    {
-        long first = 0;
-        for (; value.Producer is { Operator: View view } node; value = node.Input(0)) first += view.Offset;
-        return (value, first);
-    }
-
     // Gradients that are packed are those of weights, and sums of such where a weight is read several times.
     private void AddGradient(Value value)
     {
-        Value root = Viewed(value).Root;
+        Value root = value.Viewed.Root;
         exchanged.Add(root);
         if (root.Producer is { Operator: Add } sum)
             foreach (Value? part in sum.Inputs) AddGradient(part!);

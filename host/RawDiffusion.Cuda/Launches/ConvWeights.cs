@@ -20,7 +20,7 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
     /// <param name="context">Where to upload or compute.</param>
     public DeviceRange Pack(Value weight, LaunchContext context)
     {
-        if (LaunchContext.IsConstant(weight)) return context.Constant(weight, $"conv2d {this}", data => Pack(data, weight.Shape));
+        if (weight.IsConstant) return context.Constant(weight, $"conv2d {this}", data => Pack(data, weight.Shape));
         int elements = Elements(weight.Shape);
         (int o, int c) = Channels(weight.Shape);
         DeviceRange packed = context.Scratch((long)elements * ElementBytes);
