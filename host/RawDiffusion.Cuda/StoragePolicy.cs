@@ -18,7 +18,8 @@ internal sealed class StoragePolicy
         {
             Precision.Bf16 => Storage.Bf16,
             Precision.Fp16 => Storage.F16,
-            _ => Storage.F32,
+            Precision.Fp32 or Precision.Tf32 => Storage.F32,
+            _ => throw GraphException.Unhandled(precision),
         };
         exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => v.Viewed.Root)];
         foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(node.Input(0).Viewed.Root);
@@ -33,7 +34,8 @@ internal sealed class StoragePolicy
     public Storage Of(Value value)
     {
         Value root = value.Viewed.Root;
-        if (root.DType == DType.I32) return Storage.I32;
+        if (root.DType is DType.I32) return Storage.I32;
+        if (root.DType is not DType.F32) throw GraphException.Unhandled(root.DType);
         bool half = root.Producer is { } producer && producer.Operator.IsActivation && root.Shape.Rank == 4 && !exchanged.Contains(root);
         return half ? activation : Storage.F32;
     }
@@ -42,7 +44,12 @@ internal sealed class StoragePolicy
     public int ElementBytes(Value value) => ElementBytes(Of(value));
 
     /// <summary>Bytes of one element.</summary>
-    public static int ElementBytes(Storage storage) => storage is Storage.Bf16 or Storage.F16 ? 2 : 4;
+    public static int ElementBytes(Storage storage) => storage switch
+    {
+        Storage.F32 or Storage.I32 => 4,
+        Storage.Bf16 or Storage.F16 => 2,
+        _ => throw GraphException.Unhandled(storage),
+    };
 
     // Gradients that are packed are those of weights, and sums of such where a weight is read several times.
     private void AddGradient(Value value)

@@ -9,19 +9,16 @@ namespace RawDiffusion.Cpu.Kernels;
 /// pixel the few outputs as dot products over nine taps and all channels. A register tile of 32 output columns would be
 /// nine tenths empty here.
 /// </summary>
-internal sealed unsafe class DenoiseAverageStepKernel : CpuKernel<DenoiseAverageStep>
+internal sealed unsafe class DenoiseAverageStepKernel : ActivatedKernel<DenoiseAverageStep>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((DenoiseAverageStep)node.Operator).OnLoad switch
-    {
-        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
-        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
-        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
-    };
+    protected override Activation ActivationOf(DenoiseAverageStep op) => op.OnLoad;
+
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
 
     private sealed class Launch<S, V, F> : CpuLaunch
         where S : struct, ISimd<V>
         where V : unmanaged
-        where F : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         // Two more rows than these are averaged for each task: an eighth more work.
         private const int RowsPerTask = 16;

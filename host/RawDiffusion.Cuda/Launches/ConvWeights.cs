@@ -82,9 +82,11 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
             case "tf32":
                 MemoryMarshal.Write(target, float.IsFinite(value) ? (bits + 0x1000) & ~0x1fffu : bits);
                 break;
-            default:
+            case "float":
                 MemoryMarshal.Write(target, value);
                 break;
+            default:
+                throw new InvalidOperationException($"there is no compute format '{Compute}'");
         }
     }
 }

@@ -52,7 +52,8 @@ internal sealed class LaunchBuilder(ValueMemory memory, List<DeviceLaunch> launc
             Storage.Bf16 => "bf16",
             Storage.F16 => "f16",
             Storage.I32 => "int",
-            _ => "float",
+            Storage.F32 => "float",
+            _ => throw GraphException.Unhandled(storage),
         });
     }
 

@@ -53,7 +53,7 @@ public sealed class MemoryPlan
     public static MemoryPlan Of(Graph graph, bool reuse = true, Func<Value, int>? elementBytes = null, IReadOnlyDictionary<Value,
         Node>? writers = null)
     {
-        var plan = new MemoryPlan(graph.Values.Count, reuse, elementBytes ?? (_ => 4));
+        var plan = new MemoryPlan(graph.Values.Count, reuse, elementBytes ?? Bytes);
         int end = graph.Nodes.Count;
         int[] last = new int[graph.Values.Count];
         Array.Fill(last, -1);
@@ -112,6 +112,12 @@ public sealed class MemoryPlan
         plan.Place(births, deaths, sizes, reuse);
         return plan;
     }
+
+    private static int Bytes(Value value) => value.DType switch
+    {
+        DType.F32 or DType.I32 => 4,
+        _ => throw GraphException.Unhandled(value.DType),
+    };
 
     private int Block(int id) => block[id];
 
