@@ -180,7 +180,10 @@ __device__ __forceinline__ float activate(float x) {
     if constexpr (Kind == ACTIVATION_SILU) return silu(x);
     // Not fmaxf: NaN stays NaN.
     else if constexpr (Kind == ACTIVATION_RELU) return x < 0.f ? 0.f : x;
-    else return x;
+    else {
+        static_assert(Kind == ACTIVATION_NONE, "no function for this activation");
+        return x;
+    }
 }
 
 // The derivative of activate at x. That of ReLU at NaN is 1, so that NaN is not hidden.
@@ -190,7 +193,10 @@ __device__ __forceinline__ float activate_grad(float x) {
         float sigmoid = __fdividef(1.f, 1.f + __expf(-x));
         return sigmoid * fmaf(x, 1.f - sigmoid, 1.f);
     } else if constexpr (Kind == ACTIVATION_RELU) return x <= 0.f ? 0.f : 1.f;
-    else return 1.f;
+    else {
+        static_assert(Kind == ACTIVATION_NONE, "no derivative for this activation");
+        return 1.f;
+    }
 }
 
 // ---- reductions -------------------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ public sealed class CpuDevice : IDevice
             SimdPath.Auto => Avx512F.IsSupported ? SimdPath.Avx512 : Vector256.IsHardwareAccelerated ? SimdPath.Avx2 : SimdPath.Vector128,
             SimdPath.Avx512 when !Avx512F.IsSupported => throw new PlatformNotSupportedException("this processor has no AVX-512"),
             SimdPath.Avx2 when !Vector256.IsHardwareAccelerated => throw new PlatformNotSupportedException("this processor has no AVX2"),
-            _ => path,
+            SimdPath.Avx512 or SimdPath.Avx2 or SimdPath.Vector128 => path,
+            _ => throw GraphException.Unhandled(path),
         };
         Ranks = ranks;
         Pool = new WorkerPool(threads == 0 ? Environment.ProcessorCount : threads);

@@ -14,13 +14,13 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     /// <summary>Where a value lives; a constant is copied to memory when it is first asked for.</summary>
     public float* Pointer(Value value)
     {
-        (value, long first) = Viewed(value) is (Value { Kind: ValueKind.Constant }, _) and var view ? view : (value, 0);
-        if (value.Kind != ValueKind.Constant) return (float*)((byte*)arena.Pointer + plan.Offset(value));
-        if (!constants.TryGetValue(value, out NativeBuffer? buffer))
+        (Value root, long first) = value.Viewed;
+        if (root.Kind != ValueKind.Constant) return (float*)((byte*)arena.Pointer + plan.Offset(value));
+        if (!constants.TryGetValue(root, out NativeBuffer? buffer))
         {
-            buffer = Allocate(value.Shape.Count);
-            value.Constant!(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
-            constants.Add(value, buffer);
+            buffer = Allocate(root.Shape.Count);
+            root.Constant!(new Span<float>(buffer.Pointer, (int)root.Shape.Count));
+            constants.Add(root, buffer);
         }
         return buffer.Pointer + first;
     }
@@ -42,20 +42,13 @@ internal sealed unsafe class CpuContext(MemoryPlan plan, NativeBuffer arena, Lis
     /// </summary>
     public NativeBuffer? ReadConstant(Value value)
     {
-        if (Viewed(value) is not (Value { Kind: ValueKind.Constant } constant, var first)) return null;
+        (Value constant, long first) = value.Viewed;
+        if (constant.Kind != ValueKind.Constant) return null;
         var buffer = new NativeBuffer(4 * constant.Shape.Count, "a constant");
         constant.Constant!(new Span<float>(buffer.Pointer, (int)constant.Shape.Count));
         if (first > 0)
             new Span<float>(buffer.Pointer + first, (int)value.Shape.Count).CopyTo(new Span<float>(buffer.Pointer, (int)value.Shape.Count));
         return buffer;
-    }
-
-    // What a chain of views is a view of, and from which element on.
-    private static (Value Value, long First) Viewed(Value value)
-    {
-        long first = 0;
-        for (; value.Producer is { Operator: View view } producer; value = producer.Input(0)) first += view.Offset;
-        return (value, first);
     }
 
     /// <summary>Whether quick preparation counts more than quick runs.</summary>
@@ -88,12 +81,7 @@ internal sealed unsafe class CpuExecutable : IExecutable
     public CpuExecutable(CpuDevice device, Graph source, CompileOptions options)
     {
         pool = device.Pool;
-        graph = RemoveDead.Apply(source);
-        if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
-        if (options.ShareAcrossRows) graph = ShareAcrossRows.Apply(graph);
-        if (options.Fuse) graph = FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph))));
-        if (options.Recompute) graph = Recompute.Apply(graph);
-        if (options.Guard) watched = NonFiniteException.Watched(graph);
+        (graph, watched) = Pipeline.Apply(source, options, device, new DeviceTraits());
         plan = MemoryPlan.Of(graph, options.ReuseMemory);
         arena = new NativeBuffer(plan.ArenaBytes, "the values of a step", hugePages: !options.RunsOnce);
         owned.Add(arena);
@@ -121,18 +109,19 @@ internal sealed unsafe class CpuExecutable : IExecutable
 
     public long MemoryBytes => owned.Sum(b => b.ByteCount) + pool.ScratchBytes;
 
-    public void Write(string name, ReadOnlySpan<float> data) => data.CopyTo(Named(name, data.Length, DType.F32, graph.Inputs));
+    public void Write(string name, ReadOnlySpan<float> data) => data.CopyTo(Span(graph.Writable(name, data.Length, DType.F32)));
 
     public void Write(string name, ReadOnlySpan<int> data) =>
-        MemoryMarshal.Cast<int, float>(data).CopyTo(Named(name, data.Length, DType.I32, graph.Inputs));
+        MemoryMarshal.Cast<int, float>(data).CopyTo(Span(graph.Writable(name, data.Length, DType.I32)));
 
     public void Read(string name, Span<float> destination) =>
-        Named(name, destination.Length, DType.F32, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs).CopyTo(destination);
+        Span(graph.Readable(name, destination.Length)).CopyTo(destination);
 
-    public void WritePart(string name, long first, ReadOnlySpan<float> data) => data.CopyTo(Part(name, first, data.Length, graph.Inputs));
+    public void WritePart(string name, long first, ReadOnlySpan<float> data) =>
+        data.CopyTo(Span(graph.WritablePart(name, first, data.Length))[(int)first..]);
 
     public void ReadPart(string name, long first, Span<float> destination) =>
-        Part(name, first, destination.Length, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs).CopyTo(destination);
+        Span(graph.ReadablePart(name, first, destination.Length)).Slice((int)first, destination.Length).CopyTo(destination);
 
     public void Run(CancellationToken cancellation = default)
     {
@@ -182,22 +171,4 @@ internal sealed unsafe class CpuExecutable : IExecutable
     private static Span<float> Floats(NativeBuffer buffer) => new(buffer.Pointer, (int)(buffer.ByteCount / sizeof(float)));
 
     private Span<float> Span(Value value) => new(context.Pointer(value), checked((int)value.Shape.Count));
-
-    private Span<float> Part(string name, long first, int count, IReadOnlyDictionary<string, Value> values)
-    {
-        if (!values.TryGetValue(name, out Value? value))
-            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
-        if (value.DType != DType.F32 || first < 0 || first > value.Shape.Count - count)
-            throw new GraphException($"{value} of {value.DType} has no {count} elements of {DType.F32} from {first} on");
-        return Span(value).Slice((int)first, count);
-    }
-
-    private Span<float> Named(string name, int count, DType dtype, IReadOnlyDictionary<string, Value> values)
-    {
-        if (!values.TryGetValue(name, out Value? value))
-            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
-        if (value.Shape.Count != count || value.DType != dtype)
-            throw new GraphException($"{value} of {value.DType} cannot exchange {count} elements of {dtype}");
-        return Span(value);
-    }
 }

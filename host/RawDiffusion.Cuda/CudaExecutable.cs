@@ -15,58 +15,42 @@ namespace RawDiffusion.Cuda;
 /// </summary>
 internal sealed unsafe class CudaExecutable : IExecutable
 {
-    private const int PartFloats = 1 << 20;
-
-    private readonly CudaDevice device;
+    private readonly CudaContext cuda;
     private readonly ICudaDriver driver;
     private readonly Graph graph;
+    private readonly IReadOnlySet<Node>? watched;
     private readonly MemoryPlan plan;
     private readonly DeviceMemory memory;
     private readonly LaunchContext context;
-    private readonly StoragePolicy storage;
     private readonly List<(Node Node, DeviceLaunch Launch)> launches = [];
     private readonly List<(DeviceRange Destination, DeviceRange Source)> copies = [];
-    private readonly Dictionary<Value, nint> staging = [];
-    private readonly IReadOnlySet<Node>? watched;
     private readonly nint stream;
+    private readonly HostExchange? host;
     private readonly LaunchSequence? sequence;
-    private nint partStaging;
     private bool disposed;
 
     /// <summary>Prepares a graph.</summary>
-    /// <param name="device">Where it will run.</param>
-    /// <param name="source">The graph before all passes.</param>
-    /// <param name="options">Which passes to run.</param>
-    /// <param name="tiles">Gives each convolution's tile; the device chooses where null.</param>
-    public CudaExecutable(CudaDevice device, Graph source, CompileOptions options, Func<Node, ConvShape, ConvTile>? tiles = null)
+    /// <param name="cuda">Where it will run.</param>
+    /// <param name="prepared">The graph after all passes.</param>
+    /// <param name="options">How to compile it.</param>
+    /// <param name="tiles">Gives each convolution's tile.</param>
+    public CudaExecutable(CudaContext cuda, PreparedGraph prepared, CompileOptions options, Func<Node, ConvShape, ConvTile> tiles)
     {
-        this.device = device;
-        driver = device.Driver;
-        graph = RemoveDead.Apply(source);
-        if (options.FoldConstants) graph = FoldConstants.Apply(graph, device);
-        if (options.ShareAcrossRows) graph = ShareAcrossRows.Apply(graph);
-        if (options.Fuse) graph = FuseSkip.Apply(FuseDenoise.Apply(FuseOnStore.Apply(FuseOnLoad.Apply(FoldBatchNorm.Apply(graph)))));
-        if (options.Guard) watched = NonFiniteException.Watched(graph);
-        if (device.Precision == Precision.Fp16 && !graph.Nodes.Any(n => n.Operator is LossScale) && graph.Nodes.Any(n => n.Operator is Adam)
-            && graph.Nodes.Any(n => n.Operator is MseLossGradPrediction))
-        {
-            throw new GraphException("training in fp16 needs a scaled loss, as gradients below 6e-8 would become zero: expected a "
-            + "LossScale in the graph, found none");
-        }
-
-        if (options.Recompute) graph = Recompute.Apply(graph);
-        storage = new StoragePolicy(graph, device.Precision);
+        this.cuda = cuda;
+        driver = cuda.Driver;
+        (graph, watched) = prepared;
+        var storage = new StoragePolicy(graph, cuda.Precision);
         Siblings siblings = options.Fuse ? Siblings.Of(graph) : new Siblings();
         var writers = siblings.Followers.ToDictionary(f => f.Node.Output, f => f.Leader);
         NormFusion norms = options.Fuse ? NormFusion.Of(graph, writers) : new NormFusion();
         foreach ((Node norm, Node conv) in norms.Finished) writers.Add(norm.Output, conv);
         plan = MemoryPlan.Of(graph, options.ReuseMemory, storage.ElementBytes, writers);
         memory = new DeviceMemory(driver);
-        context = new LaunchContext(memory, plan, storage, norms, siblings, tiles ?? device.TilesFor(source, options), device.Precision,
-            device.Specialize, device.Ranks);
+        context = new LaunchContext(memory, plan, storage, norms, siblings, tiles, cuda.Precision, cuda.Specialize, cuda.Ranks);
         try
         {
             stream = driver.CreateStream();
+            host = new HostExchange(driver, stream, context);
             foreach (Value state in graph.Inputs.Values) Initialize(state);
             foreach (Node node in graph.Nodes)
             {
@@ -76,7 +60,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             }
             foreach (DeviceRange padding in context.Padding(graph)) driver.Fence(padding.Address, padding.Bytes);
             PlanUpdates();
-            device.Load(Kernels.Select(l => l.Variant));
+            cuda.Load(Kernels.Select(l => l.Variant));
             sequence = new LaunchSequence(driver, [.. launches.Select(l => l.Launch)], copies, Function);
             driver.Synchronize(stream);
         }
@@ -96,44 +80,30 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     /// <summary>For each launch what NVIDIA's libraries would be asked for; a node's products count with its main kernel.</summary>
     internal IReadOnlyList<IReadOnlyList<VendorCall>> VendorCalls =>
-        [.. launches.Select((l, i) => IsLast(i) ? VendorCall.Of(l.Node, context.Led(l.Node), device.Precision) : [])];
+        [.. launches.Select((l, i) => IsLast(i) ? VendorCall.Of(l.Node, context.Led(l.Node), cuda.Precision) : [])];
+
+    private HostExchange Host
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(disposed, this);
+            return host!;
+        }
+    }
 
     public void Write(string name, ReadOnlySpan<float> data) =>
-        Write(Named(name, data.Length, DType.F32, graph.Inputs), MemoryMarshal.AsBytes(data));
+        Host.Write(graph.Writable(name, data.Length, DType.F32), MemoryMarshal.AsBytes(data));
 
     public void Write(string name, ReadOnlySpan<int> data) =>
-        Write(Named(name, data.Length, DType.I32, graph.Inputs), MemoryMarshal.AsBytes(data));
+        Host.Write(graph.Writable(name, data.Length, DType.I32), MemoryMarshal.AsBytes(data));
 
-    public void Read(string name, Span<float> destination)
-    {
-        Value value = Named(name, destination.Length, DType.F32, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs);
-        Read(value, destination);
-    }
+    public void Read(string name, Span<float> destination) => Host.Read(graph.Readable(name, destination.Length), destination);
 
-    public void WritePart(string name, long first, ReadOnlySpan<float> data)
-    {
-        Value value = Part(name, first, data.Length, graph.Inputs);
-        for (int done = 0; done < data.Length; done += PartFloats)
-        {
-            ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(data.Slice(done, Math.Min(PartFloats, data.Length - done)));
-            nint buffer = PartStaging();
-            bytes.CopyTo(new Span<byte>((void*)buffer, bytes.Length));
-            driver.CopyToDevice(context.Memory(value).Slice(4 * (first + done), bytes.Length).Address, buffer, bytes.Length, stream);
-        }
-    }
+    public void WritePart(string name, long first, ReadOnlySpan<float> data) =>
+        Host.WritePart(graph.WritablePart(name, first, data.Length), first, data);
 
-    public void ReadPart(string name, long first, Span<float> destination)
-    {
-        Value value = Part(name, first, destination.Length, graph.Outputs.ContainsKey(name) ? graph.Outputs : graph.Inputs);
-        for (int done = 0; done < destination.Length; done += PartFloats)
-        {
-            Span<float> part = destination.Slice(done, Math.Min(PartFloats, destination.Length - done));
-            nint buffer = PartStaging();
-            driver.CopyToHost(buffer, context.Memory(value).Slice(4 * (first + done), 4L * part.Length).Address, 4L * part.Length, stream);
-            driver.Synchronize(stream);
-            new ReadOnlySpan<float>((void*)buffer, part.Length).CopyTo(part);
-        }
-    }
+    public void ReadPart(string name, long first, Span<float> destination) =>
+        Host.ReadPart(graph.ReadablePart(name, first, destination.Length), first, destination);
 
     public void Run(CancellationToken cancellation = default)
     {
@@ -211,8 +181,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         disposed = true;
         if (stream != 0) driver.Synchronize(stream);
         sequence?.Dispose();
-        foreach (nint buffer in staging.Values) driver.FreeHost(buffer);
-        if (partStaging != 0) driver.FreeHost(partStaging);
+        host?.Dispose();
         memory.Dispose();
         if (stream != 0) driver.DestroyStream(stream);
     }
@@ -238,9 +207,9 @@ internal sealed unsafe class CudaExecutable : IExecutable
 
     // Weights of convolutions are packed as operands.
     private int StoredBytes(Node node, Value value) =>
-        node.Operator is Conv2d && value.Shape.Rank == 4 && LaunchContext.IsConstant(value)
-        && device.Precision is Precision.Bf16 or Precision.Fp16
-            ? 2 : storage.ElementBytes(value);
+        node.Operator is Conv2d && value.Shape.Rank == 4 && value.IsConstant
+        && cuda.Precision is Precision.Bf16 or Precision.Fp16
+            ? 2 : StoragePolicy.ElementBytes(context.StorageOf(value));
 
     private void Initialize(Value value)
     {
@@ -253,7 +222,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         }
         float[] data = new float[value.Shape.Count];
         value.Constant(data);
-        Write(value, MemoryMarshal.AsBytes(data.AsSpan()));
+        Host.Write(value, MemoryMarshal.AsBytes(data.AsSpan()));
     }
 
     // What MemoryPlan could not place: all swapped values are saved before the first state is written.
@@ -266,7 +235,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
         copies.RemoveAll(c => c.Destination.Bytes == 0);
     }
 
-    private nint Function(KernelLaunch launch) => device.Function(launch.Variant, launch.Geometry.SharedBytes);
+    private nint Function(KernelLaunch launch) => cuda.Function(launch.Variant, launch.Geometry.SharedBytes);
 
     private void Start(DeviceLaunch launch)
     {
@@ -283,80 +252,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private void Check(Node node)
     {
         float[] values = new float[node.Output.Shape.Count];
-        Read(node.Output, values);
+        Host.Read(node.Output, values);
         NonFiniteException.Require(node, values);
-    }
-
-    private void Write(Value value, ReadOnlySpan<byte> data)
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        if (data.Length == 0) return;
-        nint buffer = Staging(value);
-        data.CopyTo(new Span<byte>((void*)buffer, data.Length));
-        driver.CopyToDevice(context.Memory(value).Address, buffer, data.Length, stream);
-    }
-
-    private void Read(Value value, Span<float> destination)
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        DeviceRange range = context.Memory(value);
-        if (range.Bytes == 0) return;
-        nint buffer = Staging(value);
-        driver.CopyToHost(buffer, range.Address, range.Bytes, stream);
-        driver.Synchronize(stream);
-        Storage format = storage.Of(value);
-        if (format is Storage.F32)
-        {
-            new ReadOnlySpan<float>((void*)buffer, destination.Length).CopyTo(destination);
-        }
-        else if (format is Storage.F16)
-        {
-            Widen(new ReadOnlySpan<ushort>((void*)buffer, destination.Length), destination, h => (float)BitConverter.UInt16BitsToHalf(h));
-        }
-        else
-        {
-            Widen(new ReadOnlySpan<ushort>((void*)buffer, destination.Length), destination,
-                b => BitConverter.UInt32BitsToSingle((uint)b << 16));
-        }
-    }
-
-    private static void Widen(ReadOnlySpan<ushort> source, Span<float> destination, Func<ushort, float> widen)
-    {
-        for (int i = 0; i < source.Length; i++) destination[i] = widen(source[i]);
-    }
-
-    // Page-locked, one for each value that is exchanged; whoever writes it waits until the last copy has left it.
-    private nint Staging(Value value)
-    {
-        if (!staging.TryGetValue(value, out nint buffer)) staging.Add(value, buffer = driver.AllocateHost(4 * value.Shape.Count));
-        driver.Synchronize(stream);
-        return buffer;
-    }
-
-    // Page-locked, for values that are too large to be staged whole.
-    private nint PartStaging()
-    {
-        ObjectDisposedException.ThrowIf(disposed, this);
-        if (partStaging == 0) partStaging = driver.AllocateHost(4L * PartFloats);
-        driver.Synchronize(stream);
-        return partStaging;
-    }
-
-    private Value Part(string name, long first, int count, IReadOnlyDictionary<string, Value> values)
-    {
-        if (!values.TryGetValue(name, out Value? value))
-            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
-        if (value.DType != DType.F32 || storage.Of(value) != Storage.F32 || first < 0 || first > value.Shape.Count - count)
-            throw new GraphException($"{value} of {value.DType} has no {count} elements of {DType.F32} from {first} on");
-        return value;
-    }
-
-    private static Value Named(string name, int count, DType dtype, IReadOnlyDictionary<string, Value> values)
-    {
-        if (!values.TryGetValue(name, out Value? value))
-            throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
-        if (value.Shape.Count != count || value.DType != dtype)
-            throw new GraphException($"{value} of {value.DType} cannot exchange {count} elements of {dtype}");
-        return value;
     }
 }

@@ -18,22 +18,24 @@ internal sealed class StoragePolicy
         {
             Precision.Bf16 => Storage.Bf16,
             Precision.Fp16 => Storage.F16,
-            _ => Storage.F32,
+            Precision.Fp32 or Precision.Tf32 => Storage.F32,
+            _ => throw GraphException.Unhandled(precision),
         };
-        exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => Viewed(v).Root)];
-        foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(Viewed(node.Input(0)).Root);
+        exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => v.Viewed.Root)];
+        foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(node.Input(0).Viewed.Root);
         foreach (Node node in graph.Nodes.Where(n => n.Operator is Pack))
             foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
         // The gradient of repeated vectors is a sum over rows, seen as vectors: linear layers read those in 32 bits.
         foreach (Node node in graph.Nodes.Where(n => n.Operator is LinearGradInput or LinearGradWeight))
-            exchanged.Add(Viewed(node.Input(0)).Root);
+            exchanged.Add(node.Input(0).Viewed.Root);
     }
 
     /// <summary>Storage of a value; a view has that of what it views.</summary>
     public Storage Of(Value value)
     {
-        Value root = Viewed(value).Root;
-        if (root.DType == DType.I32) return Storage.I32;
+        Value root = value.Viewed.Root;
+        if (root.DType is DType.I32) return Storage.I32;
+        if (root.DType is not DType.F32) throw GraphException.Unhandled(root.DType);
         bool half = root.Producer is { } producer && producer.Operator.IsActivation && root.Shape.Rank == 4 && !exchanged.Contains(root);
         return half ? activation : Storage.F32;
     }
@@ -42,20 +44,17 @@ internal sealed class StoragePolicy
     public int ElementBytes(Value value) => ElementBytes(Of(value));
 
     /// <summary>Bytes of one element.</summary>
-    public static int ElementBytes(Storage storage) => storage is Storage.Bf16 or Storage.F16 ? 2 : 4;
-
-    /// <summary>What a chain of views is a view of, and from which element on.</summary>
-    public static (Value Root, long First) Viewed(Value value)
+    public static int ElementBytes(Storage storage) => storage switch
     {
-        long first = 0;
-        for (; value.Producer is { Operator: View view } node; value = node.Input(0)) first += view.Offset;
-        return (value, first);
-    }
+        Storage.F32 or Storage.I32 => 4,
+        Storage.Bf16 or Storage.F16 => 2,
+        _ => throw GraphException.Unhandled(storage),
+    };
 
     // Gradients that are packed are those of weights, and sums of such where a weight is read several times.
     private void AddGradient(Value value)
     {
-        Value root = Viewed(value).Root;
+        Value root = value.Viewed.Root;
         exchanged.Add(root);
         if (root.Producer is { Operator: Add } sum)
             foreach (Value? part in sum.Inputs) AddGradient(part!);

@@ -28,7 +28,8 @@ public static class TensorRates
         {
             Precision.Fp32 => exact,
             Precision.Tf32 => tf32,
-            _ => half,
+            Precision.Bf16 or Precision.Fp16 => half,
+            _ => throw GraphException.Unhandled(precision),
         };
     }
 }

@@ -73,6 +73,22 @@ public sealed class Graph
         if (!outputs.TryAdd(name, value)) throw new GraphException($"there are two outputs named '{name}'");
     }
 
+    /// <summary>The input or state that a caller writes whole.</summary>
+    /// <exception cref="GraphException">No such name, another element count, or another type.</exception>
+    public Value Writable(string name, long count, DType dtype) => Whole(inputs, name, count, dtype);
+
+    /// <summary>The input or state of float32 of which a caller writes a part.</summary>
+    /// <exception cref="GraphException">No such name, or it has no such elements.</exception>
+    public Value WritablePart(string name, long first, long count) => Part(inputs, name, first, count);
+
+    /// <summary>The output, input or state of float32 that a caller reads whole.</summary>
+    /// <exception cref="GraphException">No such name, another element count, or another type.</exception>
+    public Value Readable(string name, long count) => Whole(Readables(name), name, count, DType.F32);
+
+    /// <summary>The output, input or state of float32 of which a caller reads a part.</summary>
+    /// <exception cref="GraphException">No such name, or it has no such elements.</exception>
+    public Value ReadablePart(string name, long first, long count) => Part(Readables(name), name, first, count);
+
     /// <summary>Appends a node: the builder methods call this.</summary>
     /// <param name="op">Operator and attributes.</param>
     /// <param name="inputs">Inputs by position, null where absent.</param>
@@ -107,6 +123,29 @@ public sealed class Graph
         scope += name + ".";
         return restore;
     }
+
+    // An output may have the name of an input, and hides it.
+    private Dictionary<string, Value> Readables(string name) => outputs.ContainsKey(name) ? outputs : inputs;
+
+    private static Value Whole(Dictionary<string, Value> values, string name, long count, DType dtype)
+    {
+        Value value = Find(values, name);
+        return value.Shape.Count == count && value.DType == dtype
+            ? value
+            : throw new GraphException($"{value} of {value.DType} cannot exchange {count} elements of {dtype}");
+    }
+
+    private static Value Part(Dictionary<string, Value> values, string name, long first, long count)
+    {
+        Value value = Find(values, name);
+        return value.DType == DType.F32 && first >= 0 && first <= value.Shape.Count - count
+            ? value
+            : throw new GraphException($"{value} of {value.DType} has no {count} elements of {DType.F32} from {first} on");
+    }
+
+    private static Value Find(Dictionary<string, Value> values, string name) => values.TryGetValue(name, out Value? value)
+        ? value
+        : throw new GraphException($"there is no '{name}' here; there are: {string.Join(", ", values.Keys)}");
 
     private Value Define(ValueKind kind, string name, Shape shape, DType dtype, Node? producer, ConstantReader? constant)
     {

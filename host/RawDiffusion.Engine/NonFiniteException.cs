@@ -13,11 +13,11 @@ public sealed class NonFiniteException(Node node, long index, float value)
     public Node Node { get; } = node;
 
     /// <summary>The nodes whose outputs a guarded run looks at.</summary>
-    /// <param name="graph">The graph.</param>
+    /// <param name="graph">The graph that runs: after the passes, which make new nodes.</param>
     public static IReadOnlySet<Node> Watched(Graph graph)
     {
         // Infinities of a scaled loss are no reason to stop: the step is skipped, and the scale becomes smaller.
-        HashSet<Value> scaled = [.. graph.Nodes.Where(n => n.Operator is LossScale).Select(n => n.Input(0))];
+        HashSet<Value> scaled = [.. graph.Nodes.Where(n => n.Operator is LossScale).Select(n => n.Input(LossScale.State))];
         foreach (Node node in graph.Nodes)
             if (node.Operator is not Adam && node.Inputs.Any(i => i is not null && scaled.Contains(i))) scaled.Add(node.Output);
         // A sum that has only started is nobody's to read.

@@ -1,3 +1,5 @@
+using RawDiffusion.Engine.Operators;
+
 namespace RawDiffusion.Engine;
 
 /// <summary>Where a value comes from.</summary>
@@ -47,6 +49,20 @@ public sealed class Value
 
     /// <summary>Fills a span with a constant's elements, or a state's first content; null where there is none.</summary>
     public ConstantReader? Constant { get; }
+
+    /// <summary>What a chain of views is a view of, and the place of this value's first element in it; itself and 0 where it is no view.</summary>
+    public (Value Root, long First) Viewed
+    {
+        get
+        {
+            (Value root, long first) = (this, 0);
+            for (; root.Producer is { Operator: View view } node; root = node.Input(View.X)) first += view.Offset;
+            return (root, first);
+        }
+    }
+
+    /// <summary>Whether it is a constant or a view of one, so that it can be repacked once, when the graph is compiled.</summary>
+    public bool IsConstant => Viewed.Root.Kind == ValueKind.Constant;
 
     /// <summary>Name and shape.</summary>
     public override string ToString() => $"{Name} {Shape}";

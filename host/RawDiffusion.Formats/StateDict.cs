@@ -215,7 +215,8 @@ internal sealed class StateDict
         {
             WeightSelection.Ema => averages,
             WeightSelection.Online => online,
-            _ => averages.Length > 0 ? averages : online,
+            WeightSelection.Auto => averages.Length > 0 ? averages : online,
+            _ => throw new ArgumentOutOfRangeException(nameof(selection), selection, "unknown selection of weights"),
         };
         string[] names = [.. found.SelectMany(c => c.Tensors).Select(t => t.Key).Take(100)];
         // torch_ema and diffusers keep averages so.

@@ -198,10 +198,12 @@ public sealed unsafe class MpiCommunicator : ICommunicator
             case CallKind.Broadcast:
                 Check(MpiApi.MPI_Ibcast(call.Destination, call.Count, library.Byte, call.Root, library.World, &request), "MPI_Ibcast");
                 break;
-            default:
+            case CallKind.Finalize:
                 pulse!.Drain();
                 Check(MpiApi.MPI_Finalize(), "MPI_Finalize");
                 return;
+            default:
+                throw new InvalidOperationException($"there is no call {call.Kind}");
         }
         long start = Stopwatch.GetTimestamp();
         for (int tests = 1; ; tests++)

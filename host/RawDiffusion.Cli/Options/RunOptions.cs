@@ -117,7 +117,8 @@ internal sealed class RunOptions
                 SettingKind.Number => "N",
                 SettingKind.Numbers => "N,N",
                 SettingKind.Switch => "on|off",
-                _ => "TEXT",
+                SettingKind.Text => "TEXT",
+                _ => throw new InvalidOperationException($"a setting of kind {setting.Kind} has no name in the help"),
             },
             Arity = isSwitch ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne,
             CustomParser = result =>

@@ -5,19 +5,16 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>2x2 average pool, through a group norm's affine and activation if asked.</summary>
-internal sealed unsafe class AvgPool2dKernel : CpuKernel<AvgPool2d>
+internal sealed unsafe class AvgPool2dKernel : ActivatedKernel<AvgPool2d>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((AvgPool2d)node.Operator).OnLoad switch
-    {
-        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
-        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
-        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
-    };
+    protected override Activation ActivationOf(AvgPool2d op) => op.OnLoad;
+
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
 
     private sealed class Launch<S, V, F>(Node node, CpuContext context) : ImageRowsLaunch("avg pool", node.Output.Shape)
         where S : struct, ISimd<V>
         where V : unmanaged
-        where F : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         private readonly int inHeight = node.Input(0).Shape[1];
         private readonly int inWidth = node.Input(0).Shape[2];

@@ -44,7 +44,7 @@ internal sealed unsafe class BatchNormKernel : CpuKernel<BatchNorm>
             }
             nint at = (nint)task * pixelsPerTask * channels;
             for (int i = 0; i < pixelsPerTask; i++, at += channels)
-                Pixel.Apply<S, V, IdentityFunction<V>>(x + at, y + at, channels, affine, affine + channels);
+                Pixel.Apply<S, V, Identity<S, V>>(x + at, y + at, channels, affine, affine + channels);
         }
     }
 }

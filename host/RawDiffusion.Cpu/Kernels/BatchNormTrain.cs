@@ -113,6 +113,7 @@ internal sealed unsafe class BatchNormRunningKernel : CpuKernel<BatchNormRunning
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
         private readonly BatchNormRunning op = (BatchNormRunning)node.Operator;
+        private readonly (int Row, double Factor) batch = ((BatchNormRunning)node.Operator).OfBatch();
         private readonly int channels = node.Output.Shape[0];
         private readonly float* running = context.Pointer(node.Input(0));
         private readonly float* statistics = context.Pointer(node.Input(1));
@@ -124,10 +125,9 @@ internal sealed unsafe class BatchNormRunningKernel : CpuKernel<BatchNormRunning
 
         public override void Run(int phase, int task, float* scratch)
         {
-            bool isMean = op.Statistic == RunningStatistic.Mean;
-            float* batch = isMean ? statistics : statistics + channels;
-            double share = op.Momentum, unbiased = isMean ? 1 : op.Positions / (op.Positions - 1.0);
-            for (int c = 0; c < channels; c++) next[c] = (float)((1 - share) * running[c] + share * unbiased * batch[c]);
+            float* own = statistics + batch.Row * channels;
+            double share = op.Momentum;
+            for (int c = 0; c < channels; c++) next[c] = (float)((1 - share) * running[c] + share * batch.Factor * own[c]);
         }
     }
 }

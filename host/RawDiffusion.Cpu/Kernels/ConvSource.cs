@@ -21,7 +21,7 @@ internal readonly unsafe struct ConvSource<S, V>
     private readonly int height;
     private readonly int width;
     private readonly int scale;
-    private readonly Activation onLoad;
+    private readonly delegate*<float*, float*, int, float*, float*, void> apply; // null: as it is
 
     public ConvSource(Node node, CpuContext context)
     {
@@ -35,7 +35,7 @@ internal readonly unsafe struct ConvSource<S, V>
         height = input.Shape[1];
         width = input.Shape[2];
         scale = op.Upsample ? 2 : 1;
-        onLoad = op.OnLoad;
+        if (affine != null || op.OnLoad != Activation.None) apply = Activations.PixelLoop<S, V>(op.OnLoad);
     }
 
     /// <summary>Images [N, H, W, C] with nothing fused into reading them.</summary>
@@ -77,7 +77,7 @@ internal readonly unsafe struct ConvSource<S, V>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadPixels(float* source, int count, float* destination, int stride, float* scales, float* shifts)
     {
-        if (affine == null && onLoad == Activation.None)
+        if (apply == null)
         {
             if (scale == 1 && count == stride)
             {
@@ -94,46 +94,10 @@ internal readonly unsafe struct ConvSource<S, V>
         }
         for (int i = 0; i < width; i++, source += count, destination += scale * stride)
         {
-            switch (onLoad)
-            {
-                case Activation.Silu:
-                    Pixel.Apply<S, V, SiluFunction<S, V>>(
-                    source, destination, count, affine == null ? null : scales, shifts); break;
-                case Activation.Relu:
-                    Pixel.Apply<S, V, ReluFunction<S, V>>(
-                    source, destination, count, affine == null ? null : scales, shifts); break;
-                default: Pixel.Apply<S, V, IdentityFunction<V>>(source, destination, count, affine == null ? null : scales, shifts); break;
-            }
+            apply(source, destination, count, affine == null ? null : scales, shifts);
             if (scale == 2) new Span<float>(destination, count).CopyTo(new Span<float>(destination + stride, count));
         }
     }
-}
-
-/// <summary>A pointwise function of vectors, as a type.</summary>
-internal interface IFunction<V>
-    where V : unmanaged
-{
-    static abstract V Apply(V x);
-}
-
-internal readonly struct IdentityFunction<V> : IFunction<V>
-    where V : unmanaged
-{
-    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static V Apply(V x) => x;
-}
-
-internal readonly struct SiluFunction<S, V> : IFunction<V>
-    where S : struct, ISimd<V>
-    where V : unmanaged
-{
-    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static V Apply(V x) => SimdMath<S, V>.Silu(x);
-}
-
-internal readonly struct ReluFunction<S, V> : IFunction<V>
-    where S : struct, ISimd<V>
-    where V : unmanaged
-{
-    [MethodImpl(MethodImplOptions.AggressiveInlining)] public static V Apply(V x) => SimdMath<S, V>.Relu(x);
 }
 
 /// <summary>Loops over the channels of one pixel.</summary>
@@ -144,7 +108,7 @@ internal static unsafe class Pixel
     public static void Apply<S, V, F>(float* source, float* destination, int count, float* scales, float* shifts)
         where S : struct, ISimd<V>
         where V : unmanaged
-        where F : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         int i = 0;
         for (; i <= count - S.Lanes; i += S.Lanes)

@@ -33,6 +33,7 @@ internal readonly unsafe struct ConvStore<S, V>
         Channels = node.Output.Shape[3];
         upsampleResidual = op.UpsampleResidual;
         onStore = op.OnStore;
+        Activated(S.Zero); // refuses an unknown one now, and not in a run
     }
 
     /// <summary>Images [N, H, W, C] to which nothing is added.</summary>
@@ -123,12 +124,7 @@ internal readonly unsafe struct ConvStore<S, V>
 
     /// <summary>The vector form of the activation.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public V Activated(V v) => onStore switch
-    {
-        Activation.Silu => SimdMath<S, V>.Silu(v),
-        Activation.Relu => SimdMath<S, V>.Relu(v),
-        _ => v,
-    };
+    public V Activated(V v) => Activations.Apply<S, V>(onStore, v);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void PartialRow(int n, int oy, int ox, int count, int channel, V p0, V p1, V p2, V p3, float* addend)

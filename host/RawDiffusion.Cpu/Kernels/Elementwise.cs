@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Cpu.Kernels;
 
@@ -26,19 +25,6 @@ internal abstract unsafe class ElementwiseLaunch(string description, long count)
 /// <summary>Loops over contiguous floats.</summary>
 internal static unsafe class Elementwise
 {
-    /// <summary>destination = activation(source).</summary>
-    public static void Activate<S, V>(Activation activation, float* source, float* destination, int count)
-        where S : struct, ISimd<V>
-        where V : unmanaged
-    {
-        switch (activation)
-        {
-            case Activation.Silu: Pixel.Apply<S, V, SiluFunction<S, V>>(source, destination, count, null, null); break;
-            case Activation.Relu: Pixel.Apply<S, V, ReluFunction<S, V>>(source, destination, count, null, null); break;
-            default: new Span<float>(source, count).CopyTo(new Span<float>(destination, count)); break;
-        }
-    }
-
     /// <summary>destination = a + b.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add<S, V>(float* a, float* b, float* destination, int count)

@@ -129,21 +129,18 @@ internal sealed unsafe class GroupNormAffineKernel : CpuKernel<GroupNormAffine>
 }
 
 /// <summary>Group norm that writes its result: the statistics, then one pass that applies them.</summary>
-internal sealed unsafe class GroupNormKernel : CpuKernel<GroupNorm>
+internal sealed unsafe class GroupNormKernel : ActivatedKernel<GroupNorm>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((GroupNorm)node.Operator).Activation switch
-    {
-        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
-        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
-        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
-    };
+    protected override Activation ActivationOf(GroupNorm op) => op.Activation;
+
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
 
     private sealed class Launch<S, V, F>(Node node, CpuContext context)
         : GroupNormStatistics<S, V>(node, context, ((GroupNorm)node.Operator).Groups, ((GroupNorm)node.Operator).Epsilon,
             context.Allocate(2L * node.Output.Shape[0] * node.Output.Shape[3]).Pointer)
         where S : struct, ISimd<V>
         where V : unmanaged
-        where F : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         private readonly int height = node.Output.Shape[1];
         private readonly int width = node.Output.Shape[2];

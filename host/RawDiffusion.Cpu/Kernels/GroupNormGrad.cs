@@ -5,20 +5,17 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>The sums over positions that all gradients of a group norm need, and their means over groups.</summary>
-internal sealed unsafe class GroupNormGradSumsKernel : CpuKernel<GroupNormGradSums>
+internal sealed unsafe class GroupNormGradSumsKernel : ActivatedKernel<GroupNormGradSums>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((GroupNormGradSums)node.Operator).Activation switch
-    {
-        Activation.Silu => new Launch<S, V, SiluDerivative<S, V>>(node, node.Input(0).Shape, context),
-        Activation.Relu => new Launch<S, V, ReluDerivative<S, V>>(node, node.Input(0).Shape, context),
-        _ => new Launch<S, V, IdentityDerivative<S, V>>(node, node.Input(0).Shape, context),
-    };
+    protected override Activation ActivationOf(GroupNormGradSums op) => op.Activation;
 
-    private sealed class Launch<S, V, D>(Node node, Shape shape, CpuContext context)
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, node.Input(0).Shape, context);
+
+    private sealed class Launch<S, V, F>(Node node, Shape shape, CpuContext context)
         : PositionSumsLaunch<S, V>("group norm grad sums", shape[0], shape[1] * shape[2], shape[3], 2, context)
         where S : struct, ISimd<V>
         where V : unmanaged
-        where D : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         private readonly int size = shape[3] / ((GroupNormGradSums)node.Operator).Groups;
         private readonly double members = (double)shape[1] * shape[2] * shape[3] / ((GroupNormGradSums)node.Operator).Groups;
@@ -42,7 +39,7 @@ internal sealed unsafe class GroupNormGradSumsKernel : CpuKernel<GroupNormGradSu
                 for (int i = 0; i < count; i++, px += Channels, pdy += Channels)
                 {
                     V v = Part<S, V>.Load(px, left);
-                    V g = S.Multiply(Part<S, V>.Load(pdy, left), D.Apply(S.MultiplyAdd(scale, v, shift)));
+                    V g = S.Multiply(Part<S, V>.Load(pdy, left), F.Derivative(S.MultiplyAdd(scale, v, shift)));
                     plain = S.Add(plain, g);
                     products = S.MultiplyAdd(g, S.MultiplyAdd(rstd, v, offset), products);
                 }
@@ -74,19 +71,16 @@ internal sealed unsafe class GroupNormGradSumsKernel : CpuKernel<GroupNormGradSu
 }
 
 /// <summary>The gradient by x, in one pass.</summary>
-internal sealed unsafe class GroupNormGradInputKernel : CpuKernel<GroupNormGradInput>
+internal sealed unsafe class GroupNormGradInputKernel : ActivatedKernel<GroupNormGradInput>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((GroupNormGradInput)node.Operator).Activation switch
-    {
-        Activation.Silu => new Launch<S, V, SiluDerivative<S, V>>(node, context),
-        Activation.Relu => new Launch<S, V, ReluDerivative<S, V>>(node, context),
-        _ => new Launch<S, V, IdentityDerivative<S, V>>(node, context),
-    };
+    protected override Activation ActivationOf(GroupNormGradInput op) => op.Activation;
 
-    private sealed class Launch<S, V, D>(Node node, CpuContext context) : ImagePixelsLaunch("group norm grad", node.Output.Shape)
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
+
+    private sealed class Launch<S, V, F>(Node node, CpuContext context) : ImagePixelsLaunch("group norm grad", node.Output.Shape)
         where S : struct, ISimd<V>
         where V : unmanaged
-        where D : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         private readonly float* x = context.Pointer(node.Input(0));
         private readonly float* affine = context.Pointer(node.Input(1));
@@ -107,7 +101,7 @@ internal sealed unsafe class GroupNormGradInputKernel : CpuKernel<GroupNormGradI
                     int left = Channels - c;
                     V v = Part<S, V>.Load(x + at + c, left), scale = Part<S, V>.Load(scales + c, left);
                     V g = S.Multiply(Part<S, V>.Load(dy + at + c, left),
-                        D.Apply(S.MultiplyAdd(scale, v, Part<S, V>.Load(scales + Channels + c, left))));
+                        F.Derivative(S.MultiplyAdd(scale, v, Part<S, V>.Load(scales + Channels + c, left))));
                     V xhat = S.MultiplyAdd(Part<S, V>.Load(normals + c, left), v, Part<S, V>.Load(normals + Channels + c, left));
                     V mean = S.MultiplyAdd(xhat, Part<S, V>.Load(means + Channels + c, left), Part<S, V>.Load(means + c, left));
                     Part<S, V>.Store(S.Subtract(S.Multiply(scale, g), mean), dx + at + c, left);

@@ -27,12 +27,12 @@ internal sealed unsafe class LinearLaunch<S, V> : WeightedLaunch
     private readonly float* y;
     private readonly int rows;
     private readonly WeightMatrix matrix;
-    private readonly Activation onStore;
+    private readonly delegate*<float*, float*, int, float*, float*, void> store;
 
     public LinearLaunch(Node node, WeightMatrix matrix, Value? bias, Activation onStore, CpuContext context)
     {
         this.matrix = matrix;
-        this.onStore = onStore;
+        store = Activations.PixelLoop<S, V>(onStore);
         rows = node.Output.Shape[0];
         x = context.Pointer(node.Input(0));
         this.bias = context.PointerOrNull(bias);
@@ -79,7 +79,7 @@ internal sealed unsafe class LinearLaunch<S, V> : WeightedLaunch
             {
                 float* sums = tile + i * columns;
                 for (int c = 0; c < count; c++) sums[c] += bias == null ? 0 : bias[first + c];
-                Elementwise.Activate<S, V>(onStore, sums, y + (nint)(row + i) * outputs + first, count);
+                store(sums, y + (nint)(row + i) * outputs + first, count, null, null);
             }
             row += valid;
         }

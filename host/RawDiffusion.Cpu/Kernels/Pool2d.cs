@@ -8,9 +8,14 @@ namespace RawDiffusion.Cpu.Kernels;
 /// <summary>Max and average pool. Elements are taken in one order at every vector width, so the bits do not depend on it.</summary>
 internal sealed unsafe class Pool2dKernel : CpuKernel<Pool2d>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((Pool2d)node.Operator).Kind switch
+    {
+        PoolKind.Max => new Launch(node, context, isMax: true),
+        PoolKind.Average => new Launch(node, context, isMax: false),
+        var other => throw GraphException.Unhandled(other),
+    };
 
-    private sealed class Launch(Node node, CpuContext context) : ImageRowsLaunch("pool", node.Output.Shape)
+    private sealed class Launch(Node node, CpuContext context, bool isMax) : ImageRowsLaunch("pool", node.Output.Shape)
     {
         private readonly Pool2d pool = (Pool2d)node.Operator;
         private readonly int inHeight = node.Input(0).Shape[1];
@@ -31,11 +36,11 @@ internal sealed unsafe class Pool2dKernel : CpuKernel<Pool2d>
                     {
                         var source = new ReadOnlySpan<float>(x + (((nint)n * inHeight + h) * inWidth + w) * Channels, Channels);
                         if (h == top && w == left) source.CopyTo(destination);
-                        else if (pool.Kind == PoolKind.Max) Greater(source, destination);
+                        else if (isMax) Greater(source, destination);
                         else Sum(source, destination);
                     }
                 }
-                if (pool.Kind == PoolKind.Average) Divide(destination, (bottom - top) * (right - left));
+                if (!isMax) Divide(destination, (bottom - top) * (right - left));
             }
         }
 

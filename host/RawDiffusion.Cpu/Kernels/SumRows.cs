@@ -5,21 +5,18 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>Weighted sum of each group's rows, through a group norm's affine and activation if asked.</summary>
-internal sealed unsafe class SumRowsKernel : CpuKernel<SumRows>
+internal sealed unsafe class SumRowsKernel : ActivatedKernel<SumRows>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((SumRows)node.Operator).OnLoad switch
-    {
-        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
-        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
-        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
-    };
+    protected override Activation ActivationOf(SumRows op) => op.OnLoad;
+
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
 
     private sealed class Launch<S, V, F>(Node node, CpuContext context) : ImageRowsLaunch("sum rows", node.Output.Shape)
         where S : struct, ISimd<V>
         where V : unmanaged
-        where F : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
-        private readonly FactorMean<S, V, F> mean = new(((SumRows)node.Operator).Groups, node.Input(0).Shape,
+        private readonly RowSum<S, V, F> sum = new(((SumRows)node.Operator).Groups, node.Input(0).Shape,
             context.Pointer(node.Input(0)), context.PointerOrNull(node.Inputs[1]));
 
         private readonly float* output = context.Pointer(node.Output);
@@ -27,16 +24,16 @@ internal sealed unsafe class SumRowsKernel : CpuKernel<SumRows>
         protected override void Row(int n, int y, nint at)
         {
             new Span<float>(output + at, Width * Channels).Clear();
-            mean.Accumulate(n, y, output + at);
+            sum.Accumulate(n, y, output + at);
         }
     }
 }
 
 /// <summary>Adds up image rows of a group, each through affine and activation, times its weight.</summary>
-internal sealed unsafe class FactorMean<S, V, F>(RowGroups groups, Shape shape, float* x, float* affine)
+internal sealed unsafe class RowSum<S, V, F>(RowGroups groups, Shape shape, float* x, float* affine)
     where S : struct, ISimd<V>
     where V : unmanaged
-    where F : struct, IFunction<V>
+    where F : struct, IActivation<V>
 {
     private readonly int[] firstRow = [.. FirstRows(groups)];
     private readonly float[] weights = [.. groups.Weights];

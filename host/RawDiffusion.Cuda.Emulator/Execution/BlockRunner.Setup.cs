@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Driver;
 
@@ -73,7 +74,8 @@ internal sealed unsafe partial class BlockRunner
                 LaunchSpecial.DynamicSharedBytes => geometry.SharedBytes,
                 LaunchSpecial.TotalSharedBytes => SharedBytes,
                 LaunchSpecial.MultiprocessorCount => Launch.Multiprocessors,
-                _ => null,
+                LaunchSpecial.BlockX or LaunchSpecial.BlockY or LaunchSpecial.BlockZ => null, // another in each block
+                _ => throw new UnreachableException($"there is no special register {special}"),
             };
             if (value is not null) Broadcast(offset, value.Value, 4);
         }
@@ -105,7 +107,8 @@ internal sealed unsafe partial class BlockRunner
                     ThreadSpecial.MaskLess => bit - 1,
                     ThreadSpecial.MaskLessEqual => (bit - 1) | bit,
                     ThreadSpecial.MaskGreater => ~((bit - 1) | bit),
-                    _ => ~(bit - 1),
+                    ThreadSpecial.MaskGreaterEqual => ~(bit - 1),
+                    _ => throw new UnreachableException($"there is no special register {special}"),
                 };
             }
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
@@ -209,10 +210,12 @@ internal sealed unsafe partial class BlockRunner : IDisposable
                 }
 
                 return true;
-            default:
+            case BlockExit.Yield:
                 warp.Insert(block, mask);
                 warp.Steps += Quantum;
                 return false;
+            default:
+                throw new UnreachableException($"there is no exit {current->Exit}");
         }
     }
 
@@ -273,9 +276,11 @@ internal sealed unsafe partial class BlockRunner : IDisposable
             case Writes.Words:
                 BlendWords(target, scratch, lanes);
                 break;
-            default:
+            case Writes.Longs:
                 BlendLongs(target, scratch, lanes);
                 break;
+            default:
+                throw new UnreachableException($"there is no write {op->Writes}");
         }
     }
 

@@ -18,7 +18,6 @@ internal enum LaunchSpecial
     DynamicSharedBytes,
     TotalSharedBytes,
     MultiprocessorCount,
-    Clock,
 }
 
 /// <summary>Special registers that differ by thread.</summary>

@@ -190,7 +190,8 @@ public static class KernelCheck
             Precision.Tf32 => kernelCase.Operator is null or Conv2d or Attention || IsGradient(kernelCase.Operator) ? 2e-3 : exact,
             Precision.Bf16 => 2e-2,
             Precision.Fp16 => 3e-3,
-            _ => exact,
+            Precision.Fp32 => exact,
+            _ => throw GraphException.Unhandled(precision),
         };
     }
 
@@ -201,7 +202,13 @@ public static class KernelCheck
     // are.
     private static double Drift(Array64 expected, float[] found, Precision precision)
     {
-        double lastPlace = precision switch { Precision.Bf16 => 1.0 / 128, Precision.Fp32 => double.PositiveInfinity, _ => 1.0 / 1024 };
+        double lastPlace = precision switch
+        {
+            Precision.Fp32 => double.PositiveInfinity,
+            Precision.Tf32 or Precision.Fp16 => 1.0 / 1024,
+            Precision.Bf16 => 1.0 / 128,
+            _ => throw GraphException.Unhandled(precision),
+        };
         double products = 0, squares = 0, rest = 0;
         for (int i = 0; i < found.Length; i++)
         {

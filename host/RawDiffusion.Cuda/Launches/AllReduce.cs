@@ -10,9 +10,9 @@ internal sealed class AllReduceLaunch : OperatorLaunch<AllReduce>
     protected override void Prepare(Node node, AllReduce op, LaunchContext context)
     {
         IDeviceRanks ranks = context.Ranks(node, op.Ranks);
-        PackLaunch.Move(context, node.Input(0), node.Output);
+        context.Move(node.Input(0), node.Output);
         DeviceRange sum = context.Memory(node.Output);
-        ExchangeLaunch.Add(context, "all_reduce_start", node.Output, (count, stream) => ranks.StartAllReduce(sum.Address, count, stream));
+        context.Exchange("all_reduce_start", node.Output, (count, stream) => ranks.StartAllReduce(sum.Address, count, stream));
     }
 }
 
@@ -23,8 +23,8 @@ internal sealed class AllReduceWaitLaunch : OperatorLaunch<AllReduceWait>
     {
         IDeviceRanks ranks = context.Ranks(node, ((AllReduce)node.Input(0).Producer!.Operator).Ranks);
         DeviceRange sum = context.Memory(node.Input(0));
-        ExchangeLaunch.Add(context, "all_reduce_wait", node.Output, (_, stream) => ranks.Wait(sum.Address, stream));
-        PackLaunch.Move(context, node.Input(0), node.Output);
+        context.Exchange("all_reduce_wait", node.Output, (_, stream) => ranks.Wait(sum.Address, stream));
+        context.Move(node.Input(0), node.Output);
     }
 }
 
@@ -35,7 +35,7 @@ internal sealed class AllGatherLaunch : OperatorLaunch<AllGather>
     {
         IDeviceRanks ranks = context.Ranks(node, op.Ranks);
         DeviceRange own = context.Memory(node.Input(0)), all = context.Memory(node.Output);
-        ExchangeLaunch.Add(context, "all_gather", node.Input(0),
+        context.Exchange("all_gather", node.Input(0),
             (count, stream) => ranks.AllGather(own.Address, all.Address, count, stream));
     }
 }

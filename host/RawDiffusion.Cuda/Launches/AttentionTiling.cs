@@ -46,7 +46,8 @@ internal sealed record AttentionTiling(Precision Precision, int Head, int Warps,
         {
             Precision.Fp32 => small ? new(precision, head, 4, 1, 32) : new(precision, head, 2, 1, 16),
             Precision.Tf32 => small ? new(precision, head, 4, 1, 32) : new(precision, head, 2, 1, 16),
-            _ => new(precision, head, 4, 1, small ? 64 : 32),
+            Precision.Bf16 or Precision.Fp16 => new(precision, head, 4, 1, small ? 64 : 32),
+            _ => throw GraphException.Unhandled(precision),
         };
     }
 
@@ -63,13 +64,7 @@ internal sealed record AttentionTiling(Precision Precision, int Head, int Warps,
 
     /// <summary>States the tiling as macros.</summary>
     public LaunchBuilder Define(LaunchBuilder launch) => launch
-        .Define("OPERAND_T", Precision switch
-        {
-            Precision.Bf16 => "bf16",
-            Precision.Fp16 => "f16",
-            Precision.Tf32 => "tf32",
-            _ => "float",
-        })
+        .Define("OPERAND_T", ConvForward.Compute(Precision))
         .Define("TENSOR_CORES", UsesTensorCores).Define("HEAD", Head)
         .Define("WARPS", Warps).Define("ROW_TILES", RowTiles).Define("STREAM", Stream);
 

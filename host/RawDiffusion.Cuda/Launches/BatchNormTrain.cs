@@ -49,11 +49,11 @@ internal sealed class BatchNormRunningLaunch : OperatorLaunch<BatchNormRunning>
     protected override void Prepare(Node node, BatchNormRunning op, LaunchContext context)
     {
         (DeviceRange mean, DeviceRange variance) = BatchNormStatisticsLaunch.Rows(node.Input(1), context);
-        bool isMean = op.Statistic == RunningStatistic.Mean;
+        (int row, double factor) = op.OfBatch();
         int channels = node.Output.Shape[0];
         context.Kernel("batch_norm.cu", "batch_norm_running")
-            .Read(node.Input(0)).Read(isMean ? mean : variance).Write(node.Output)
-            .Argument(op.Momentum).Argument(isMean ? 1f : (float)(op.Positions / (op.Positions - 1.0))).Extent("C", channels)
+            .Read(node.Input(0)).Read(row == 0 ? mean : variance).Write(node.Output)
+            .Argument(op.Momentum).Argument((float)factor).Extent("C", channels)
             .Launch((channels + Elementwise.Block - 1) / Elementwise.Block, Elementwise.Block);
     }
 }

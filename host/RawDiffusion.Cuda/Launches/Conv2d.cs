@@ -121,7 +121,8 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         Precision.Bf16 => "bf16",
         Precision.Fp16 => "f16",
         Precision.Tf32 => "tf32",
-        _ => "float",
+        Precision.Fp32 => "float",
+        _ => throw GraphException.Unhandled(precision),
     };
 
     /// <summary>The most neighbours, a power of two up to <paramref name="limit"/>, that divide all counts.</summary>

@@ -20,7 +20,7 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
     /// <param name="context">Where to upload or compute.</param>
     public DeviceRange Pack(Value weight, LaunchContext context)
     {
-        if (LaunchContext.IsConstant(weight)) return context.Constant(weight, $"conv2d {this}", data => Pack(data, weight.Shape));
+        if (weight.IsConstant) return context.Constant(weight, $"conv2d {this}", data => Pack(data, weight.Shape));
         int elements = Elements(weight.Shape);
         (int o, int c) = Channels(weight.Shape);
         DeviceRange packed = context.Scratch((long)elements * ElementBytes);
@@ -82,9 +82,11 @@ internal sealed record ConvWeights(string Compute, int Chunk, int Columns, bool 
             case "tf32":
                 MemoryMarshal.Write(target, float.IsFinite(value) ? (bits + 0x1000) & ~0x1fffu : bits);
                 break;
-            default:
+            case "float":
                 MemoryMarshal.Write(target, value);
                 break;
+            default:
+                throw new InvalidOperationException($"there is no compute format '{Compute}'");
         }
     }
 }

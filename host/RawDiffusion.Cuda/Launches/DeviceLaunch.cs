@@ -1,6 +1,5 @@
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Launches;
 
@@ -30,11 +29,4 @@ internal sealed record KernelLaunch(
 internal sealed record ExchangeLaunch(string Name, Action<nint> Run) : DeviceLaunch
 {
     public override string Name { get; } = Name;
-
-    /// <summary>Adds an exchange of a value's numbers; none where it has none.</summary>
-    public static void Add(LaunchContext context, string name, Value value, Action<int, nint> run)
-    {
-        int count = checked((int)value.Shape.Count);
-        if (count > 0) context.Add(new ExchangeLaunch(name, stream => run(count, stream)));
-    }
 }

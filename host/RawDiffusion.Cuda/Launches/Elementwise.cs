@@ -33,8 +33,4 @@ internal static class Elementwise
         ? (int)value.Shape.Count
         : throw new GraphException(
         $"{value} has {value.Shape.Count} elements; a CUDA kernel takes at most {MaxCount}: use a smaller batch");
-
-    /// <summary>Launches one thread for each vector of <paramref name="count"/> elements; defines VECTOR.</summary>
-    public static void LaunchElementwise(this LaunchBuilder launch, int count, int vector) =>
-        launch.Define("VECTOR", vector).Launch((count + Block * vector - 1) / (Block * vector), Block);
 }

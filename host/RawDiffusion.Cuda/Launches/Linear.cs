@@ -39,8 +39,8 @@ internal sealed class LinearLaunch : OperatorLaunch<Linear>
     // The layers' weights one after the other, and where each output of theirs goes.
     private static void AddGroup(LaunchBuilder launch, IReadOnlyList<Node> led, bool bias, LaunchContext context)
     {
-        float[] weights = [.. led.SelectMany(n => LaunchContext.ReadConstant(n.Input(1)))];
-        float[] biases = [.. led.SelectMany(n => n.Inputs[2] is { } b ? LaunchContext.ReadConstant(b) : new float[n.Output.Shape[1]])];
+        float[] weights = [.. led.SelectMany(n => ValueMemory.ReadConstant(n.Input(1)))];
+        float[] biases = [.. led.SelectMany(n => n.Inputs[2] is { } b ? ValueMemory.ReadConstant(b) : new float[n.Output.Shape[1]])];
         ulong[] addresses = [.. led.SelectMany(
             n => Enumerable.Range(0, n.Output.Shape[1]).Select(o => context.Memory(n.Output).Address + 4 * (ulong)o))];
         int[] strides = [.. led.SelectMany(n => Enumerable.Repeat(n.Output.Shape[1], n.Output.Shape[1]))];

@@ -33,7 +33,7 @@ internal sealed class NormFusion
         int Ready(Value? value)
         {
             // A view is there as soon as what it is a view of.
-            Value? root = value is null ? null : StoragePolicy.Viewed(value).Root;
+            Value? root = value?.Viewed.Root;
             return root?.Producer is not { } producer ? -1 : index[writtenBy.GetValueOrDefault(root, producer)];
         }
         foreach (Node norm in graph.Nodes)

@@ -11,9 +11,15 @@ internal sealed class Pool2dLaunch : OperatorLaunch<Pool2d>
         Storage x = context.StorageOf(node.Input(0)), y = context.StorageOf(node.Output);
         Shape input = node.Input(0).Shape, output = node.Output.Shape;
         int count = Elementwise.Count(node.Output);
+        bool isMax = op.Kind switch
+        {
+            PoolKind.Max => true,
+            PoolKind.Average => false,
+            _ => throw GraphException.Unhandled(op.Kind),
+        };
         context.Kernel("pool2d.cu", "pool2d_forward")
             .Type("X_T", x).Type("Y_T", y)
-            .Define("KERNEL", op.Kernel).Define("STRIDE", op.Stride).Define("PADDING", op.Padding).Define("MAX", op.Kind == PoolKind.Max)
+            .Define("KERNEL", op.Kernel).Define("STRIDE", op.Stride).Define("PADDING", op.Padding).Define("MAX", isMax)
             .Read(node.Input(0)).Write(node.Output)
             .Extent("COUNT", count).Extent("H", input[1]).Extent("W", input[2]).Extent("OH", output[1]).Extent("OW", output[2])
             .Extent("C", input[3])

@@ -27,7 +27,7 @@ internal sealed class Siblings
                 List<Node> group = [leader,
                     .. alike.Skip(1).Where(n => n.Inputs.Skip(1).All(v => v?.Producer is not { } p || index[p] < index[leader]))];
                 if (leader.Operator is Linear)
-                    group.RemoveAll(n => n.Inputs.Skip(1).Any(v => v is not null && !LaunchContext.IsConstant(v)));
+                    group.RemoveAll(n => n.Inputs.Skip(1).Any(v => v is { IsConstant: false }));
                 if (leader.Operator is AvgPool2d
                     && (group.Count != 2 || AvgPool2dLaunch.IsPlain(group[0]) == AvgPool2dLaunch.IsPlain(group[1])))
                 {

@@ -1,5 +1,6 @@
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Native;
+using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Vendor;
 
@@ -46,7 +47,8 @@ public sealed unsafe partial class CuBlas : IDisposable
         {
             Precision.Bf16 => TypeBf16,
             Precision.Fp16 => TypeF16,
-            _ => TypeF32,
+            Precision.Fp32 or Precision.Tf32 => TypeF32,
+            _ => throw GraphException.Unhandled(precision),
         };
         float alpha = 1, beta = 0;
         // The library counts column by column: it sees every matrix transposed, and computes transposed(c) = transposed(b) transposed(a).

@@ -1,5 +1,6 @@
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Native;
+using RawDiffusion.Engine;
 using static RawDiffusion.Cuda.Vendor.CuDnnApi;
 
 namespace RawDiffusion.Cuda.Vendor;
@@ -106,7 +107,8 @@ public sealed unsafe class CuDnn : IDisposable
         {
             Precision.Bf16 => TypeBf16,
             Precision.Fp16 => TypeF16,
-            _ => TypeF32,
+            Precision.Fp32 or Precision.Tf32 => TypeF32,
+            _ => throw GraphException.Unhandled(precision),
         };
         input = Tensor(type, shape.Batch, shape.InputChannels, shape.Height, shape.Width);
         output = Tensor(type, shape.Batch, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth);
@@ -122,7 +124,8 @@ public sealed unsafe class CuDnn : IDisposable
         {
             Precision.Fp32 => MathFma,
             Precision.Tf32 => MathDefault, // which rounds float32 operands to TF32
-            _ => MathTensorCores,
+            Precision.Bf16 or Precision.Fp16 => MathTensorCores,
+            _ => throw GraphException.Unhandled(precision),
         }), "cudnnSetConvolutionMathType");
     }
 

@@ -53,9 +53,11 @@ public static class RunConfigFile
                 case SettingKind.Numbers:
                     json.WriteRawValue($"[{text}]");
                     break;
-                default:
+                case SettingKind.Text:
                     json.WriteStringValue(text);
                     break;
+                default:
+                    throw new InvalidOperationException($"a setting of kind {setting.Kind} has no form in JSON");
             }
         }
         json.WriteEndObject();

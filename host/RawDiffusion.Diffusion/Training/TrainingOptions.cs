@@ -86,7 +86,8 @@ public sealed record TrainingOptions
         {
             RateDecay.Cosine => 0.5 * (1 + Math.Cos(Math.PI * done)),
             RateDecay.Linear => 1 - done,
-            _ => 1,
+            RateDecay.None => 1,
+            _ => throw new ArgumentOutOfRangeException(nameof(step), Decay, "there is no such decay of the learning rate"),
         };
     }
 }

@@ -88,6 +88,14 @@ public enum RunningStatistic
 /// <param name="Positions">Numbers in each channel of the batch, N * H * W; at least 2.</param>
 public sealed record BatchNormRunning(RunningStatistic Statistic, float Momentum, long Positions) : Operator
 {
+    /// <summary>Row of the statistic in <see cref="BatchNormStatistics"/>, and what it is multiplied by: makes the variance unbiased.</summary>
+    public (int Row, double Factor) OfBatch() => Statistic switch
+    {
+        RunningStatistic.Mean => (0, 1),
+        RunningStatistic.Variance => (1, Positions / (Positions - 1.0)),
+        _ => throw GraphException.Unhandled(Statistic),
+    };
+
     /// <inheritdoc/>
     public override int InPlaceInput => 0;
 

@@ -9,6 +9,9 @@ namespace RawDiffusion.Engine.Operators;
 /// </summary>
 public sealed record LossScale : Operator
 {
+    /// <summary>Inputs.</summary>
+    public const int State = 0, Norm = 1;
+
     /// <summary>Elements of the state: the scale, good steps in a row since it changed, steps that were skipped in all.</summary>
     public const int Scale = 0, Row = 1, Skipped = 2, Length = 3;
 

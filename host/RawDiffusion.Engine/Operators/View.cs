@@ -8,6 +8,9 @@ namespace RawDiffusion.Engine.Operators;
 /// <param name="Offset">Position of its first element.</param>
 public sealed record View(Shape Shape, long Offset = 0) : Operator
 {
+    /// <summary>Inputs.</summary>
+    public const int X = 0;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {

@@ -53,7 +53,7 @@ public sealed class MemoryPlan
     public static MemoryPlan Of(Graph graph, bool reuse = true, Func<Value, int>? elementBytes = null, IReadOnlyDictionary<Value,
         Node>? writers = null)
     {
-        var plan = new MemoryPlan(graph.Values.Count, reuse, elementBytes ?? (_ => 4));
+        var plan = new MemoryPlan(graph.Values.Count, reuse, elementBytes ?? Bytes);
         int end = graph.Nodes.Count;
         int[] last = new int[graph.Values.Count];
         Array.Fill(last, -1);
@@ -113,6 +113,12 @@ public sealed class MemoryPlan
         return plan;
     }
 
+    private static int Bytes(Value value) => value.DType switch
+    {
+        DType.F32 or DType.I32 => 4,
+        _ => throw GraphException.Unhandled(value.DType),
+    };
+
     private int Block(int id) => block[id];
 
     // Results that are packed can be computed where the pack has them: each in the first pack that reads it.
@@ -140,7 +146,7 @@ public sealed class MemoryPlan
         node.Operator.InPlaceInput is >= 0 and var position && node.Input(position) is { Kind: ValueKind.Result } input
         && input.Shape.Count == node.Output.Shape.Count && elementBytes(input) == elementBytes(node.Output)
         // A kernel promises the compiler that what else it reads is not written.
-        && node.Inputs.Count(i => i is not null && Viewed(i) == Viewed(input)) == 1
+        && node.Inputs.Count(i => i?.Viewed.Root == input.Viewed.Root) == 1
         // A view of a part may begin anywhere, and devices write vectors.
         && within[input.Id] % Alignment == 0 ? input : null;
 
@@ -151,7 +157,7 @@ public sealed class MemoryPlan
         {
             int produced = next.Producer is { } producer ? IndexOf(graph, producer) : -1;
             // Readers of a view of the state, and other states that become what it was, read the state too.
-            bool Reads(Value? value) => value is not null && Viewed(value) == state;
+            bool Reads(Value? value) => value?.Viewed.Root == state;
             int lastRead = -1;
             for (int i = 0; i < graph.Nodes.Count; i++)
                 if (graph.Nodes[i].Inputs.Any(Reads)) lastRead = i;
@@ -166,20 +172,13 @@ public sealed class MemoryPlan
             }
             else
             {
-                Value source = Viewed(next);
+                Value source = next.Viewed.Root;
                 bool swap = source != state && graph.Updates.Any(u => u.State == source);
                 (swap ? swaps : copies).Add((state, next));
                 last[next.Id] = graph.Nodes.Count;
             }
         }
         return inPlace;
-    }
-
-    // What a chain of views is a view of.
-    private static Value Viewed(Value value)
-    {
-        while (value.Producer is { Operator: View } view) value = view.Input(0);
-        return value;
     }
 
     private static int IndexOf(Graph graph, Node node)

@@ -27,8 +27,6 @@ public static class Recompute
 
     private static bool LivesUntil(Value value, List<Node> order, int position)
     {
-        Value root = value;
-        while (root.Producer is { Operator: View } view) root = view.Input(0);
-        return root.Kind != ValueKind.Result || order.FindIndex(position, n => n.Inputs.Contains(value)) >= 0;
+        return value.Viewed.Root.Kind != ValueKind.Result || order.FindIndex(position, n => n.Inputs.Contains(value)) >= 0;
     }
 }

@@ -12,7 +12,8 @@ internal static class Gradients
         {
             Activation.Silu => sigmoid * (1 + x * (1 - sigmoid)),
             Activation.Relu => x <= 0 ? 0 : 1,
-            _ => 1,
+            Activation.None => 1,
+            _ => throw GraphException.Unhandled(activation),
         };
     }
 
@@ -189,10 +190,9 @@ internal static class Gradients
 
     public static Array64 BatchNormRunning(BatchNormRunning op, Array64 running, Array64 statistics)
     {
-        bool variance = op.Statistic == RunningStatistic.Variance;
-        double factor = variance ? op.Positions / (op.Positions - 1.0) : 1;
+        (int row, double factor) = op.OfBatch();
         return new Array64(running.Shape,
-            [.. running.Values.Select((r, c) => (1 - op.Momentum) * r + op.Momentum * factor * statistics[variance ? 1 : 0, c])]);
+            [.. running.Values.Select((r, c) => (1 - op.Momentum) * r + op.Momentum * factor * statistics[row, c])]);
     }
 
     public static Array64 BatchNormAffine(Array64 x, Array64 statistics, Array64 dy, double epsilon)

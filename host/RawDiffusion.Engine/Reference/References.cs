@@ -11,7 +11,8 @@ internal static class References
     {
         Activation.Silu => x.Map(Silu),
         Activation.Relu => x.Map(v => Math.Max(v, 0)),
-        _ => x,
+        Activation.None => x,
+        _ => throw GraphException.Unhandled(activation),
     };
 
     public static Array64 Add(Array64 a, Array64 b) => new(a.Shape, [.. a.Values.Zip(b.Values, (x, y) => x + y)]);
@@ -54,7 +55,12 @@ internal static class References
                     if (y >= 0 && y < x.Shape[1] && xx >= 0 && xx < x.Shape[2]) window.Add(x[n, y, xx, c]);
                 }
             }
-            return pool.Kind == PoolKind.Average || window.Any(double.IsNaN) ? window.Average() : window.Max();
+            return pool.Kind switch
+            {
+                PoolKind.Average => window.Average(),
+                PoolKind.Max => window.Any(double.IsNaN) ? double.NaN : window.Max(),
+                _ => throw GraphException.Unhandled(pool.Kind),
+            };
         });
     }
 

@@ -157,7 +157,7 @@ public sealed partial class TileSizesTests
         foreach (KernelCase kernelCase in KernelCases.All)
         {
             (Graph graph, _, CompileOptions options) = KernelCheck.Build(new PreparedCase(kernelCase), reuseMemory: false);
-            using var executable = new CudaExecutable(device, graph, options, (_, shape) => ConvTiling.ChoosePortable(shape));
+            using CudaExecutable executable = device.Compile(graph, options, (_, shape) => ConvTiling.ChoosePortable(shape));
             foreach ((KernelVariant variant, _) in executable.Launches) yield return (variant.Kernel, new Macros(variant));
         }
     }

@@ -226,17 +226,12 @@ public sealed class ExchangeTests
         public static Bench Of(Way way, Precision precision = Precision.Fp32)
         {
             var driver = new LateStreams(new EmulatedDriver());
-            if (way == Way.Host)
-            {
-                return new Bench(new CudaDevice(driver, Compiler, precision)
-                {
-                    Ranks = new StagedRanks(driver, new DoublingRanks(driver.Log))
-                }, driver, null);
-            }
+            CudaDevice Device(IDeviceRanks ranks) => new(new CudaContext(driver, Compiler, precision, specialize: false, ranks));
+            if (way == Way.Host) return new Bench(Device(new StagedRanks(driver, new DoublingRanks(driver.Log))), driver, null);
             var exchange = new DoublingExchange(driver);
             var ranks = new StreamRanks(driver, exchange);
             if (way == Way.Early) driver.Eager.Add(driver.Streams.Single());
-            return new Bench(new CudaDevice(driver, Compiler, precision) { Ranks = ranks }, driver, exchange);
+            return new Bench(Device(ranks), driver, exchange);
         }
 
         public void Dispose() => Device.Dispose();

@@ -42,7 +42,7 @@ public sealed class Conv2dTests
         Assert.That(tiles, Has.Length.GreaterThan(8));
         foreach (ConvTile tile in tiles)
         {
-            using var executable = new CudaExecutable(device, g, new CompileOptions { Fuse = false }, (_, _) => tile);
+            using CudaExecutable executable = device.Compile(g, new CompileOptions { Fuse = false }, (_, _) => tile);
             Assert.That(executable.Launches.Select(l => l.Variant.ToString()),
                 Has.Some.Contains($"TILE_H={tile.Height} TILE_W={tile.Width} TILE_O={tile.Columns}"));
             executable.Write("x", x);

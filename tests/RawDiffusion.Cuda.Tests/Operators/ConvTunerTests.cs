@@ -3,6 +3,7 @@ using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Cuda.Tests.Compilation;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
+using RawDiffusion.Engine.Passes;
 
 namespace RawDiffusion.Cuda.Tests.Operators;
 
@@ -47,9 +48,10 @@ public sealed class ConvTunerTests
     private float[] Run(Graph graph, string? file)
     {
         compiler.Counts.Add(0);
-        using var device = new CudaDevice(new EmulatedDriver(), compiler, Precision.Fp32, specialize: true);
-        var tuner = new ConvTuner(device, file, told.Add);
-        using var executable = new CudaExecutable(device, graph, Options, file is null ? null : tuner.TilesFor(graph, Options));
+        using var context = new CudaContext(new EmulatedDriver(), compiler, Precision.Fp32, specialize: true, null);
+        var tuner = new ConvTuner(context, file, told.Add);
+        using CudaExecutable executable = new CudaDevice(context)
+            .Compile(graph, Options, file is null ? null : tuner.TilesFor(new PreparedGraph(graph), Options));
         executable.Write("x", [.. Enumerable.Range(0, 2 * 6 * 5 * 8).Select(i => MathF.Sin(i))]);
         executable.Run();
         float[] y = new float[2 * 6 * 5 * 12];

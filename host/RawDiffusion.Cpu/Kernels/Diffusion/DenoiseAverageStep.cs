@@ -9,24 +9,21 @@ namespace RawDiffusion.Cpu.Kernels;
 /// pixel the few outputs as dot products over nine taps and all channels. A register tile of 32 output columns would be
 /// nine tenths empty here.
 /// </summary>
-internal sealed unsafe class DenoiseAverageStepKernel : CpuKernel<DenoiseAverageStep>
+internal sealed unsafe class DenoiseAverageStepKernel : ActivatedKernel<DenoiseAverageStep>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => ((DenoiseAverageStep)node.Operator).OnLoad switch
-    {
-        Activation.Silu => new Launch<S, V, SiluFunction<S, V>>(node, context),
-        Activation.Relu => new Launch<S, V, ReluFunction<S, V>>(node, context),
-        _ => new Launch<S, V, IdentityFunction<V>>(node, context),
-    };
+    protected override Activation ActivationOf(DenoiseAverageStep op) => op.OnLoad;
+
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
 
     private sealed class Launch<S, V, F> : CpuLaunch
         where S : struct, ISimd<V>
         where V : unmanaged
-        where F : struct, IFunction<V>
+        where F : struct, IActivation<V>
     {
         // Two more rows than these are averaged for each task: an eighth more work.
         private const int RowsPerTask = 16;
 
-        private readonly FactorMean<S, V, F> mean;
+        private readonly RowSum<S, V, F> mean;
         private readonly StepUpdate update;
         private readonly int height;
         private readonly int width;
@@ -38,7 +35,7 @@ internal sealed unsafe class DenoiseAverageStepKernel : CpuKernel<DenoiseAverage
         public Launch(Node node, CpuContext context)
         {
             var op = (DenoiseAverageStep)node.Operator;
-            mean = new FactorMean<S, V, F>(op.Groups, node.Input(0).Shape, context.Pointer(node.Input(0)),
+            mean = new RowSum<S, V, F>(op.Groups, node.Input(0).Shape, context.Pointer(node.Input(0)),
                 context.PointerOrNull(node.Inputs[DenoiseAverageStep.Affine]));
             update = new StepUpdate(node, context, op.Clip);
             Shape h = node.Input(0).Shape;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using RawDiffusion.Cuda.Emulator.Checks;
@@ -146,7 +147,8 @@ internal static unsafe class AtomicInstructions
                 AtomicKind.Or => old | value,
                 AtomicKind.Xor => old ^ value,
                 AtomicKind.Exchange => value,
-                _ => old == value ? swap : old,
+                AtomicKind.CompareExchange => old == value ? swap : old,
+                var other => throw new UnreachableException($"there is no atomic {other} of 32 bits"),
             };
             if (Interlocked.CompareExchange(ref *at, changed, old) == old) return old;
         }
@@ -170,7 +172,8 @@ internal static unsafe class AtomicInstructions
                 AtomicKind.Or => old | value,
                 AtomicKind.Xor => old ^ value,
                 AtomicKind.Exchange => value,
-                _ => old == value ? swap : old,
+                AtomicKind.CompareExchange => old == value ? swap : old,
+                var other => throw new UnreachableException($"there is no atomic {other} of 64 bits"),
             };
             if (Interlocked.CompareExchange(ref *at, changed, old) == old) return old;
         }
@@ -190,7 +193,8 @@ internal static unsafe class AtomicInstructions
                 AtomicKind.AddHalf => HalfVectors.ToHalf(HalfVectors.FromHalf(old) + HalfVectors.FromHalf((ushort)value)),
                 AtomicKind.AddBFloat => HalfVectors.ToBFloat(HalfVectors.FromBFloat(old) + HalfVectors.FromBFloat((ushort)value)),
                 AtomicKind.Exchange => (ushort)value,
-                _ => old == (ushort)value ? (ushort)swap : old,
+                AtomicKind.CompareExchange => old == (ushort)value ? (ushort)swap : old,
+                var other => throw new UnreachableException($"there is no atomic {other} of 16 bits"),
             };
             uint result = (whole & ~(0xFFFFu << shift)) | ((uint)changed << shift);
             if (Interlocked.CompareExchange(ref *word, result, whole) == whole) return old;

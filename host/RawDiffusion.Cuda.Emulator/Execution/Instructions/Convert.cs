@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.Intrinsics;
 
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
@@ -57,7 +58,8 @@ internal static unsafe class ConvertInstructions
         NumberFormat.Unsigned32 => (uint)raw,
         NumberFormat.Signed32 => (int)raw,
         NumberFormat.Unsigned64 => raw,
-        _ => (long)raw,
+        NumberFormat.Signed64 => (long)raw,
+        _ => throw new UnreachableException($"there is no integer format {format}"),
     };
 
     private static (Int128 Low, Int128 High) Range(NumberFormat format)
@@ -83,7 +85,8 @@ internal static unsafe class ConvertInstructions
             NumberFormat.Signed16 => (ulong)(short)value,
             NumberFormat.Unsigned32 => (uint)value,
             NumberFormat.Signed32 => (ulong)(int)value,
-            _ => (ulong)value,
+            NumberFormat.Unsigned64 or NumberFormat.Signed64 => (ulong)value,
+            _ => throw new UnreachableException($"there is no integer format {to}"),
         };
     }
 
@@ -97,9 +100,11 @@ internal static unsafe class ConvertInstructions
                 return HalfVectors.FromBFloat((ushort)raw);
             case NumberFormat.Double:
                 return BitConverter.UInt64BitsToDouble(raw);
-            default:
+            case NumberFormat.Single or NumberFormat.TensorFloat:
                 float value = BitConverter.UInt32BitsToSingle((uint)raw);
                 return (flags & Flush) != 0 ? FloatInstructions.Flush(value) : value;
+            default:
+                throw new UnreachableException($"there is no float format {format}");
         }
     }
 
@@ -118,7 +123,8 @@ internal static unsafe class ConvertInstructions
         RoundingMode.Nearest => Math.Round(value, MidpointRounding.ToEven),
         RoundingMode.Zero => Math.Truncate(value),
         RoundingMode.Down => Math.Floor(value),
-        _ => Math.Ceiling(value),
+        RoundingMode.Up => Math.Ceiling(value),
+        var other => throw new UnreachableException($"there is no rounding {other}"),
     };
 
     private static ulong FromInteger(Int128 value, NumberFormat to, int flags)
@@ -151,8 +157,10 @@ internal static unsafe class ConvertInstructions
                 return ToTensorFloat((float)high);
             case NumberFormat.Half:
                 return Directed<HalfFormat>(Rounding.ToOdd(high, low), mode);
-            default:
+            case NumberFormat.BFloat:
                 return Directed<BFloatFormat>(Rounding.ToOdd(high, low), mode);
+            default:
+                throw new UnreachableException($"there is no float format {to}");
         }
     }
 
@@ -160,7 +168,8 @@ internal static unsafe class ConvertInstructions
     {
         RoundingMode.Down => low < 0 ? Math.BitDecrement(high) : high,
         RoundingMode.Up => low > 0 ? Math.BitIncrement(high) : high,
-        _ => high > 0 == low > 0 ? high : high > 0 ? Math.BitDecrement(high) : Math.BitIncrement(high),
+        RoundingMode.Zero => high > 0 == low > 0 ? high : high > 0 ? Math.BitDecrement(high) : Math.BitIncrement(high),
+        _ => throw new UnreachableException($"there is no directed rounding {mode}"),
     };
 
     private static ushort Directed<TFormat>(double value, RoundingMode mode)
@@ -173,7 +182,8 @@ internal static unsafe class ConvertInstructions
             RoundingMode.Zero => Math.Abs(rounded) > Math.Abs(value),
             RoundingMode.Down => rounded > value,
             RoundingMode.Up => rounded < value,
-            _ => false,
+            RoundingMode.Nearest => false,
+            _ => throw new UnreachableException($"there is no rounding {mode}"),
         };
         if (!tooFar) return bits;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
 
 /// <summary>A 16-bit floating-point format.</summary>
@@ -123,7 +124,8 @@ internal static unsafe class HalfInstructions
             HalfKind.MinimumNaN => Math.Min(x, y),
             HalfKind.MaximumNaN => Math.Max(x, y),
             HalfKind.Tanh => Math.Tanh(x),
-            _ => Math.Pow(2, x),
+            HalfKind.Exponential2 => Math.Pow(2, x),
+            _ => throw new UnreachableException($"there is no half instruction {kind}"),
         };
         if ((op->Y & Relu) != 0 && result < 0) result = 0;
 

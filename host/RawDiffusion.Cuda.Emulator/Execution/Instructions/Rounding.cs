@@ -1,3 +1,4 @@
+using System.Diagnostics;
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
 
 /// <summary>How a result that does not fit is rounded.</summary>
@@ -43,7 +44,14 @@ internal static class Rounding
 
         if (float.IsInfinity(nearest))
         {
-            bool away = mode switch { RoundingMode.Zero => false, RoundingMode.Down => high < 0, RoundingMode.Up => high > 0, _ => true };
+            bool away = mode switch
+            {
+                RoundingMode.Nearest => true,
+                RoundingMode.Zero => false,
+                RoundingMode.Down => high < 0,
+                RoundingMode.Up => high > 0,
+                _ => throw new UnreachableException($"there is no rounding {mode}"),
+            };
             return away ? nearest : MathF.CopySign(float.MaxValue, nearest);
         }
 
@@ -56,7 +64,7 @@ internal static class Rounding
                 ? (nearest > 0 ? MathF.BitDecrement(nearest) : MathF.BitIncrement(nearest)) : nearest,
             RoundingMode.Down => error < 0 ? MathF.BitDecrement(nearest) : nearest,
             RoundingMode.Up => error > 0 ? MathF.BitIncrement(nearest) : nearest,
-            _ => nearest,
+            _ => throw new UnreachableException($"there is no rounding {mode}"),
         };
     }
 

@@ -6,29 +6,22 @@ using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cuda.Launches;
 
-/// <summary>A run of bytes in device memory.</summary>
-/// <param name="Address">First byte.</param>
-/// <param name="Bytes">Length.</param>
-internal readonly record struct DeviceRange(ulong Address, long Bytes)
-{
-    public ulong End => Address + (ulong)Bytes;
-
-    public bool Overlaps(DeviceRange other) => Bytes > 0 && other.Bytes > 0 && Address < other.End && other.Address < End;
-
-    /// <summary>A part of this range.</summary>
-    public DeviceRange Slice(long offset, long bytes) => offset >= 0 && bytes >= 0 && offset + bytes <= Bytes
-        ? new(Address + (ulong)offset, bytes)
-        : throw new ArgumentOutOfRangeException(nameof(offset), $"{bytes} bytes at {offset} do not lie in a range of {Bytes}");
-}
-
 /// <summary>
 /// States a launch: macros, then parameters in the order of the kernel's signature. Each call that adds a parameter says
 /// what the kernel does with it, from which the graph's dependencies follow.
 /// </summary>
-internal sealed class LaunchBuilder(LaunchContext context, string file, string kernel)
+/// <param name="memory">Where values lie and how they are stored.</param>
+/// <param name="launches">Receives the launch.</param>
+/// <param name="specialize">Whether extents become compile-time constants.</param>
+/// <param name="file">The kernel's file.</param>
+/// <param name="kernel">The kernel.</param>
+internal sealed class LaunchBuilder(ValueMemory memory, List<DeviceLaunch> launches, bool specialize, string file, string kernel)
 {
     /// <summary>Most blocks of a grid in y and in z.</summary>
     public const int MaxBlocks = 65535;
+
+    // Elements that one block copies.
+    private const long CopiedPart = 4096;
 
     private readonly List<(string, string)> defines = [];
     private readonly List<DeviceRange> reads = [];
@@ -59,7 +52,8 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
             Storage.Bf16 => "bf16",
             Storage.F16 => "f16",
             Storage.I32 => "int",
-            _ => "float",
+            Storage.F32 => "float",
+            _ => throw GraphException.Unhandled(storage),
         });
     }
 
@@ -70,7 +64,7 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     /// </summary>
     public LaunchBuilder Extent(string name, int value)
     {
-        if (context.Specialize) Define(name, value);
+        if (specialize) Define(name, value);
         else Define(name, string.Concat(name.Select(char.ToLowerInvariant)) + "_arg");
         return Argument(value);
     }
@@ -82,7 +76,7 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
         if (value is null) return Read(default(DeviceRange));
         Elementwise.Count(value);
         values.Add(value);
-        return Read(context.Aligned(value));
+        return Read(memory.Aligned(value, (source, copy) => Copy(memory, launches, specialize, memory.StorageOf(value), [(source, copy)])));
     }
 
     /// <inheritdoc cref="Read(Value)"/>
@@ -98,7 +92,7 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     {
         Elementwise.Count(value);
         values.Add(value);
-        return Write(context.Memory(value));
+        return Write(memory.Memory(value));
     }
 
     /// <inheritdoc cref="Write(Value)"/>
@@ -161,8 +155,8 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
     /// numbers; or the grid has more blocks than a GPU takes.</exception>
     public void Launch(Dim3 grid, Dim3 block, int sharedBytes = 0)
     {
-        if (values.Find(v => !types.Contains(context.StorageOf(v))) is { } untold)
-            throw new GraphException($"{kernel} takes {untold} for float32, but it is stored in {context.StorageOf(untold)}");
+        if (values.Find(v => !types.Contains(memory.StorageOf(v))) is { } untold)
+            throw new GraphException($"{kernel} takes {untold} for float32, but it is stored in {memory.StorageOf(untold)}");
         if (grid.Count == 0) return;
         if (grid.Y > MaxBlocks || grid.Z > MaxBlocks)
         {
@@ -170,8 +164,38 @@ internal sealed class LaunchBuilder(LaunchContext context, string file, string k
                 + "y and in z: use a smaller batch or smaller images");
         }
 
-        context.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments],
+        launches.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments],
             reads, writes));
+    }
+
+    /// <summary>Launches one thread for each vector of <paramref name="count"/> elements; defines VECTOR.</summary>
+    public void LaunchElementwise(int count, int vector) =>
+        Define("VECTOR", vector).Launch((count + Elementwise.Block * vector - 1) / (Elementwise.Block * vector), Elementwise.Block);
+
+    /// <summary>Adds a launch of <c>kernels/pack.cu</c> that copies tensors, on any boundaries.</summary>
+    /// <param name="memory">Gives memory for the table of what to copy.</param>
+    /// <param name="launches">Receives the launch.</param>
+    /// <param name="specialize">Whether extents become compile-time constants.</param>
+    /// <param name="storage">How the tensors are stored.</param>
+    /// <param name="moves">From where to where.</param>
+    public static void Copy(ValueMemory memory, List<DeviceLaunch> launches, bool specialize, Storage storage,
+        IReadOnlyList<(DeviceRange Source, DeviceRange Destination)> moves)
+    {
+        int bytes = StoragePolicy.ElementBytes(storage);
+        var table = new List<ulong>();
+        foreach ((DeviceRange source, DeviceRange destination) in moves)
+        {
+            long count = source.Bytes / bytes;
+            for (long first = 0; first < count; first += CopiedPart)
+            {
+                table.AddRange([source.Address + (ulong)(first * bytes), destination.Address + (ulong)(first * bytes),
+                    (ulong)Math.Min(CopiedPart, count - first)]);
+            }
+        }
+        LaunchBuilder launch = new LaunchBuilder(memory, launches, specialize, "pack.cu", "pack_forward").Type("X_T", storage)
+            .Read(memory.Upload<ulong>([.. table]));
+        foreach ((DeviceRange source, DeviceRange destination) in moves) launch.AlsoReads(source).AlsoWrites(destination);
+        launch.Launch(table.Count / 3, Elementwise.Block);
     }
 
     private LaunchBuilder Pointer(ulong address)
