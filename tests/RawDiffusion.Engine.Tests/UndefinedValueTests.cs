@@ -1,6 +1,5 @@
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Engine.Operators;
-using RawDiffusion.Engine.Reference;
 using RawDiffusion.Engine.Tests.Contract;
 
 namespace RawDiffusion.Engine.Tests;

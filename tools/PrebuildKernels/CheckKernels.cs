@@ -21,7 +21,7 @@ internal static class CheckKernels
             foreach (Precision precision in Enum.GetValues<Precision>())
             {
                 using var device = new CudaDevice(new IdleDriver(target), new KernelLister(list), precision, specialize: false);
-                KernelCheck.Run(device, prepared);
+                KernelCheck.Run(device, prepared, new HashSet<string>());
             }
         }
         foreach (Precision precision in Enum.GetValues<Precision>())
