@@ -6,7 +6,7 @@ using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Verbs;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;

@@ -1,5 +1,5 @@
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 
 namespace RawDiffusion.Cuda.Emulator;
 

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Memory;
 
 namespace RawDiffusion.Cuda.Emulator;

@@ -2,7 +2,7 @@ using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Text;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Counters;
 using RawDiffusion.Cuda.Emulator.Execution;
 using RawDiffusion.Cuda.Emulator.Memory;
@@ -20,7 +20,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     private const int DefaultSharedBytes = 48 << 10;
     private readonly EmulatorOptions options;
     private readonly Rates rates;
-    private readonly DeviceMemory memory = new();
+    private readonly EmulatedMemory memory = new();
     private readonly FindingList findings = new();
     private readonly List<KernelCounters> launches = [];
     private readonly Dictionary<string, KernelCounters> kernels = [];
@@ -231,7 +231,7 @@ public sealed unsafe partial class EmulatedDriver : ICudaDriver
     private double Run(KernelCode code, LaunchGeometry geometry, byte[] arguments, GraphAccesses? accesses)
     {
         long blocks = geometry.Grid.Count;
-        var launch = new LaunchContext
+        var launch = new EmulatedLaunch
         {
             Kernel = code,
             Geometry = geometry,

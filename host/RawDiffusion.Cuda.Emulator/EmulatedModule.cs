@@ -8,10 +8,10 @@ namespace RawDiffusion.Cuda.Emulator;
 /// <summary>A loaded module: its variables in device memory and its kernels, decoded.</summary>
 internal sealed unsafe class EmulatedModule : IDisposable
 {
-    private readonly DeviceMemory memory;
+    private readonly EmulatedMemory memory;
     private readonly Dictionary<string, ulong> globals = [];
 
-    public EmulatedModule(string text, DeviceMemory memory)
+    public EmulatedModule(string text, EmulatedMemory memory)
     {
         this.memory = memory;
         PtxModule module = PtxParser.Parse(text);

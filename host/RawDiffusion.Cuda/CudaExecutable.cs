@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Launches;
-using RawDiffusion.Cuda.Vendor;
+using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;
@@ -79,8 +79,8 @@ internal sealed unsafe class CudaExecutable : IExecutable
     private IEnumerable<KernelLaunch> Kernels => launches.Select(l => l.Launch).OfType<KernelLaunch>();
 
     /// <summary>For each launch what NVIDIA's libraries would be asked for; a node's products count with its main kernel.</summary>
-    internal IReadOnlyList<IReadOnlyList<VendorCall>> VendorCalls =>
-        [.. launches.Select((l, i) => IsLast(i) ? VendorCall.Of(l.Node, context.Led(l.Node), cuda.Precision) : [])];
+    internal IReadOnlyList<IReadOnlyList<NvidiaCall>> NvidiaCalls =>
+        [.. launches.Select((l, i) => IsLast(i) ? NvidiaCall.Of(l.Node, context.Led(l.Node), cuda.Precision) : [])];
 
     private HostExchange Host
     {

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using RawDiffusion.Cuda.Native;
-using RawDiffusion.Cuda.Vendor;
+using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
@@ -79,7 +79,7 @@ public sealed class MeasureTests
     [Test]
     public void A_comparison_without_the_libraries_says_which_is_missing()
     {
-        if (VendorBaseline.Missing is not { } missing)
+        if (NvidiaBaseline.Missing is not { } missing)
         {
             Assert.Ignore("this machine has cuDNN and cuBLAS");
             return;

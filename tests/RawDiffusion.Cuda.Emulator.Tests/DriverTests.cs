@@ -1,6 +1,6 @@
 using System.Text;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Counters;
 
 namespace RawDiffusion.Cuda.Emulator.Tests;

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 
 namespace RawDiffusion.Cuda.Emulator.Tests;
 

@@ -5,7 +5,7 @@ using System.Text.Json;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Cuda;
-using RawDiffusion.Cuda.Vendor;
+using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Engine;
 
@@ -133,12 +133,12 @@ internal sealed class Profile(Terminal terminal)
     private void RequireVendor(ParseResult result)
     {
         deviceOptions.RequireGpu(result, compare.Name);
-        if (VendorBaseline.Missing is { } missing) throw new CommandException($"{compare.Name} times cuDNN and cuBLAS; {missing}");
+        if (NvidiaBaseline.Missing is { } missing) throw new CommandException($"{compare.Name} times cuDNN and cuBLAS; {missing}");
     }
 
     private Comparison[] Compare(CudaDevice device, IStepBench bench, Line[] nodes, int repeat)
     {
-        IReadOnlyList<VendorTime?> vendor = VendorBaseline.Measure(device, bench.Executable, repeat, terminal.Cancellation);
+        IReadOnlyList<NvidiaTime?> vendor = NvidiaBaseline.Measure(device, bench.Executable, repeat, terminal.Cancellation);
         return [.. nodes.Zip(vendor).Where(pair => pair.Second is not null).Select(pair => new Comparison(pair.First, pair.Second!))];
     }
 
@@ -212,7 +212,7 @@ internal sealed class Profile(Terminal terminal)
         json.WriteEndArray();
     }
 
-    private sealed record Comparison(Line Ours, VendorTime Theirs)
+    private sealed record Comparison(Line Ours, NvidiaTime Theirs)
     {
         public string[] Cells =>
         [

@@ -1,4 +1,4 @@
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Execution;
 
 namespace RawDiffusion.Cuda.Emulator.Counters;

@@ -8,7 +8,7 @@ namespace RawDiffusion.Cuda.Emulator.Execution;
 internal sealed unsafe partial class BlockRunner
 {
     /// <summary>Gets ready for the blocks of a launch.</summary>
-    public void Prepare(LaunchContext launch)
+    public void Prepare(EmulatedLaunch launch)
     {
         Launch = launch;
         kernel = launch.Kernel;

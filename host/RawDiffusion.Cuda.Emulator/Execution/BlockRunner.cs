@@ -3,7 +3,7 @@ using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 
 namespace RawDiffusion.Cuda.Emulator.Execution;
 
@@ -31,7 +31,7 @@ internal sealed unsafe partial class BlockRunner : IDisposable
         for (int i = 0; i < warps.Length; i++) warps[i] = new Warp(this, i);
     }
 
-    public LaunchContext Launch { get; private set; } = null!;
+    public EmulatedLaunch Launch { get; private set; } = null!;
 
     /// <summary>The block's shared memory.</summary>
     public byte* Shared { get; private set; }

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 
 namespace RawDiffusion.Cuda.Emulator.Execution;
 

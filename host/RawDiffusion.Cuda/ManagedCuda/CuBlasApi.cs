@@ -1,7 +1,7 @@
 using ManagedCuda.BasicTypes;
 using ManagedCuda.CudaBlas;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 // The functions of CuBlasImports through ManagedCuda's declarations.
 public sealed unsafe partial class CuBlas

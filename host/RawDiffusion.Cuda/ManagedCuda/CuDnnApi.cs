@@ -4,7 +4,7 @@ using ManagedCuda.BasicTypes;
 using ManagedCuda.CudaDNN;
 using RawDiffusion.Cuda.Native;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 // The functions of CuDnnImports through ManagedCuda's declarations, whose handles hide what they hold.
 internal static unsafe partial class CuDnnApi

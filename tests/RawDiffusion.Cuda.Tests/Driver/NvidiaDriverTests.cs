@@ -7,7 +7,7 @@ using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Cuda.Native;
 using RawDiffusion.Cuda.Tests.Compilation;
-using RawDiffusion.Cuda.Vendor;
+using RawDiffusion.Cuda.Baselines;
 
 namespace RawDiffusion.Cuda.Tests.Driver;
 

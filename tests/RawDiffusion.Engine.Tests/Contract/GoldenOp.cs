@@ -31,7 +31,7 @@ internal sealed class GoldenOp(string name)
         Array64 x = Plain(tensor);
         int n = x.Shape[0], c = x.Shape[1];
         (int h, int w) = x.Shape.Rank == 3 ? (1, x.Shape[2]) : (x.Shape[2], x.Shape[3]);
-        return References.Each([n, h, w, c], (i, y, xx, k) => x[((i * c + k) * h + y) * w + xx]);
+        return ForwardDefinitions.Each([n, h, w, c], (i, y, xx, k) => x[((i * c + k) * h + y) * w + xx]);
     }
 
     /// <summary>OIHW as OHWI, and OI1 as [O, 1, 1, I].</summary>

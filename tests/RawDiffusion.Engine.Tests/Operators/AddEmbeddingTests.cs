@@ -10,12 +10,12 @@ public sealed class AddEmbeddingTests
     [TestCase(3, 13, 17, 33)]
     [TestCase(0, 3, 3, 16)]
     public void Every_position_gets_its_images_embedding(int n, int h, int w, int c) => OperatorContract.Check(
-        "AddEmbedding", (g, v) => g.AddEmbedding(v[0]!, v[1]!), a => References.AddEmbedding(a[0]!, a[1]!),
+        "AddEmbedding", (g, v) => g.AddEmbedding(v[0]!, v[1]!), a => ForwardDefinitions.AddEmbedding(a[0]!, a[1]!),
         Argument.Input([n, h, w, c]), Argument.Input([n, c]));
 
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.AddEmbedding(v[0]!, v[1]!), a => References.AddEmbedding(a[0]!, a[1]!), position, 21, Argument.Input([2, 3, 3, 20]),
+        (g, v) => g.AddEmbedding(v[0]!, v[1]!), a => ForwardDefinitions.AddEmbedding(a[0]!, a[1]!), position, 21, Argument.Input([2, 3, 3, 20]),
             Argument.Input([2, 20]));
 
     /// <summary>Several blocks of positions, several tasks of several blocks; no positions; no images.</summary>

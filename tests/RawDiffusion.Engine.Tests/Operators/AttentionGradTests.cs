@@ -40,7 +40,7 @@ public sealed class AttentionGradTests
             {
                 var moved = new Array64(a[0]!.Shape, [.. a[0]!.Values]);
                 moved[i] += change;
-                return References.Attention(moved, 2).Values.Zip(a[1]!.Values, (y, d) => y * d).Sum();
+                return ForwardDefinitions.Attention(moved, 2).Values.Zip(a[1]!.Values, (y, d) => y * d).Sum();
             }
             return new Array64(a[0]!.Shape,
                 [.. Enumerable.Range(0, a[0]!.Values.Length).Select(i => (Loss(i, 1e-4) - Loss(i, -1e-4)) / 2e-4)]);

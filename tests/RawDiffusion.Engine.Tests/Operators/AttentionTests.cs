@@ -28,7 +28,7 @@ public sealed class AttentionTests
     public void It_is_the_softmax_of_the_scores_times_the_values(int n, int h, int w, int heads, int d) => OperatorContract.Check(
         "Attention",
         (g, v) => g.Attention(v[0]!, heads),
-        a => References.Attention(a[0]!, heads),
+        a => ForwardDefinitions.Attention(a[0]!, heads),
         Argument.Input([n, h, w, 3 * heads * d]));
 
     /// <summary>Scores of hundreds: the exponentials underflow for all keys but a few, and would overflow unshifted.</summary>
@@ -36,7 +36,7 @@ public sealed class AttentionTests
     public void Large_scores_neither_overflow_nor_lose_the_winner() => OperatorContract.Check(
         "Attention",
         (g, v) => g.Attention(v[0]!, 2),
-        a => References.Attention(a[0]!, 2),
+        a => ForwardDefinitions.Attention(a[0]!, 2),
         // Multiples of 1/4 have exact products, so that the comparison is of the softmax and not of the scores' rounding.
         Quantized([1, 20, 15, 3 * 2 * 16], step: 0.25, deviation: 10));
 
@@ -55,7 +55,7 @@ public sealed class AttentionTests
                 qkv[0, 0, t, 2 * Channels + c] = 1 + 0.5 * Math.Sin(t + c);
             }
         }
-        OperatorContract.Check("Attention", (g, v) => g.Attention(v[0]!, 1), a => References.Attention(a[0]!, 1), Argument.Of(qkv));
+        OperatorContract.Check("Attention", (g, v) => g.Attention(v[0]!, 1), a => ForwardDefinitions.Attention(a[0]!, 1), Argument.Of(qkv));
     }
 
     [TestCaseSource(nameof(GoldenNames))]
@@ -89,7 +89,7 @@ public sealed class AttentionTests
     [TestCase(20)]
     [TestCase(24 * 2 * 299 + 9)]
     public void NaN_reaches_what_depends_on_it(int element) => OperatorContract.CheckNaN(
-        (g, v) => g.Attention(v[0]!, 2), a => References.Attention(a[0]!, 2), 0, element, Argument.Input([1, 12, 25, 2 * 24]));
+        (g, v) => g.Attention(v[0]!, 2), a => ForwardDefinitions.Attention(a[0]!, 2), 0, element, Argument.Input([1, 12, 25, 2 * 24]));
 
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes()

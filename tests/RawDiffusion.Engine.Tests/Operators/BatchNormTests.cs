@@ -16,7 +16,7 @@ public sealed class BatchNormTests
             OperatorContract.Check(
                 "BatchNorm",
                 (g, v) => g.BatchNorm(v[0]!, v[1]!, v[2]!, v[3]!, v[4]!, epsilon),
-                a => References.BatchNorm(a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, epsilon),
+                a => ForwardDefinitions.BatchNorm(a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, epsilon),
                 Argument.Input([n, h, w, c]), make([c], 1, 0.3), make([c], 0, 1), make([c], 0, 1), make([c], 3, 0.2));
         }
     }
@@ -33,7 +33,7 @@ public sealed class BatchNormTests
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1, 2, 3, 4)] int position) => OperatorContract.CheckNaN(
         (g, v) => g.BatchNorm(v[0]!, v[1]!, v[2]!, v[3]!, v[4]!), a =>
-            References.BatchNorm(a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, 1e-5), position, 2,
+            ForwardDefinitions.BatchNorm(a[0]!, a[1]!, a[2]!, a[3]!, a[4]!, 1e-5), position, 2,
         Argument.Input([2, 3, 3, 5]), Argument.Input([5]), Argument.Input([5]), Argument.Input([5]), Argument.Input([5], 3, 0.2));
 
     [Test]

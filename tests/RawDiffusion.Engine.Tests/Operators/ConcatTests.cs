@@ -10,12 +10,12 @@ public sealed class ConcatTests
     [Test]
     public void Last_dimensions_are_joined([ValueSource(nameof(Shapes))] Shape shape, [Values(1, 6, 33)] int second) =>
         OperatorContract.Check(
-        "Concat", (g, v) => g.Concat(v[0]!, v[1]!), a => References.Concat(a[0]!, a[1]!), Argument.Input(shape),
+        "Concat", (g, v) => g.Concat(v[0]!, v[1]!), a => ForwardDefinitions.Concat(a[0]!, a[1]!), Argument.Input(shape),
             Argument.Input(shape.WithChannels(second)));
 
     [Test]
     public void NaN_stays_where_it_is([Values(0, 1)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.Concat(v[0]!, v[1]!), a => References.Concat(a[0]!, a[1]!), position, 7, Argument.Input([3, 5]),
+        (g, v) => g.Concat(v[0]!, v[1]!), a => ForwardDefinitions.Concat(a[0]!, a[1]!), position, 7, Argument.Input([3, 5]),
             Argument.Input([3, 4]));
 
     [Test]

@@ -52,12 +52,12 @@ public sealed class Conv2dTests
         OperatorContract.Check(
             "Conv2d",
             (g, v) => g.Conv2d(v[0]!, v[1]!, v[2], stride, padding),
-            a => References.AddBias(References.Conv2d(a[0]!, a[1]!, stride, padding), a[2]!),
+            a => ForwardDefinitions.AddBias(ForwardDefinitions.Conv2d(a[0]!, a[1]!, stride, padding), a[2]!),
             Argument.Input([n, h, w, c]), Argument.Weight([o, kernel, kernel, c]), Argument.Constant([o]));
         OperatorContract.Check(
             "Conv2d",
             (g, v) => g.Conv2d(v[0]!, v[1]!, null, stride, padding),
-            a => References.Conv2d(a[0]!, a[1]!, stride, padding),
+            a => ForwardDefinitions.Conv2d(a[0]!, a[1]!, stride, padding),
             Argument.Input([n, h, w, c]), Argument.Weight([o, kernel, kernel, c]));
     }
 
@@ -71,7 +71,7 @@ public sealed class Conv2dTests
             OperatorContract.Check(
                 "Conv2d",
                 (g, v) => g.Conv2d(v[0]!, v[1]!, null, 1, kernel / 2),
-                a => References.Conv2d(a[0]!, a[1]!, 1, kernel / 2),
+                a => ForwardDefinitions.Conv2d(a[0]!, a[1]!, 1, kernel / 2),
                 Argument.Input([1, 2, width, c]), Argument.Weight([o, kernel, kernel, c]));
         }
     }

@@ -53,7 +53,7 @@ public sealed class GroupNormGradTests
                         _ => g.Reshape(g.Slice(affine, (wanted - 1) * 4, 4), [4])
                     };
                 },
-                a => Differences(a, wanted, b => References.GroupNorm(b[0]!, b[1]!, b[2]!, b[3], Groups, 1e-5f, activation)),
+                a => Differences(a, wanted, b => ForwardDefinitions.GroupNorm(b[0]!, b[1]!, b[2]!, b[3], Groups, 1e-5f, activation)),
                 arguments);
         }
     }

@@ -34,7 +34,7 @@ public sealed class GroupNormTests
                 OperatorContract.Check(
                     "GroupNorm",
                     (g, v) => g.GroupNorm(v[0]!, v[1]!, v[2]!, groups, activation, v[3]),
-                    a => References.GroupNorm(a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f, activation),
+                    a => ForwardDefinitions.GroupNorm(a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f, activation),
                     Argument.Input([n, h, w, c], 0.3, 2), Argument.Constant([c], 1, 0.3), Argument.Constant([c]), film
                     ? Argument.Input([n, 2 * c], 0, 0.5) : null);
             }
@@ -50,7 +50,7 @@ public sealed class GroupNormTests
             OperatorContract.Check(
                 "GroupNormAffine",
                 (g, v) => g.Apply(new GroupNormAffine(groups, 1e-5f), v),
-                a => References.GroupNormAffine(a[4] is { } x2 ? References.Concat(a[0]!, x2) : a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f),
+                a => ForwardDefinitions.GroupNormAffine(a[4] is { } x2 ? ForwardDefinitions.Concat(a[0]!, x2) : a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f),
                 Argument.Input([n, h, w, c]), Argument.Constant([c + c2], 1, 0.3), Argument.Input([c + c2]),
                 c % 2 == 0 ? Argument.Input([n, 2 * (c + c2)]) : null, c2 == 0 ? null : Argument.Input([n, h, w, c2], 1, 3));
         }
@@ -63,7 +63,7 @@ public sealed class GroupNormTests
     public void A_large_mean_does_not_ruin_the_variance(int h, int w, int c, int groups) => OperatorContract.Check(
         "GroupNormOffset",
         (g, v) => g.GroupNorm(v[0]!, v[1]!, v[2]!, groups),
-        a => References.GroupNorm(a[0]!, a[1]!, a[2]!, null, groups, 1e-5f, Activation.None),
+        a => ForwardDefinitions.GroupNorm(a[0]!, a[1]!, a[2]!, null, groups, 1e-5f, Activation.None),
         Argument.Input([2, h, w, c], mean: 100), Argument.Constant([c], 1, 0.3), Argument.Constant([c]));
 
     /// <summary>No variance: 1 / sqrt(epsilon) magnifies the mean's rounding by 316, as a large mean does.</summary>
@@ -71,14 +71,14 @@ public sealed class GroupNormTests
     public void A_constant_image_becomes_beta() => OperatorContract.Check(
         "GroupNormOffset",
         (g, v) => g.GroupNorm(v[0]!, v[1]!, v[2]!, 16),
-        a => References.GroupNorm(a[0]!, a[1]!, a[2]!, null, 16, 1e-5f, Activation.None),
+        a => ForwardDefinitions.GroupNorm(a[0]!, a[1]!, a[2]!, null, 16, 1e-5f, Activation.None),
         Argument.Input([1, 5, 5, 32], 0.75, 0), Argument.Constant([32], 1, 0.3), Argument.Constant([32]));
 
     [Test]
     public void Epsilon_bites() => OperatorContract.Check(
         "GroupNorm",
         (g, v) => g.GroupNorm(v[0]!, v[1]!, v[2]!, 4, epsilon: 0.5f),
-        a => References.GroupNorm(a[0]!, a[1]!, a[2]!, null, 4, 0.5, Activation.None),
+        a => ForwardDefinitions.GroupNorm(a[0]!, a[1]!, a[2]!, null, 4, 0.5, Activation.None),
         Argument.Input([1, 5, 5, 16]), Argument.Constant([16]), Argument.Constant([16]));
 
     [TestCaseSource(nameof(GoldenNames))]
@@ -96,7 +96,7 @@ public sealed class GroupNormTests
     [Test]
     public void NaN_reaches_its_group_and_no_other([Values(0, 3)] int position) => OperatorContract.CheckNaN(
         (g, v) => g.GroupNorm(v[0]!, v[1]!, v[2]!, 4, Activation.Silu, v[3]),
-        a => References.GroupNorm(a[0]!, a[1]!, a[2]!, a[3], 4, 1e-5, Activation.Silu),
+        a => ForwardDefinitions.GroupNorm(a[0]!, a[1]!, a[2]!, a[3], 4, 1e-5, Activation.Silu),
         position, element: 7,
         Argument.Input([2, 9, 9, 20]), Argument.Constant([20]), Argument.Constant([20]), Argument.Input([2, 40]));
 

@@ -15,7 +15,7 @@ public sealed class LinearTests
                 OperatorContract.Check(
                     "Linear",
                     (g, v) => g.Linear(v[0]!, v[1]!, v[2]),
-                    a => References.Linear(a[0]!, a[1]!, a[2]),
+                    a => ForwardDefinitions.Linear(a[0]!, a[1]!, a[2]),
                     Argument.Input([rows, inputs]), Argument.Weight([outputs, inputs]), bias ? Argument.Constant([outputs]) : null);
             }
         }
@@ -25,7 +25,7 @@ public sealed class LinearTests
     public void It_applies_an_activation_when_it_stores([Values] Activation activation) => OperatorContract.Check(
         "Linear",
         (g, v) => g.Apply(new Linear { OnStore = activation }, v),
-        a => References.Activate(activation, References.Linear(a[0]!, a[1]!, a[2])),
+        a => ForwardDefinitions.Activate(activation, ForwardDefinitions.Linear(a[0]!, a[1]!, a[2])),
         Argument.Input([5, 24]), Argument.Weight([37, 24]), Argument.Input([37]));
 
     [TestCaseSource(nameof(GoldenNames))]
@@ -39,7 +39,7 @@ public sealed class LinearTests
     [Test]
     public void NaN_reaches_its_row_and_no_other([Values] Activation activation) => OperatorContract.CheckNaN(
         (g, v) => g.Apply(new Linear { OnStore = activation }, v),
-        a => References.Activate(activation, References.Linear(a[0]!, a[1]!, null)),
+        a => ForwardDefinitions.Activate(activation, ForwardDefinitions.Linear(a[0]!, a[1]!, null)),
         0, element: 25, Argument.Input([5, 24]), Argument.Weight([37, 24]), null);
 
     [Test]

@@ -19,7 +19,7 @@ public sealed class Pool2dTests
             foreach ((int n, int h, int w, int c) in (ReadOnlySpan<(int, int, int, int)>)[(1, 5, 5, 1), (2, 6, 9, 3), (1, 13, 17, 20),
                 (2, 5, 8, 33), (1, 7, 5, 64), (0, 6, 6, 16)])
             {
-                OperatorContract.Check("Pool2d", (g, v) => g.Apply(pool, v), a => References.Pool(pool, a[0]!),
+                OperatorContract.Check("Pool2d", (g, v) => g.Apply(pool, v), a => ForwardDefinitions.Pool(pool, a[0]!),
                 Argument.Input([n, h, w, c], mean: -3));
             }
         }
@@ -29,7 +29,7 @@ public sealed class Pool2dTests
     public void A_window_may_be_larger_than_the_image([Values] PoolKind kind)
     {
         var pool = new Pool2d(kind, 3, 1, 1);
-        OperatorContract.Check("Pool2d", (g, v) => g.Apply(pool, v), a => References.Pool(pool, a[0]!),
+        OperatorContract.Check("Pool2d", (g, v) => g.Apply(pool, v), a => ForwardDefinitions.Pool(pool, a[0]!),
             Argument.Input([1, 1, 2, 7], mean: -3));
     }
 
@@ -37,7 +37,7 @@ public sealed class Pool2dTests
     public void NaN_reaches_the_windows_that_hold_it([Values] PoolKind kind, [Values(0, 67, 179)] int element)
     {
         var pool = new Pool2d(kind, 3, 2, 1);
-        OperatorContract.CheckNaN((g, v) => g.Apply(pool, v), a => References.Pool(pool, a[0]!), 0, element, Argument.Input([1, 3, 3, 20]));
+        OperatorContract.CheckNaN((g, v) => g.Apply(pool, v), a => ForwardDefinitions.Pool(pool, a[0]!), 0, element, Argument.Input([1, 3, 3, 20]));
     }
 
     [Test]

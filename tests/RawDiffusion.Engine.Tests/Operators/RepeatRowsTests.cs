@@ -13,7 +13,7 @@ public sealed class RepeatRowsTests
         RowGroups groups = Groups(counts);
         foreach (Shape shape in (Shape[])[[counts.Length], [counts.Length, 7], [counts.Length, 3, 5, 20], [counts.Length, 17, 16, 3]])
         {
-            OperatorContract.Check("RepeatRows", (g, v) => g.RepeatRows(v[0]!, groups), a => References.RepeatRows(groups, a[0]!),
+            OperatorContract.Check("RepeatRows", (g, v) => g.RepeatRows(v[0]!, groups), a => ForwardDefinitions.RepeatRows(groups, a[0]!),
                 Argument.Input(shape));
         }
     }
@@ -25,7 +25,7 @@ public sealed class RepeatRowsTests
         OperatorContract.Check(
             "RepeatRowsEmbedding",
             (g, v) => g.Apply(new RepeatRows(groups), v),
-            a => References.AddEmbedding(References.RepeatRows(groups, a[0]!), a[1]!),
+            a => ForwardDefinitions.AddEmbedding(ForwardDefinitions.RepeatRows(groups, a[0]!), a[1]!),
             Argument.Input([counts.Length, 3, 5, 20]), Argument.Input([groups.Rows, 20]));
     }
 
@@ -38,8 +38,8 @@ public sealed class RepeatRowsTests
             OperatorContract.Check(
                 "SumRows",
                 (g, v) => g.Apply(new SumRows(groups, onLoad), v),
-                a => References.SumRows(
-                groups, References.Activate(onLoad, a[1] is { } scale ? References.Affine(a[0]!, scale) : a[0]!)),
+                a => ForwardDefinitions.SumRows(
+                groups, ForwardDefinitions.Activate(onLoad, a[1] is { } scale ? ForwardDefinitions.Affine(a[0]!, scale) : a[0]!)),
                 Argument.Input([groups.Rows, 3, 5, channels]), affine ? Argument.Input([groups.Rows, 2, channels]) : null);
         }
     }
@@ -50,7 +50,7 @@ public sealed class RepeatRowsTests
         RowGroups groups = Groups([2, 1]);
         OperatorContract.CheckNaN(
             (g, v) => g.Apply(new SumRows(groups, onLoad), v),
-            a => References.SumRows(groups, References.Activate(onLoad, References.Affine(a[0]!, a[1]!))),
+            a => ForwardDefinitions.SumRows(groups, ForwardDefinitions.Activate(onLoad, ForwardDefinitions.Affine(a[0]!, a[1]!))),
             position, 21, Argument.Input([3, 2, 2, 20]), Argument.Input([3, 2, 20]));
     }
 

@@ -10,7 +10,7 @@ public sealed class UpsampleNearestTests
     [TestCase(3, 13, 17, 33)]
     [TestCase(0, 3, 3, 16)]
     public void Each_pixel_becomes_four(int n, int h, int w, int c) => OperatorContract.Check(
-        "UpsampleNearest", (g, v) => g.UpsampleNearest(v[0]!), a => References.Upsample(a[0]!), Argument.Input([n, h, w, c]));
+        "UpsampleNearest", (g, v) => g.UpsampleNearest(v[0]!), a => ForwardDefinitions.Upsample(a[0]!), Argument.Input([n, h, w, c]));
 
     [TestCaseSource(nameof(GoldenNames))]
     public void Goldens(string name)
@@ -40,7 +40,7 @@ public sealed class UpsampleNearestTests
 
     [Test]
     public void NaN_reaches_its_four_pixels() => OperatorContract.CheckNaN(
-        (g, v) => g.UpsampleNearest(v[0]!), a => References.Upsample(a[0]!), 0, 7, Argument.Input([1, 2, 3, 4]));
+        (g, v) => g.UpsampleNearest(v[0]!), a => ForwardDefinitions.Upsample(a[0]!), 0, 7, Argument.Input([1, 2, 3, 4]));
 
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes() =>

@@ -27,22 +27,22 @@ public sealed class ViewTests
         },
         a =>
         {
-            Array64 x = As(a[0]!.Map(References.Silu), [3, 8]);
-            return References.Add(x.Map(References.Silu),
-                References.Activate(Activation.Relu, x.Map(References.Silu).Map(References.Silu)));
+            Array64 x = As(a[0]!.Map(ForwardDefinitions.Silu), [3, 8]);
+            return ForwardDefinitions.Add(x.Map(ForwardDefinitions.Silu),
+                ForwardDefinitions.Activate(Activation.Relu, x.Map(ForwardDefinitions.Silu).Map(ForwardDefinitions.Silu)));
         },
         Argument.Input([24], 3, 0.1));
 
     [Test]
     public void A_reshaped_constant_is_read_where_it_lies([Values] bool fold) => OperatorContract.Check(
         new CompileOptions { FoldConstants = fold }, "Add",
-        (g, v) => g.Add(v[0]!, g.Reshape(g.Reshape(v[1]!, [6, 2]), [3, 4])), a => References.Add(a[0]!, As(a[1]!, [3, 4])),
+        (g, v) => g.Add(v[0]!, g.Reshape(g.Reshape(v[1]!, [6, 2]), [3, 4])), a => ForwardDefinitions.Add(a[0]!, As(a[1]!, [3, 4])),
         Argument.Input([3, 4]), Argument.Constant([12]));
 
     [Test]
     public void A_reshaped_constant_can_be_a_weight([Values] bool fold) => OperatorContract.Check(
         new CompileOptions { FoldConstants = fold }, "Linear",
-        (g, v) => g.Linear(v[0]!, g.Reshape(v[1]!, [3, 4]), null), a => References.Linear(a[0]!, As(a[1]!, [3, 4]), null),
+        (g, v) => g.Linear(v[0]!, g.Reshape(v[1]!, [3, 4]), null), a => ForwardDefinitions.Linear(a[0]!, As(a[1]!, [3, 4]), null),
         Argument.Input([2, 4]), Argument.Constant([3, 1, 1, 4]));
 
     /// <summary>A run of elements from anywhere, which is no boundary of vectors; its reader's and its own.</summary>
@@ -55,9 +55,9 @@ public sealed class ViewTests
         var options = new CompileOptions { ReuseMemory = reuse, FoldConstants = false };
         OperatorContract.Check(options, "View", (g, v) => g.View(v[0]!, [3, 8], offset), a => Part(a[0]!), all);
         OperatorContract.Check(options, "Activate", (g, v) => g.Silu(g.Reshape(g.View(v[0]!, [24], offset), [3, 8])),
-            a => Part(a[0]!).Map(References.Silu), all);
+            a => Part(a[0]!).Map(ForwardDefinitions.Silu), all);
         OperatorContract.Check(options, "Add", (g, v) => g.Add(g.View(g.Relu(v[0]!), [3, 8], offset), g.View(v[1]!, [3, 8], 1)),
-            a => References.Add(Part(References.Activate(Activation.Relu, a[0]!)), new Array64([3, 8], a[1]!.Values[1..])), all,
+            a => ForwardDefinitions.Add(Part(ForwardDefinitions.Activate(Activation.Relu, a[0]!)), new Array64([3, 8], a[1]!.Values[1..])), all,
             Argument.Input([25]));
     }
 
@@ -68,8 +68,8 @@ public sealed class ViewTests
         g.Linear(v[0]!, g.View(v[1]!, [2, 4], 15), null)),
         a =>
         {
-            Array64 w = a[1]!, first = References.Linear(a[0]!, new Array64([3, 4], w.Values[..12]), new Array64([3], w.Values[12..15]));
-            Array64 second = References.Linear(a[0]!, new Array64([2, 4], w.Values[15..]), null);
+            Array64 w = a[1]!, first = ForwardDefinitions.Linear(a[0]!, new Array64([3, 4], w.Values[..12]), new Array64([3], w.Values[12..15]));
+            Array64 second = ForwardDefinitions.Linear(a[0]!, new Array64([2, 4], w.Values[15..]), null);
             return new Array64([2, 5], [.. Enumerable.Range(0, 2)
                 .SelectMany(r => (double[])[.. first.Values[(3 * r)..(3 * r + 3)], .. second.Values[(2 * r)..(2 * r + 2)]])]);
         },

@@ -55,9 +55,9 @@ internal sealed unsafe partial class Decoder
 
     private ulong TakeWindow() => TakeOne("shared", "local", "global", "const", "param") switch
     {
-        "shared" => DeviceMemory.SharedWindow,
-        "local" => DeviceMemory.LocalWindow,
-        "param" => DeviceMemory.ParameterWindow,
+        "shared" => EmulatedMemory.SharedWindow,
+        "local" => EmulatedMemory.LocalWindow,
+        "param" => EmulatedMemory.ParameterWindow,
         _ => 0,
     };
 

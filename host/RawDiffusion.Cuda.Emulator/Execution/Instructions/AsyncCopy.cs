@@ -1,6 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Memory;
 
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
@@ -22,7 +22,7 @@ internal static unsafe class AsyncCopyInstructions
         {
             int lane = BitOperations.TrailingZeroCount(m);
             ulong to = (op->C == 8 ? ((ulong*)target)[lane] : ((uint*)target)[lane]) + (ulong)op->X;
-            warp.Addresses[lane] = to >= Memory.DeviceMemory.SharedWindow ? to - Memory.DeviceMemory.SharedWindow : to;
+            warp.Addresses[lane] = to >= Memory.EmulatedMemory.SharedWindow ? to - Memory.EmulatedMemory.SharedWindow : to;
             int size = sizes == null ? bytes : Math.Clamp(sizes[lane], 0, bytes);
             if (SharedMemoryInstructions.InBounds(warp, op, lane, bytes, "copies"))
             {
@@ -111,7 +111,7 @@ internal static unsafe class AsyncCopyInstructions
             GlobalMemoryInstructions.ReportUndefined(warp, op, copy.Lane, copy.SourceBytes, allocation);
         }
 
-        LaunchContext launch = block.Launch;
+        EmulatedLaunch launch = block.Launch;
         launch.Accesses?.Note(allocation, offset, copy.SourceBytes, write: false);
         if (launch.Races.Enabled && launch.Races.Read(
             allocation, offset, copy.SourceBytes, block.BlockNumber, incoherent: false, ref block.Counters.FreshBytes) is not Conflict.None)

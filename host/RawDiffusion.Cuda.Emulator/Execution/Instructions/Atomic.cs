@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Memory;
 
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
@@ -53,9 +53,9 @@ internal static unsafe class AtomicInstructions
         {
             int lane = BitOperations.TrailingZeroCount(m);
             bool shared = (op->Z & Shared) != 0;
-            if ((op->Z & Generic) != 0 && MemoryAccess.Window(warp.Addresses[lane]) == DeviceMemory.SharedWindow)
+            if ((op->Z & Generic) != 0 && MemoryAccess.Window(warp.Addresses[lane]) == EmulatedMemory.SharedWindow)
             {
-                warp.Addresses[lane] -= DeviceMemory.SharedWindow;
+                warp.Addresses[lane] -= EmulatedMemory.SharedWindow;
                 shared = true;
             }
 

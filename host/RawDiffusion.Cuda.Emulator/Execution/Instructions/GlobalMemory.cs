@@ -1,6 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Memory;
 
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
@@ -145,7 +145,7 @@ internal static unsafe class GlobalMemoryInstructions
     {
         int first = BitOperations.TrailingZeroCount(rest);
         ulong address = warp.Addresses[first];
-        DeviceMemory memory = warp.Block.Launch.Memory;
+        EmulatedMemory memory = warp.Block.Launch.Memory;
         Allocation? allocation = memory.FindOpen(address, bytes);
         lanes = 1u << first;
         if (allocation is null)
@@ -202,7 +202,7 @@ internal static unsafe class GlobalMemoryInstructions
 
     public static void NoteRead(Warp warp, Operation* op, int lane, Allocation allocation, ulong offset, long bytes)
     {
-        LaunchContext launch = warp.Block.Launch;
+        EmulatedLaunch launch = warp.Block.Launch;
         launch.Accesses?.Note(allocation, offset, bytes, write: false);
         if (launch.Races.Enabled && (op->Z & (MemoryAccess.Synchronizing | MemoryAccess.Uncounted)) == 0
             && launch.Races.Read(allocation, offset, bytes, warp.Block.BlockNumber, (op->Z & MemoryAccess.Incoherent) != 0,
@@ -226,7 +226,7 @@ internal static unsafe class GlobalMemoryInstructions
 
     public static void NoteWrite(Warp warp, Operation* op, int lane, Allocation allocation, ulong offset, long bytes)
     {
-        LaunchContext launch = warp.Block.Launch;
+        EmulatedLaunch launch = warp.Block.Launch;
         launch.Accesses?.Note(allocation, offset, bytes, write: true);
         if (launch.Races.Enabled && (op->Z & MemoryAccess.Synchronizing) == 0
             && launch.Races.Write(allocation, offset, bytes, warp.Block.BlockNumber,

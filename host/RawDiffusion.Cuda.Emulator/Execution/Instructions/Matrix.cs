@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 
 namespace RawDiffusion.Cuda.Emulator.Execution.Instructions;
 
@@ -257,9 +257,9 @@ internal static unsafe class MatrixInstructions
             for (int row = 0; row < 8; row++)
             {
                 int lane = (8 * i) + row;
-                if (rows[lane] >= Memory.DeviceMemory.SharedWindow)
+                if (rows[lane] >= Memory.EmulatedMemory.SharedWindow)
                 {
-                    rows[lane] -= Memory.DeviceMemory.SharedWindow;
+                    rows[lane] -= Memory.EmulatedMemory.SharedWindow;
                 }
 
                 if (SharedMemoryInstructions.InBounds(warp, op, lane, 16, "reads"))

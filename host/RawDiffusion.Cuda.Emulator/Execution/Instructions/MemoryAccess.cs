@@ -136,16 +136,16 @@ internal static unsafe class MemoryAccess
 
             switch (window, write)
             {
-                case (DeviceMemory.SharedWindow, false):
+                case (EmulatedMemory.SharedWindow, false):
                     SharedMemoryInstructions.LoadAddressed(warp, op);
                     break;
-                case (DeviceMemory.SharedWindow, true):
+                case (EmulatedMemory.SharedWindow, true):
                     SharedMemoryInstructions.StoreAddressed(warp, op);
                     break;
-                case (DeviceMemory.LocalWindow, _):
+                case (EmulatedMemory.LocalWindow, _):
                     LocalMemoryInstructions.Addressed(warp, op, write);
                     break;
-                case (DeviceMemory.ParameterWindow, _):
+                case (EmulatedMemory.ParameterWindow, _):
                     LocalMemoryInstructions.LoadParameterAddressed(warp, op);
                     break;
                 case (_, false):
@@ -161,8 +161,8 @@ internal static unsafe class MemoryAccess
     }
 
     public static ulong Window(ulong address) =>
-        address is >= DeviceMemory.SharedWindow and < DeviceMemory.ParameterWindow + DeviceMemory.WindowBytes
-        ? address & ~(DeviceMemory.WindowBytes - 1) : 0;
+        address is >= EmulatedMemory.SharedWindow and < EmulatedMemory.ParameterWindow + EmulatedMemory.WindowBytes
+        ? address & ~(EmulatedMemory.WindowBytes - 1) : 0;
 
     public static void LoadGeneric(Warp warp, Operation* op, byte* _) => Generic(warp, op, write: false);
 

@@ -8,7 +8,7 @@ public sealed class TimestepEmbeddingTests
 {
     [Test]
     public void Cosines_come_first([Values(2, 3, 16, 33, 64)] int dimension) => OperatorContract.Check(
-        "TimestepEmbedding", (g, v) => g.TimestepEmbedding(v[0]!, dimension), a => References.TimestepEmbedding(a[0]!, dimension),
+        "TimestepEmbedding", (g, v) => g.TimestepEmbedding(v[0]!, dimension), a => ForwardDefinitions.TimestepEmbedding(a[0]!, dimension),
         Argument.Of(new Array64([6], [0, 1, 12.5, 20, 700, 999.25])));
 
     [TestCase("A")]

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 /// <summary>
 /// What is used of cuDNN: its constants and structs here, its functions in CuDnnImports. Each function returns a

@@ -1,4 +1,4 @@
-namespace RawDiffusion.Cuda.Emulator.Checks;
+namespace RawDiffusion.Cuda.Emulator.Findings;
 
 /// <summary>A line of a kernel's source; present where the kernel was compiled with line information.</summary>
 /// <param name="File">File name as the compiler was given it; empty where unknown.</param>

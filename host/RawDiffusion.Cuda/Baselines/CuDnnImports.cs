@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Native;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 // 8.x and 9.x export all of these.
 internal static unsafe partial class CuDnnApi

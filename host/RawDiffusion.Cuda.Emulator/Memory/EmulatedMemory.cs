@@ -5,7 +5,7 @@ namespace RawDiffusion.Cuda.Emulator.Memory;
 /// after it, so that an address which leaves its allocation meets nothing. Addresses are multiples of 256 and of no
 /// larger power of two, which is all that a driver promises.
 /// </summary>
-internal sealed class DeviceMemory
+internal sealed class EmulatedMemory
 {
     /// <summary>Generic addresses of shared memory: this plus the offset in the block's shared memory.</summary>
     public const ulong SharedWindow = 0x7D00_0000_0000;

@@ -3,7 +3,7 @@ using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator.Counters;
 
-namespace RawDiffusion.Cli.Checks;
+namespace RawDiffusion.Cli.Suites;
 
 /// <summary>What a kernel variant needs on one architecture.</summary>
 /// <param name="ComputeCapability">8.0 as 80.</param>

@@ -1,6 +1,6 @@
 using RawDiffusion.Cuda.Emulator.Memory;
 
-namespace RawDiffusion.Cuda.Emulator.Checks;
+namespace RawDiffusion.Cuda.Emulator.Findings;
 
 /// <summary>Which global memory a node of a graph touches, for each 256 bytes.</summary>
 internal sealed class GraphAccesses

@@ -1,4 +1,4 @@
-namespace RawDiffusion.Cuda.Emulator.Checks;
+namespace RawDiffusion.Cuda.Emulator.Findings;
 
 /// <summary>What is wrong.</summary>
 public enum FindingKind

@@ -1,7 +1,7 @@
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 
-namespace RawDiffusion.Cuda.Emulator.Tests.Checks;
+namespace RawDiffusion.Cuda.Emulator.Tests.Findings;
 
 /// <summary>Each fault is planted in a kernel and found; its repaired twin is clean.</summary>
 public class PlantedFaultTests

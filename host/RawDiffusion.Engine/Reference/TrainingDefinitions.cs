@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Engine.Reference;
 
 /// <summary>What a training step needs besides gradients, in double precision.</summary>
-internal static class Training
+internal static class TrainingDefinitions
 {
     public static Array64 Pack(ParameterLayout layout, IReadOnlyList<Array64?> values)
     {

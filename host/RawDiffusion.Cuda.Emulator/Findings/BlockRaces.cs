@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using RawDiffusion.Cuda.Emulator.Memory;
 
-namespace RawDiffusion.Cuda.Emulator.Checks;
+namespace RawDiffusion.Cuda.Emulator.Findings;
 
 /// <summary>What an access of global memory met.</summary>
 internal enum Conflict

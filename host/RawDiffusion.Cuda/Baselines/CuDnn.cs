@@ -1,9 +1,9 @@
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Native;
 using RawDiffusion.Engine;
-using static RawDiffusion.Cuda.Vendor.CuDnnApi;
+using static RawDiffusion.Cuda.Baselines.CuDnnApi;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 /// <summary>A two-dimensional convolution as NVIDIA's library and ours see it: NHWC, square strides and paddings.</summary>
 /// <param name="Batch">Images.</param>

@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Engine.Reference;
 
 /// <summary>Backward and training operators in double precision: sums as the formulas are written.</summary>
-internal static class Gradients
+internal static class GradientDefinitions
 {
     public static double Derivative(Activation activation, double x)
     {
@@ -142,7 +142,7 @@ internal static class Gradients
     }
 
     public static Array64 GroupNormInput(GroupNormGradInput op, Array64 x, Array64 affine, Array64 normal, Array64 dy, Array64 sums) =>
-        References.Each(x.Shape, (n, h, w, c) => affine[n, 0, c] * NormCotangent(op.Activation, x, affine, dy, n, h, w, c)
+        ForwardDefinitions.Each(x.Shape, (n, h, w, c) => affine[n, 0, c] * NormCotangent(op.Activation, x, affine, dy, n, h, w, c)
             - sums[n, 2, c] - (normal[n, 0, c] * x[n, h, w, c] + normal[n, 1, c]) * sums[n, 3, c]);
 
     public static Array64 GroupNormAffine(Array64 sums, Array64? film)
@@ -186,7 +186,7 @@ internal static class Gradients
     }
 
     public static Array64 BatchNormTrain(Array64 x, Array64 gamma, Array64 beta, Array64 statistics, double epsilon) =>
-        References.Each(x.Shape, (n, h, w, c) => Normal(x[n, h, w, c], statistics, c, epsilon) * gamma[c] + beta[c]);
+        ForwardDefinitions.Each(x.Shape, (n, h, w, c) => Normal(x[n, h, w, c], statistics, c, epsilon) * gamma[c] + beta[c]);
 
     public static Array64 BatchNormRunning(BatchNormRunning op, Array64 running, Array64 statistics)
     {
@@ -210,7 +210,7 @@ internal static class Gradients
     public static Array64 BatchNormInput(Array64 x, Array64 gamma, Array64 statistics, Array64 dy, Array64 sums, double epsilon)
     {
         double count = (double)x.Shape[0] * x.Shape[1] * x.Shape[2];
-        return References.Each(x.Shape, (n, h, w, c) => gamma[c] / Math.Sqrt(statistics[1, c] + epsilon)
+        return ForwardDefinitions.Each(x.Shape, (n, h, w, c) => gamma[c] / Math.Sqrt(statistics[1, c] + epsilon)
             * (dy[n, h, w, c] - sums[1, c] / count - Normal(x[n, h, w, c], statistics, c, epsilon) * sums[0, c] / count));
     }
 
@@ -223,25 +223,25 @@ internal static class Gradients
 
     public static Array64 SumRows(RowGroups groups, Array64 dy)
     {
-        Array64 dx = References.RepeatRows(groups, dy);
+        Array64 dx = ForwardDefinitions.RepeatRows(groups, dy);
         int size = dx.Values.Length / Math.Max(1, groups.Rows);
         for (int i = 0; i < dx.Values.Length; i++) dx[i] *= groups.Weights[i / size];
         return dx;
     }
 
     public static Array64 AvgPool(AvgPool2dGradInput op, Array64 dy) =>
-        References.Each([dy.Shape[0], op.Height, op.Width, dy.Shape[3]],
+        ForwardDefinitions.Each([dy.Shape[0], op.Height, op.Width, dy.Shape[3]],
             (n, h, w, c) => h / 2 < dy.Shape[1] && w / 2 < dy.Shape[2] ? dy[n, h / 2, w / 2, c] / 4 : 0);
 
     public static Array64 Upsample(Array64 dy) =>
-        References.Each([dy.Shape[0], dy.Shape[1] / 2, dy.Shape[2] / 2, dy.Shape[3]],
+        ForwardDefinitions.Each([dy.Shape[0], dy.Shape[1] / 2, dy.Shape[2] / 2, dy.Shape[3]],
             (n, h, w, c) => dy[n, 2 * h, 2 * w, c] + dy[n, 2 * h, 2 * w + 1, c] + dy[n, 2 * h + 1, 2 * w, c]
             + dy[n, 2 * h + 1, 2 * w + 1, c]);
 
     public static Array64 Embedding(Array64 dy)
     {
         var de = new Array64([dy.Shape[0], dy.Shape[3]]);
-        References.Each(dy.Shape, (n, h, w, c) => de[n, c] += dy[n, h, w, c]);
+        ForwardDefinitions.Each(dy.Shape, (n, h, w, c) => de[n, c] += dy[n, h, w, c]);
         return de;
     }
 

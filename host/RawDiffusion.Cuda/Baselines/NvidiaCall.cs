@@ -2,11 +2,11 @@ using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 /// <summary>A call of one of NVIDIA's libraries that computes the products of a launch of ours, without what is fused into it.</summary>
 /// <param name="Precision">Storage and operands.</param>
-internal abstract record VendorCall(Precision Precision)
+internal abstract record NvidiaCall(Precision Precision)
 {
     /// <summary>Elements of both operands and of the result.</summary>
     public abstract (long X, long W, long Y) Elements { get; }
@@ -18,41 +18,41 @@ internal abstract record VendorCall(Precision Precision)
     /// <param name="node">A node of a compiled graph.</param>
     /// <param name="led">The nodes whose outputs its launch writes: itself, then others.</param>
     /// <param name="precision">Of the executable.</param>
-    public static IReadOnlyList<VendorCall> Of(Node node, IReadOnlyList<Node> led, Precision precision) => node.Operator switch
+    public static IReadOnlyList<NvidiaCall> Of(Node node, IReadOnlyList<Node> led, Precision precision) => node.Operator switch
     {
         Conv2d conv => [Convolution(node, conv, precision), .. Skip(node, precision)],
         // Exact in every precision, as ours.
-        Linear => [new VendorProduct(node.Output.Shape[0], led.Sum(n => n.Output.Shape[1]), node.Input(0).Shape[1], Precision.Fp32)],
+        Linear => [new NvidiaProduct(node.Output.Shape[0], led.Sum(n => n.Output.Shape[1]), node.Input(0).Shape[1], Precision.Fp32)],
         _ => [],
     };
 
-    private static VendorCall Convolution(Node node, Conv2d conv, Precision precision)
+    private static NvidiaCall Convolution(Node node, Conv2d conv, Precision precision)
     {
         Shape x = node.Input(0).Shape, weight = node.Input(1).Shape;
         int scale = conv.Upsample ? 2 : 1;
         if (weight[1] == 1 && conv.Stride == 1 && conv.Padding == 0) return Pixelwise(node, weight, precision);
-        return new VendorConvolution(
+        return new NvidiaConvolution(
             new(x[0], scale * x[1], scale * x[2], weight[3], weight[0], weight[1], conv.Stride, conv.Padding), precision);
     }
 
-    private static IEnumerable<VendorCall> Skip(Node node, Precision precision)
+    private static IEnumerable<NvidiaCall> Skip(Node node, Precision precision)
     {
         if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is { } weight)
             yield return Pixelwise(node, weight.Shape, precision);
     }
 
     // A 1x1 convolution is the product of pixels and weights.
-    private static VendorProduct Pixelwise(Node node, Shape weight, Precision precision)
+    private static NvidiaProduct Pixelwise(Node node, Shape weight, Precision precision)
     {
         Shape y = node.Output.Shape;
-        return new VendorProduct(y[0] * y[1] * y[2], weight[0], weight[3], precision);
+        return new NvidiaProduct(y[0] * y[1] * y[2], weight[0], weight[3], precision);
     }
 }
 
 /// <summary>cuDNN's forward convolution.</summary>
 /// <param name="Shape">Of input, filter and output.</param>
 /// <param name="Precision">Storage and operands.</param>
-internal sealed record VendorConvolution(ConvolutionShape Shape, Precision Precision) : VendorCall(Precision)
+internal sealed record NvidiaConvolution(ConvolutionShape Shape, Precision Precision) : NvidiaCall(Precision)
 {
     public override (long X, long W, long Y) Elements => (
         (long)Shape.Batch * Shape.Height * Shape.Width * Shape.InputChannels,
@@ -75,7 +75,7 @@ internal sealed record VendorConvolution(ConvolutionShape Shape, Precision Preci
 /// <param name="Columns">Columns of the result.</param>
 /// <param name="Depth">Products of each sum.</param>
 /// <param name="Precision">Storage and operands.</param>
-internal sealed record VendorProduct(int Rows, int Columns, int Depth, Precision Precision) : VendorCall(Precision)
+internal sealed record NvidiaProduct(int Rows, int Columns, int Depth, Precision Precision) : NvidiaCall(Precision)
 {
     public override (long X, long W, long Y) Elements => ((long)Rows * Depth, (long)Columns * Depth, (long)Rows * Columns);
 

@@ -4,7 +4,7 @@ using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator;
 
-namespace RawDiffusion.Cli.Checks;
+namespace RawDiffusion.Cli.Suites;
 
 /// <summary>Runs all cases in all precisions, and gathers what is known of each kernel variant.</summary>
 /// <param name="emulated">Whether the emulator executes the kernels and watches them; else a GPU does.</param>
@@ -135,7 +135,7 @@ internal sealed class KernelSuite(bool emulated, IReadOnlyList<Precision> precis
         if (emulator is null) return;
         lock (gate)
         {
-            foreach (Cuda.Emulator.Checks.Finding finding in emulator.Findings) Findings.Add($"{any} in {device.Precision}: {finding}");
+            foreach (Cuda.Emulator.Findings.Finding finding in emulator.Findings) Findings.Add($"{any} in {device.Precision}: {finding}");
         }
         emulator.ForgetFindings();
     }

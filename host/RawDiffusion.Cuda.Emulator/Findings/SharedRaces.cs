@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-namespace RawDiffusion.Cuda.Emulator.Checks;
+namespace RawDiffusion.Cuda.Emulator.Findings;
 
 /// <summary>
 /// Who touched which shared memory when, for each two bytes. Time is a logical clock per warp that every barrier and

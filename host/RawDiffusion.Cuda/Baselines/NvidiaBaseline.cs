@@ -3,19 +3,19 @@ using RawDiffusion.Cuda.Launches;
 using RawDiffusion.Cuda.Native;
 using RawDiffusion.Engine;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 /// <summary>What NVIDIA's libraries take for the products of a launch.</summary>
 /// <param name="Calls">The calls and their shapes.</param>
 /// <param name="Seconds">Sum of their median times; null where cuDNN has no algorithm for one of them.</param>
-public sealed record VendorTime(string Calls, double? Seconds);
+public sealed record NvidiaTime(string Calls, double? Seconds);
 
 /// <summary>
 /// Times NVIDIA's libraries on the shapes of a compiled graph: cuDNN's convolutions, cuBLAS's products for 1x1 convolutions
 /// and linear layers. Each call runs alone, again and again on the same memory, which favours small shapes: they stay in the
 /// cache. What our kernels fuse into a convolution (norm, activation, bias, embedding, residual) is not part of theirs.
 /// </summary>
-public static class VendorBaseline
+public static class NvidiaBaseline
 {
     /// <summary>What is missing for a comparison, and what to do; null where both libraries are there.</summary>
     public static string? Missing =>
@@ -30,7 +30,7 @@ public static class VendorBaseline
     /// <returns>An entry for each of <see cref="IExecutable.Profile"/>'s, null where the libraries have nothing like it.</returns>
     /// <exception cref="CudaException">A library was not found, or refused a call.</exception>
     /// <exception cref="ArgumentException">The device is no GPU, or the executable another device's.</exception>
-    public static IReadOnlyList<VendorTime?> Measure(
+    public static IReadOnlyList<NvidiaTime?> Measure(
         CudaDevice device, IExecutable executable, int repeat, CancellationToken cancellation = default)
     {
         if (device.Driver is not NvidiaDriver driver)
@@ -41,14 +41,14 @@ public static class VendorBaseline
         nint stream = driver.CreateStream();
         try
         {
-            var seconds = new Dictionary<VendorCall, double?>();
-            foreach (VendorCall call in compiled.VendorCalls.SelectMany(c => c).Distinct())
+            var seconds = new Dictionary<NvidiaCall, double?>();
+            foreach (NvidiaCall call in compiled.NvidiaCalls.SelectMany(c => c).Distinct())
             {
                 cancellation.ThrowIfCancellationRequested();
                 seconds.Add(call, Seconds(driver, blas, call, repeat, stream));
             }
-            return [.. compiled.VendorCalls.Select(calls => calls.Count == 0 ? null
-                : new VendorTime(string.Join(" + ", calls), calls.Aggregate((double?)0, (sum, call) => sum + seconds[call])))];
+            return [.. compiled.NvidiaCalls.Select(calls => calls.Count == 0 ? null
+                : new NvidiaTime(string.Join(" + ", calls), calls.Aggregate((double?)0, (sum, call) => sum + seconds[call])))];
         }
         finally
         {
@@ -56,7 +56,7 @@ public static class VendorBaseline
         }
     }
 
-    private static double? Seconds(NvidiaDriver driver, CuBlas blas, VendorCall call, int repeat, nint stream)
+    private static double? Seconds(NvidiaDriver driver, CuBlas blas, NvidiaCall call, int repeat, nint stream)
     {
         using var memory = new DeviceMemory(driver);
         int bytes = call.Precision is Precision.Bf16 or Precision.Fp16 ? 2 : 4;

@@ -2,7 +2,7 @@ using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Native;
 using RawDiffusion.Engine;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 /// <summary>NVIDIA's matrix product, for comparison with our own.</summary>
 public sealed unsafe partial class CuBlas : IDisposable

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using RawDiffusion.Cuda.Native;
 
-namespace RawDiffusion.Cuda.Vendor;
+namespace RawDiffusion.Cuda.Baselines;
 
 // The functions of cuBLAS that are used; 11.x, 12.x and 13.x export all of them. Each returns a cublasStatus_t, 0 on success.
 public sealed unsafe partial class CuBlas

@@ -1,11 +1,11 @@
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Checks;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Memory;
 
 namespace RawDiffusion.Cuda.Emulator.Execution;
 
 /// <summary>What all blocks of a launch share.</summary>
-internal sealed class LaunchContext
+internal sealed class EmulatedLaunch
 {
     private int stopped;
 
@@ -15,7 +15,7 @@ internal sealed class LaunchContext
 
     public required byte[] Arguments { get; init; }
 
-    public required DeviceMemory Memory { get; init; }
+    public required EmulatedMemory Memory { get; init; }
 
     public required EmulatorOptions Options { get; init; }
 

@@ -3,7 +3,7 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Engine.Reference;
 
 /// <summary>The operators in double precision: loops as the formulas are written.</summary>
-internal static class References
+internal static class ForwardDefinitions
 {
     public static double Silu(double x) => x / (1 + Math.Exp(-x));
 

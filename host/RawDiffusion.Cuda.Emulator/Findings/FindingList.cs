@@ -1,4 +1,4 @@
-namespace RawDiffusion.Cuda.Emulator.Checks;
+namespace RawDiffusion.Cuda.Emulator.Findings;
 
 /// <summary>Collects findings of blocks that run in parallel, once per kind, kernel and line.</summary>
 internal sealed class FindingList
