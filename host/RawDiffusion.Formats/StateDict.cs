@@ -256,7 +256,7 @@ internal sealed class StateDict
         if (averages.Length > 0)
         {
             bool others = (taken.IsAverage ? online : averages).Length > 0;
-            string tail = others ? $"--weights {(taken.IsAverage ? "online" : "ema")} picks the others" : "the file has no others";
+            string tail = others ? $"the {(taken.IsAverage ? "online" : "averaged")} ones can be chosen instead" : "the file has no others";
             notes.Add($"{(taken.IsAverage ? "EMA" : "Online")} weights taken{from}{taken.Step}; {tail}.");
         }
         else if (taken.Path.Length > 0)

@@ -56,7 +56,7 @@ public sealed class CheckpointTests
         using TensorFile legacy = Checkpoint.Open(Files.Golden("B_legacy.pt"));
         using TensorFile ema = Checkpoint.Open(Files.Golden("B_ema.pt"));
         Assert.That(zip.Notes, Is.Empty);
-        Assert.That(ema.Notes, Is.EqualTo(new[] { "EMA weights taken (step 140001); --weights online picks the others." }));
+        Assert.That(ema.Notes, Is.EqualTo(new[] { "EMA weights taken (step 140001); the online ones can be chosen instead." }));
         RequireEqual(legacy, zip);
         RequireEqual(ema, zip);
     }
@@ -66,7 +66,7 @@ public sealed class CheckpointTests
     {
         using TensorFile online = Checkpoint.Open(Files.Golden("B_ema.pt"), WeightSelection.Online);
         using TensorFile plain = Checkpoint.Open(Files.Golden("B.pt"), WeightSelection.Online);
-        Assert.That(online.Notes, Is.EqualTo(new[] { "Online weights taken (step 140001); --weights ema picks the others." }));
+        Assert.That(online.Notes, Is.EqualTo(new[] { "Online weights taken (step 140001); the averaged ones can be chosen instead." }));
         Assert.That(online.Names, Is.EqualTo(plain.Names));
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (string name in online.Names.Where(n => !n.EndsWith("num_batches_tracked")).Order(StringComparer.Ordinal))
@@ -142,7 +142,7 @@ public sealed class CheckpointTests
         {
             Assert.That(ema.Names, Is.EqualTo(new[] { "w" }));
             Assert.That(ema["w"].ToSingles(), Is.EqualTo(new[] { 1f }));
-            Assert.That(ema.Notes, Has.Some.Contains("EMA weights taken").And.Contains("(step 3); --weights online picks the others."));
+            Assert.That(ema.Notes, Has.Some.Contains("EMA weights taken").And.Contains("(step 3); the online ones can be chosen instead."));
             Assert.That(ema.Notes, Has.Some.EqualTo("Prefix 'module.module.' of a wrapper removed."));
         }
         using (TensorFile online = Checkpoint.Open(path, WeightSelection.Online))
@@ -180,7 +180,7 @@ public sealed class CheckpointTests
         Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)),
             Is.EqualTo((2f, 2f, 1f)));
         using TensorFile file = Checkpoint.Open(path);
-        Assert.That(file.Notes[0], Is.EqualTo($"EMA weights taken from '{averages}'; --weights online picks the others."));
+        Assert.That(file.Notes[0], Is.EqualTo($"EMA weights taken from '{averages}'; the online ones can be chosen instead."));
         Assert.That(file.PassedOver, Has.Some.Contains($"'{weights}' (weights").And.Some.Contains("'optimizer' (a dict of 1)"));
     }
 
@@ -245,8 +245,8 @@ public sealed class CheckpointTests
         Assert.That(file.Names, Is.EqualTo(new[] { "a.w", "b.w" }));
         Assert.That((First(path, WeightSelection.Auto), First(path, WeightSelection.Ema), First(path, WeightSelection.Online)),
             Is.EqualTo((2f, 2f, 1f)));
-        Assert.That(file.Notes[0], Is.EqualTo("EMA weights taken from 'ema/ema_model.' (step 70); --weights online picks the others."));
-        Assert.That(online.Notes[0], Is.EqualTo("Online weights taken from 'model'; --weights ema picks the others."));
+        Assert.That(file.Notes[0], Is.EqualTo("EMA weights taken from 'ema/ema_model.' (step 70); the online ones can be chosen instead."));
+        Assert.That(online.Notes[0], Is.EqualTo("Online weights taken from 'model'; the averaged ones can be chosen instead."));
         Assert.That(file.PassedOver, Has.Some.EqualTo("'ema/ema_model.betas' (a tensor)"));
         string alone = Files.Temporary("alone.safetensors");
         SafeTensors.Write(alone, new[] { "ema_model.a.w", "online_model.a.w", "adam.first.a.w", "adam.second.a.w" }.Select(

@@ -25,7 +25,7 @@ public static class ImageSets
         ImageSet set = OpenAll(source, options);
         if (!options.Strict || set.PassedOver.Groups.FirstOrDefault(g => g.IsLoss) is not { } loss) return set;
         set.Dispose();
-        throw new IOException($"{source}: expected pictures that can all be read, as --strict asks; found {loss}");
+        throw new IOException($"{source}: expected pictures that can all be read, found {loss}");
     }
 
     private static ImageSet OpenAll(string source, ImageSetOptions options)

@@ -63,7 +63,7 @@ public sealed class TarSet : ImageSet
             foreach (string path in paths)
             {
                 if (!File.Exists(path))
-                    throw new FileNotFoundException($"expected a tar file at {path}, found none: fetch it, or leave it out of --data");
+                    throw new FileNotFoundException($"expected a tar file at {path}, found none: fetch it, or leave it out");
                 shards.Add(new Shard(path, TarFile.Open(path, UserCache.Folder("unpacked"))));
                 foreach (string link in shards[^1].File.Links) passedOver.Add(PassReason.TarLink, $"{path}/{link}");
                 foreach (TarEntry entry in shards[^1].File.Entries)

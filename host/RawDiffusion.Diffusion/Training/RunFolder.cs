@@ -54,8 +54,8 @@ public sealed class RunFolder : IDisposable
         if (File.Exists(path)) throw new TrainingException($"expected a folder for the run at {path}, found a file");
         if (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any(e => Path.GetFileName(e) != LockName))
         {
-            string advice = File.Exists(Path.Combine(path, "config.json")) ? $"go on with it by --resume {path}, or give another --out"
-                : "give another --out";
+            string advice = File.Exists(Path.Combine(path, "config.json")) ? "resume the run that is there, or name another folder"
+                : "name another folder";
             throw new TrainingException($"expected an empty folder for the run at {path}, found files in it: {advice}");
         }
         var folder = new RunFolder(path);
@@ -71,7 +71,7 @@ public sealed class RunFolder : IDisposable
         if (!File.Exists(Path.Combine(path, "config.json")))
         {
             throw new TrainingException(
-                $"expected the folder of a run at {path}, found no config.json in it: begin one with --data and --out");
+                $"expected the folder of a run at {path}, found no config.json in it: name the folder of a run that has begun");
         }
 
         var folder = new RunFolder(path);

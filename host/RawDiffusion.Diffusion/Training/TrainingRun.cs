@@ -245,7 +245,7 @@ public sealed class TrainingRun : IDisposable
             if (step.LowerScale < 1)
             {
                 throw new TrainingException($"step {step.Step}: the gradients overflow even where the loss is not scaled up; {LastGood}, "
-                    + "or train in another --precision");
+                    + "or train in another precision");
             }
 
             if (step.LowerScale is { } scale)
@@ -261,12 +261,14 @@ public sealed class TrainingRun : IDisposable
     private int ImagesOfStep => config.Training.BatchSize * (ranks?.Size ?? 1);
 
     private string LastGood =>
-        $"the checkpoint of step {saved} is the last good one: go on from it with a smaller --lr or with --clip-norm";
+        $"the checkpoint of step {saved} is the last good one: go on from it with a smaller learning rate, or clip the norm of the "
+        + "gradients";
 
     // Steps are the same when they are done again, so that the operator is found that a run without a guard did not look at.
     private TrainingException Diagnose(long failed, string what)
     {
-        if (ranks is not null) return new TrainingException($"step {failed}: {what}; --guard finds out where it comes from; {LastGood}");
+        if (ranks is not null)
+            return new TrainingException($"step {failed}: {what}; a guarded run finds out where it comes from; {LastGood}");
         tell($"step {failed}: {what}; steps {saved + 1} to {failed} are done again to find out where it comes from");
         trainer.Dispose();
         trainer = Compile(guard: true);
@@ -351,7 +353,7 @@ public sealed class TrainingRun : IDisposable
         {
             string state = saved < 0 ? "nothing is saved yet" : $"the run is saved at step {saved}";
             throw new TrainingException(
-                $"cannot write {path}: {e.Message}; {state}: make room and go on with rawdiffusion train --resume {folder.FullPath}", e);
+                $"cannot write {path}: {e.Message}; {state}: make room and resume the run {folder.FullPath}", e);
         }
     }
 }

@@ -129,7 +129,7 @@ public sealed class TrainingRunTests : IDisposable
     public void A_folder_with_files_is_refused_and_so_is_one_that_is_in_use()
     {
         Train("run", Config, stopAfter: 1);
-        Assert.That(() => RunFolder.Create(PathOf("run")), Throws.TypeOf<TrainingException>().With.Message.Contains("--resume"));
+        Assert.That(() => RunFolder.Create(PathOf("run")), Throws.TypeOf<TrainingException>().With.Message.Contains("resume the run"));
         using (RunFolder.Open(PathOf("run")))
             Assert.That(() => RunFolder.Open(PathOf("run")), Throws.TypeOf<TrainingException>().With.Message.Contains("still training"));
         Directory.CreateDirectory(PathOf("other"));
