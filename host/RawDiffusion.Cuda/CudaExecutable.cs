@@ -199,7 +199,7 @@ internal sealed unsafe class CudaExecutable : IExecutable
             double bytes = led.Cost.Bytes;
             foreach (Value? value in led.Inputs.Append(led.Output))
                 if (value is not null) bytes -= (4 - StoredBytes(led, value)) * (double)value.Shape.Count;
-            if (led != node) bytes -= StoredBytes(led, led.Input(0)) * (double)led.Input(0).Shape.Count;
+            if (led != node) bytes -= StoredBytes(led, Siblings.Shared(led)) * (double)Siblings.Shared(led).Shape.Count;
             total += led.Cost with { Bytes = bytes };
         }
         return total;

@@ -22,12 +22,21 @@ internal sealed class StoragePolicy
             _ => throw GraphException.Unhandled(precision),
         };
         exchanged = [.. graph.Outputs.Values.Concat(graph.Updates.Select(u => u.Next)).Select(v => v.Viewed.Root)];
-        foreach (Node node in graph.Nodes.Where(n => n.Operator is AllReduce or AllGather)) exchanged.Add(node.Input(0).Viewed.Root);
-        foreach (Node node in graph.Nodes.Where(n => n.Operator is Pack))
-            foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
-        // The gradient of repeated vectors is a sum over rows, seen as vectors: linear layers read those in 32 bits.
-        foreach (Node node in graph.Nodes.Where(n => n.Operator is LinearGradInput or LinearGradWeight))
-            exchanged.Add(node.Input(0).Viewed.Root);
+        foreach (Node node in graph.Nodes)
+        {
+            if (node.Operator is Pack)
+                foreach (Value? gradient in node.Inputs) AddGradient(gradient!);
+            Value? value = node.Operator switch
+            {
+                AllReduce => node.Input(AllReduce.X),
+                AllGather => node.Input(AllGather.X),
+                // The gradient of repeated vectors is a sum over rows, seen as vectors: linear layers read those in 32 bits.
+                LinearGradInput => node.Input(LinearGradInput.Dy),
+                LinearGradWeight => node.Input(LinearGradWeight.Dy),
+                _ => null,
+            };
+            if (value is not null) exchanged.Add(value.Viewed.Root);
+        }
     }
 
     /// <summary>Storage of a value; a view has that of what it views.</summary>

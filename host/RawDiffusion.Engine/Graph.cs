@@ -91,13 +91,18 @@ public sealed class Graph
 
     /// <summary>Appends a node: the builder methods call this.</summary>
     /// <param name="op">Operator and attributes.</param>
-    /// <param name="inputs">Inputs by position, null where absent.</param>
+    /// <param name="inputs">Inputs by position, null where absent; optional ones at the end may be left out.</param>
     /// <param name="name">Name within the current scope; the operator's by default.</param>
     /// <exception cref="GraphException">Shapes disagree.</exception>
     public Value Apply(Operator op, ReadOnlySpan<Value?> inputs, string? name = null)
     {
         string full = scope + (name ?? op.Name);
-        var node = new Node(full, op, inputs.ToArray());
+        if (inputs.Length > op.Arity)
+            throw new GraphException($"{full} ({op.Name}): takes {op.Arity} input{(op.Arity == 1 ? "" : "s")}, found {inputs.Length}");
+        // Optional inputs at the end may be left out here; a node has them all.
+        var all = new Value?[op.Arity];
+        inputs.CopyTo(all);
+        var node = new Node(full, op, all);
         foreach (Value? input in inputs)
         {
             if (input is not null) RequireOwn(input, full);

@@ -40,7 +40,9 @@ public sealed class NonFiniteException(Node node, long index, float value)
     private static ParameterLayout? PlacesOf(Node node) => node.Operator switch
     {
         Pack pack => pack.Layout,
-        Add or AllReduce or AllReduceWait when node.Input(0).Producer is { } producer => PlacesOf(producer),
+        Add when node.Input(Add.A).Producer is { } producer => PlacesOf(producer),
+        AllReduce when node.Input(AllReduce.X).Producer is { } producer => PlacesOf(producer),
+        AllReduceWait when node.Input(AllReduceWait.Sum).Producer is { } producer => PlacesOf(producer),
         _ => null,
     };
 }

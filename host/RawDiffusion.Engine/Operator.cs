@@ -6,6 +6,13 @@ namespace RawDiffusion.Engine;
 /// </summary>
 public abstract record Operator
 {
+    /// <summary>States an operator.</summary>
+    /// <param name="arity">Number of inputs, optional ones included.</param>
+    protected Operator(int arity) => Arity = arity;
+
+    /// <summary>Number of inputs, optional ones included; an operator has a constant for the position of each.</summary>
+    internal int Arity { get; }
+
     /// <summary>The operator's name, the same in all rooms.</summary>
     public string Name => GetType().Name;
 
@@ -57,7 +64,7 @@ public abstract record Operator
     /// <summary>An input that must be present, of the given rank (-1: any).</summary>
     protected static Value Take(IReadOnlyList<Value?> inputs, int position, string role, int rank)
     {
-        Value value = (position < inputs.Count ? inputs[position] : null) ?? throw new GraphException($"{role} is missing");
+        Value value = inputs[position] ?? throw new GraphException($"{role} is missing");
         Require(rank < 0 || value.Shape.Rank == rank, $"{role} {value} must have {rank} dimensions");
         return value;
     }
@@ -65,7 +72,7 @@ public abstract record Operator
     /// <summary>Requires an input, where present, to have exactly this shape.</summary>
     protected static void RequireShape(IReadOnlyList<Value?> inputs, int position, string role, Shape expected)
     {
-        if (position < inputs.Count && inputs[position] is { } value)
+        if (inputs[position] is { } value)
             Require(value.Shape == expected, $"{role} {value} must have shape {expected}");
     }
 }

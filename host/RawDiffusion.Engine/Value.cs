@@ -50,7 +50,9 @@ public sealed class Value
     /// <summary>Fills a span with a constant's elements, or a state's first content; null where there is none.</summary>
     public ConstantReader? Constant { get; }
 
-    /// <summary>What a chain of views is a view of, and the place of this value's first element in it; itself and 0 where it is no view.</summary>
+    /// <summary>
+    /// What a chain of views is a view of, and the place of this value's first element in it; itself and 0 where it is no view.
+    /// </summary>
     public (Value Root, long First) Viewed
     {
         get

@@ -4,7 +4,7 @@ using RawDiffusion.Engine.Tests.Contract;
 
 namespace RawDiffusion.Engine.Tests;
 
-/// <summary>What an enumeration has no member for is refused by the definition and by each device, and passes for no other member.</summary>
+/// <summary>What an enumeration has no member for is refused by the definition and by each device.</summary>
 public sealed class UndefinedValueTests
 {
     private const Activation NoActivation = (Activation)99;
@@ -63,5 +63,6 @@ public sealed class UndefinedValueTests
         }
     }
 
-    private static TestCaseData Case(string name, Operator op, params Shape?[] shapes) => new TestCaseData(op, shapes).SetArgDisplayNames(name);
+    private static TestCaseData Case(string name, Operator op, params Shape?[] shapes) =>
+        new TestCaseData(op, shapes).SetArgDisplayNames(name);
 }

@@ -16,7 +16,7 @@ internal sealed unsafe class ActivateKernel : CpuKernel<Activate>
         private readonly delegate*<float*, float*, int, float*, float*, void> apply =
             Activations.PixelLoop<S, V>(((Activate)node.Operator).Activation);
 
-        private readonly float* x = context.Pointer(node.Input(0));
+        private readonly float* x = context.Pointer(node.Input(Activate.X));
         private readonly float* y = context.Pointer(node.Output);
 
         protected override void Run(long first, int length) => apply(x + first, y + first, length, null, null);
@@ -35,8 +35,8 @@ internal sealed unsafe class ActivateGradKernel : ActivatedKernel<ActivateGrad>
         where V : unmanaged
         where F : struct, IActivation<V>
     {
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* dy = context.Pointer(node.Input(1));
+        private readonly float* x = context.Pointer(node.Input(ActivateGrad.X));
+        private readonly float* dy = context.Pointer(node.Input(ActivateGrad.Dy));
         private readonly float* dx = context.Pointer(node.Output);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -46,7 +46,8 @@ internal sealed unsafe class ActivateGradKernel : ActivatedKernel<ActivateGrad>
             for (int i = 0; i < length; i += S.Lanes)
             {
                 int left = length - i;
-                Part<S, V>.Store(S.Multiply(Part<S, V>.Load(cotangent + i, left), F.Derivative(Part<S, V>.Load(from + i, left))), to + i, left);
+                Part<S, V>.Store(S.Multiply(Part<S, V>.Load(cotangent + i, left), F.Derivative(Part<S, V>.Load(from + i, left))), to + i,
+                    left);
             }
         }
     }

@@ -49,12 +49,12 @@ internal sealed unsafe class AdamKernel : CpuKernel<Adam>
             options = op.Options;
             pieces = ParameterPieces.Of(op.Layout);
             count = op.Layout.Count;
-            state = context.Pointer(node.Input(0));
-            gradient = context.Pointer(node.Input(1));
-            norm = context.Pointer(node.Input(2));
-            rates = context.Pointer(node.Input(3));
-            step = (int*)context.Pointer(node.Input(4));
-            lossScale = context.PointerOrNull(node.Inputs.ElementAtOrDefault(5));
+            state = context.Pointer(node.Input(Adam.State));
+            gradient = context.Pointer(node.Input(Adam.Gradients));
+            norm = context.Pointer(node.Input(Adam.Norm));
+            rates = context.Pointer(node.Input(Adam.Rates));
+            step = (int*)context.Pointer(node.Input(Adam.Step));
+            lossScale = context.PointerOrNull(node.Inputs[Adam.Scale]);
             next = context.Pointer(node.Output);
         }
 
@@ -138,8 +138,8 @@ internal sealed unsafe class GradientNormKernel : CpuKernel<GradientNorm>
 
         private readonly (long First, int Count)[] pieces = ParameterPieces.Of(((GradientNorm)node.Operator).Layout);
         private readonly double[] partials = new double[ParameterPieces.Of(((GradientNorm)node.Operator).Layout).Length];
-        private readonly float* gradient = context.Pointer(node.Input(0));
-        private readonly float* lossScale = context.PointerOrNull(node.Inputs.ElementAtOrDefault(1));
+        private readonly float* gradient = context.Pointer(node.Input(GradientNorm.Gradients));
+        private readonly float* lossScale = context.PointerOrNull(node.Inputs[GradientNorm.Scale]);
         private readonly float* norm = context.Pointer(node.Output);
 
         public override string Description => "gradient norm";

@@ -12,8 +12,8 @@ internal sealed unsafe class AddKernel : CpuKernel<Add>
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly float* a = context.Pointer(node.Input(0));
-        private readonly float* b = context.Pointer(node.Input(1));
+        private readonly float* a = context.Pointer(node.Input(Add.A));
+        private readonly float* b = context.Pointer(node.Input(Add.B));
         private readonly float* y = context.Pointer(node.Output);
 
         protected override void Run(long first, int length) => Elementwise.Add<S, V>(a + first, b + first, y + first, length);

@@ -13,8 +13,8 @@ internal sealed unsafe class AddEmbeddingKernel : CpuKernel<AddEmbedding>
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* e = context.Pointer(node.Input(1));
+        private readonly float* x = context.Pointer(node.Input(AddEmbedding.X));
+        private readonly float* e = context.Pointer(node.Input(AddEmbedding.Embedding));
         private readonly float* output = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at)
@@ -28,14 +28,15 @@ internal sealed unsafe class AddEmbeddingKernel : CpuKernel<AddEmbedding>
 /// <summary>The sum of each image's positions.</summary>
 internal sealed unsafe class AddEmbeddingGradEmbeddingKernel : CpuKernel<AddEmbeddingGradEmbedding>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, node.Input(0).Shape, context);
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
+        new Launch<S, V>(node, node.Input(AddEmbeddingGradEmbedding.Dy).Shape, context);
 
     private sealed class Launch<S, V>(Node node, Shape shape, CpuContext context)
         : PositionSumsLaunch<S, V>("add embedding grad", shape[0], shape[1] * shape[2], shape[3], 1, context)
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* dy = context.Pointer(node.Input(AddEmbeddingGradEmbedding.Dy));
         private readonly float* de = context.Pointer(node.Output);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -4,13 +4,13 @@ using RawDiffusion.Engine.Operators;
 namespace RawDiffusion.Cpu.Kernels;
 
 /// <summary>What a launch does that is one call of the communicator: one task.</summary>
-internal abstract unsafe class RanksLaunch(string description, Node node, CpuContext context) : CpuLaunch
+internal abstract unsafe class RanksLaunch(string description, Value x, Value y, CpuContext context) : CpuLaunch
 {
-    protected int Count { get; } = checked((int)node.Input(0).Shape.Count);
+    protected int Count { get; } = checked((int)x.Shape.Count);
 
-    protected float* X { get; } = context.Pointer(node.Input(0));
+    protected float* X { get; } = context.Pointer(x);
 
-    protected float* Y { get; } = context.Pointer(node.Output);
+    protected float* Y { get; } = context.Pointer(y);
 
     public sealed override string Description => description;
 
@@ -22,7 +22,8 @@ internal sealed unsafe class AllReduceKernel : CpuKernel<AllReduce>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
 
-    private sealed class Launch(Node node, CpuContext context) : RanksLaunch("all-reduce start", node, context)
+    private sealed class Launch(Node node, CpuContext context)
+        : RanksLaunch("all-reduce start", node.Input(AllReduce.X), node.Output, context)
     {
         private readonly ICommunicator ranks = context.Ranks(node, ((AllReduce)node.Operator).Ranks);
 
@@ -39,9 +40,10 @@ internal sealed unsafe class AllReduceWaitKernel : CpuKernel<AllReduceWait>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
 
-    private sealed class Launch(Node node, CpuContext context) : RanksLaunch("all-reduce wait", node, context)
+    private sealed class Launch(Node node, CpuContext context)
+        : RanksLaunch("all-reduce wait", node.Input(AllReduceWait.Sum), node.Output, context)
     {
-        private readonly ICommunicator ranks = context.Ranks(node, ((AllReduce)node.Input(0).Producer!.Operator).Ranks);
+        private readonly ICommunicator ranks = context.Ranks(node, ((AllReduce)node.Input(AllReduceWait.Sum).Producer!.Operator).Ranks);
 
         public override void Run(int phase, int task, float* scratch)
         {
@@ -56,7 +58,8 @@ internal sealed unsafe class AllGatherKernel : CpuKernel<AllGather>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch(node, context);
 
-    private sealed class Launch(Node node, CpuContext context) : RanksLaunch("all-gather", node, context)
+    private sealed class Launch(Node node, CpuContext context)
+        : RanksLaunch("all-gather", node.Input(AllGather.X), node.Output, context)
     {
         private readonly ICommunicator ranks = context.Ranks(node, ((AllGather)node.Operator).Ranks);
 

@@ -40,7 +40,7 @@ internal sealed unsafe class AttentionKernel : CpuKernel<Attention>
             headChannels = channels / heads;
             sumStride = PackedMatrix.Panels(headChannels, Columns) * Columns;
             scoreStride = PackedMatrix.Panels(Math.Min(KeyBlock, positions), Columns) * Columns;
-            qkv = context.Pointer(node.Input(0));
+            qkv = context.Pointer(node.Input(Attention.Qkv));
             output = context.Pointer(node.Output);
         }
 

@@ -50,9 +50,9 @@ internal sealed unsafe class AttentionGradKernel : CpuKernel<AttentionGrad>
             paddedPositions = PackedMatrix.Panels(positions, Columns) * Columns;
             paddedChannels = PackedMatrix.Panels(d, Columns) * Columns;
             acrossStride = ((positions + 15) / 16 | 1) * 16;
-            qkv = context.Pointer(node.Input(0));
-            y = context.Pointer(node.Input(1));
-            dy = context.Pointer(node.Input(2));
+            qkv = context.Pointer(node.Input(AttentionGrad.Qkv));
+            y = context.Pointer(node.Input(AttentionGrad.Y));
+            dy = context.Pointer(node.Input(AttentionGrad.Dy));
             gradient = context.Pointer(node.Output);
         }
 

@@ -16,10 +16,10 @@ internal sealed unsafe class AvgPool2dKernel : ActivatedKernel<AvgPool2d>
         where V : unmanaged
         where F : struct, IActivation<V>
     {
-        private readonly int inHeight = node.Input(0).Shape[1];
-        private readonly int inWidth = node.Input(0).Shape[2];
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* affine = context.PointerOrNull(node.Inputs[1]);
+        private readonly int inHeight = node.Input(AvgPool2d.X).Shape[1];
+        private readonly int inWidth = node.Input(AvgPool2d.X).Shape[2];
+        private readonly float* x = context.Pointer(node.Input(AvgPool2d.X));
+        private readonly float* affine = context.PointerOrNull(node.Inputs[AvgPool2d.Affine]);
         private readonly float* output = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at)
@@ -72,7 +72,7 @@ internal sealed unsafe class AvgPool2dGradInputKernel : CpuKernel<AvgPool2dGradI
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* dy = context.Pointer(node.Input(AvgPool2dGradInput.Dy));
         private readonly float* dx = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at)

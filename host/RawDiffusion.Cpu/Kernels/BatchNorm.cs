@@ -16,11 +16,11 @@ internal sealed unsafe class BatchNormKernel : CpuKernel<BatchNorm>
         private readonly int pixelsPerTask = node.Output.Shape[2];
         private readonly int tasks = node.Output.Shape[0] * node.Output.Shape[1];
         private readonly int channels = node.Output.Shape[3];
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* gamma = context.Pointer(node.Input(1));
-        private readonly float* beta = context.Pointer(node.Input(2));
-        private readonly float* mean = context.Pointer(node.Input(3));
-        private readonly float* variance = context.Pointer(node.Input(4));
+        private readonly float* x = context.Pointer(node.Input(BatchNorm.X));
+        private readonly float* gamma = context.Pointer(node.Input(BatchNorm.Gamma));
+        private readonly float* beta = context.Pointer(node.Input(BatchNorm.Beta));
+        private readonly float* mean = context.Pointer(node.Input(BatchNorm.Mean));
+        private readonly float* variance = context.Pointer(node.Input(BatchNorm.Variance));
         private readonly float* y = context.Pointer(node.Output);
         private readonly float* affine = context.Allocate(2L * node.Output.Shape[3]).Pointer;
 

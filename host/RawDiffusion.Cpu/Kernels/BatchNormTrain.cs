@@ -21,10 +21,10 @@ internal sealed unsafe class BatchNormStatisticsKernel : CpuKernel<BatchNormStat
 
         public Launch(Node node, CpuContext context)
         {
-            Shape shape = node.Input(0).Shape;
+            Shape shape = node.Input(BatchNormStatistics.X).Shape;
             channels = shape[3];
             pixels = checked((int)shape.WithChannels(1).Count);
-            x = context.Pointer(node.Input(0));
+            x = context.Pointer(node.Input(BatchNormStatistics.X));
             statistics = context.Pointer(node.Output);
             partial = context.Allocate(2L * Tasks(0) * channels).Pointer;
         }
@@ -75,10 +75,10 @@ internal sealed unsafe class BatchNormTrainKernel : CpuKernel<BatchNormTrain>
         where V : unmanaged
     {
         private readonly float epsilon = ((BatchNormTrain)node.Operator).Epsilon;
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* gamma = context.Pointer(node.Input(1));
-        private readonly float* beta = context.Pointer(node.Input(2));
-        private readonly float* statistics = context.Pointer(node.Input(3));
+        private readonly float* x = context.Pointer(node.Input(BatchNormTrain.X));
+        private readonly float* gamma = context.Pointer(node.Input(BatchNormTrain.Gamma));
+        private readonly float* beta = context.Pointer(node.Input(BatchNormTrain.Beta));
+        private readonly float* statistics = context.Pointer(node.Input(BatchNormTrain.Statistics));
         private readonly float* y = context.Pointer(node.Output);
         private readonly float* scales = context.Allocate(node.Output.Shape[3]).Pointer;
 
@@ -115,8 +115,8 @@ internal sealed unsafe class BatchNormRunningKernel : CpuKernel<BatchNormRunning
         private readonly BatchNormRunning op = (BatchNormRunning)node.Operator;
         private readonly (int Row, double Factor) batch = ((BatchNormRunning)node.Operator).OfBatch();
         private readonly int channels = node.Output.Shape[0];
-        private readonly float* running = context.Pointer(node.Input(0));
-        private readonly float* statistics = context.Pointer(node.Input(1));
+        private readonly float* running = context.Pointer(node.Input(BatchNormRunning.Running));
+        private readonly float* statistics = context.Pointer(node.Input(BatchNormRunning.Statistics));
         private readonly float* next = context.Pointer(node.Output);
 
         public override string Description => "batch norm running";
@@ -135,7 +135,8 @@ internal sealed unsafe class BatchNormRunningKernel : CpuKernel<BatchNormRunning
 /// <summary>The gradients by gamma and beta.</summary>
 internal sealed unsafe class BatchNormGradAffineKernel : CpuKernel<BatchNormGradAffine>
 {
-    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) => new Launch<S, V>(node, node.Input(0).Shape, context);
+    public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
+        new Launch<S, V>(node, node.Input(BatchNormGradAffine.X).Shape, context);
 
     private sealed class Launch<S, V>(Node node, Shape shape, CpuContext context)
         : PositionSumsLaunch<S, V>("batch norm grad affine", 1, checked((int)shape.WithChannels(1).Count), shape[3], 2, context)
@@ -143,9 +144,9 @@ internal sealed unsafe class BatchNormGradAffineKernel : CpuKernel<BatchNormGrad
         where V : unmanaged
     {
         private readonly float epsilon = ((BatchNormGradAffine)node.Operator).Epsilon;
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* statistics = context.Pointer(node.Input(1));
-        private readonly float* dy = context.Pointer(node.Input(2));
+        private readonly float* x = context.Pointer(node.Input(BatchNormGradAffine.X));
+        private readonly float* statistics = context.Pointer(node.Input(BatchNormGradAffine.Statistics));
+        private readonly float* dy = context.Pointer(node.Input(BatchNormGradAffine.Dy));
         private readonly float* gradient = context.Pointer(node.Output);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -189,11 +190,11 @@ internal sealed unsafe class BatchNormGradInputKernel : CpuKernel<BatchNormGradI
     {
         private readonly float epsilon = ((BatchNormGradInput)node.Operator).Epsilon;
         private readonly double positions = node.Output.Shape.WithChannels(1).Count;
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* gamma = context.Pointer(node.Input(1));
-        private readonly float* statistics = context.Pointer(node.Input(2));
-        private readonly float* dy = context.Pointer(node.Input(3));
-        private readonly float* sums = context.Pointer(node.Input(4));
+        private readonly float* x = context.Pointer(node.Input(BatchNormGradInput.X));
+        private readonly float* gamma = context.Pointer(node.Input(BatchNormGradInput.Gamma));
+        private readonly float* statistics = context.Pointer(node.Input(BatchNormGradInput.Statistics));
+        private readonly float* dy = context.Pointer(node.Input(BatchNormGradInput.Dy));
+        private readonly float* sums = context.Pointer(node.Input(BatchNormGradInput.Sums));
         private readonly float* dx = context.Pointer(node.Output);
         // For each channel: gamma * rstd, mean(dy), rstd * mean(dy xhat).
         private readonly float* table = context.Allocate(3L * node.Output.Shape[3]).Pointer;

@@ -26,10 +26,10 @@ internal sealed class ChannelSumKernel : CpuKernel<ChannelSum>
 
         public Launch(Node node, CpuContext context)
         {
-            Shape shape = node.Input(0).Shape;
+            Shape shape = node.Input(ChannelSum.X).Shape;
             channels = shape[^1];
             rows = channels == 0 ? 0 : checked((int)(shape.Count / channels));
-            x = context.Pointer(node.Input(0));
+            x = context.Pointer(node.Input(ChannelSum.X));
             y = context.Pointer(node.Output);
             workspace = context.Workspace;
             workspace.Reserve((long)Shares * channels);

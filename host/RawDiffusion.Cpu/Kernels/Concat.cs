@@ -11,11 +11,11 @@ internal sealed unsafe class ConcatKernel : CpuKernel<Concat>
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
         private const int PixelsPerTask = 256;
-        private readonly int c1 = node.Input(0).Shape[^1];
-        private readonly int c2 = node.Input(1).Shape[^1];
+        private readonly int c1 = node.Input(Concat.A).Shape[^1];
+        private readonly int c2 = node.Input(Concat.B).Shape[^1];
         private readonly int pixels = (int)(node.Output.Shape.Count / Math.Max(1, node.Output.Shape[^1]));
-        private readonly float* a = context.Pointer(node.Input(0));
-        private readonly float* b = context.Pointer(node.Input(1));
+        private readonly float* a = context.Pointer(node.Input(Concat.A));
+        private readonly float* b = context.Pointer(node.Input(Concat.B));
         private readonly float* y = context.Pointer(node.Output);
 
         public override string Description => "concat";

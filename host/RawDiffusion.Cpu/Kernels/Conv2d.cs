@@ -10,10 +10,10 @@ internal sealed class Conv2dKernel : CpuKernel<Conv2d>
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
         // Winograd takes the 3x3 convolution of a residual block and not its 1x1: two kernels are faster than one here.
-        if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is not null)
+        if (node.Inputs[Conv2d.SkipWeight] is not null)
             throw new GraphException($"{node.Name}: the CPU device computes skip convolutions on their own; compile without FuseSkip");
         var op = (Conv2d)node.Operator;
-        Value weight = node.Input(1);
+        Value weight = node.Input(Conv2d.Weight);
         if (context.RunsOnce || op.Stride != 1 || op.Padding != 1 || !Winograd.Suits(weight.Shape, node.Output.Shape))
             return new Conv2dDirect<S, V>(node, context);
         return new Conv2dWinograd<S, V>(
@@ -51,7 +51,7 @@ internal sealed unsafe class Conv2dDirect<S, V> : WeightedLaunch
         var op = (Conv2d)node.Operator;
         source = new ConvSource<S, V>(node, context);
         store = new ConvStore<S, V>(node, context);
-        Value weight = node.Input(1);
+        Value weight = node.Input(Conv2d.Weight);
         kernel = weight.Shape[1];
         stride = op.Stride;
         padding = op.Padding;

@@ -12,7 +12,7 @@ internal sealed class Conv2dGradInputKernel : CpuKernel<Conv2dGradInput>
     public override unsafe CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
         var op = (Conv2dGradInput)node.Operator;
-        (Value dy, Value weight, Shape output) = (node.Input(0), node.Input(1), node.Output.Shape);
+        (Value dy, Value weight, Shape output) = (node.Input(Conv2dGradInput.Dy), node.Input(Conv2dGradInput.Weight), node.Output.Shape);
         if (context.RunsOnce || op.Stride != 1 || op.Padding != 1 || !Winograd.Suits(weight.Shape, output))
             return new Conv2dGradInputDirect<S, V>(op, dy, weight, node.Output, context);
         return new Conv2dWinograd<S, V>(

@@ -11,7 +11,7 @@ internal sealed class Conv2dGradWeightKernel : CpuKernel<Conv2dGradWeight>
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
         var op = (Conv2dGradWeight)node.Operator;
-        (Value x, Value dy) = (node.Input(0), node.Input(1));
+        (Value x, Value dy) = (node.Input(Conv2dGradWeight.X), node.Input(Conv2dGradWeight.Dy));
         if (op.Stride == 1 && op.Padding == 1 && Conv2dGradWeightWinograd<S, V>.Suits(node.Output.Shape, dy.Shape))
             return new Conv2dGradWeightWinograd<S, V>(x, dy, node.Output, context);
         return new Conv2dGradWeightDirect<S, V>(op, x, x.Shape, dy, dy.Shape, node.Output, context);
@@ -23,7 +23,7 @@ internal sealed class LinearGradWeightKernel : CpuKernel<LinearGradWeight>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
-        (Value dy, Value x) = (node.Input(0), node.Input(1));
+        (Value dy, Value x) = (node.Input(LinearGradWeight.Dy), node.Input(LinearGradWeight.X));
         return new Conv2dGradWeightDirect<S, V>(
             new Conv2dGradWeight(1, 1, 0), x, [x.Shape[0], 1, 1, x.Shape[1]], dy, [dy.Shape[0], 1, 1, dy.Shape[1]], node.Output, context);
     }

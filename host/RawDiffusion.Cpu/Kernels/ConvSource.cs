@@ -26,7 +26,7 @@ internal readonly unsafe struct ConvSource<S, V>
     public ConvSource(Node node, CpuContext context)
     {
         var op = (Conv2d)node.Operator;
-        Value input = node.Input(0);
+        Value input = node.Input(Conv2d.X);
         x = context.Pointer(input);
         x2 = context.PointerOrNull(node.Inputs[Conv2d.X2]);
         affine = context.PointerOrNull(node.Inputs[Conv2d.Affine]);

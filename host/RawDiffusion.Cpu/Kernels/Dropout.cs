@@ -17,8 +17,8 @@ internal sealed unsafe class DropoutKernel : CpuKernel<Dropout>
     {
         private readonly Dropout op = (Dropout)node.Operator;
         private readonly float kept = (float)(1 / (1 - (double)((Dropout)node.Operator).Rate));
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly int* step = (int*)context.Pointer(node.Input(1));
+        private readonly float* x = context.Pointer(node.Input(Dropout.X));
+        private readonly int* step = (int*)context.Pointer(node.Input(Dropout.Step));
         private readonly float* y = context.Pointer(node.Output);
 
         protected override void Run(long first, int length)

@@ -25,15 +25,14 @@ internal unsafe class GroupNormStatistics<S, V> : CpuLaunch
     private readonly int pixels;
     private readonly int tasksPerImage;
 
-    public GroupNormStatistics(Node node, CpuContext context, int groups, float epsilon, float* affine)
+    public GroupNormStatistics(Node node, Value? second, CpuContext context, int groups, float epsilon, float* affine)
     {
-        Value input = node.Input(0);
-        Value? second = node.Inputs.Count > 4 ? node.Inputs[4] : null;
+        Value input = node.Input(GroupNorm.X);
         x = context.Pointer(input);
         x2 = context.PointerOrNull(second);
-        gamma = context.Pointer(node.Input(1));
-        beta = context.Pointer(node.Input(2));
-        film = context.PointerOrNull(node.Inputs[3]);
+        gamma = context.Pointer(node.Input(GroupNorm.Gamma));
+        beta = context.Pointer(node.Input(GroupNorm.Beta));
+        film = context.PointerOrNull(node.Inputs[GroupNorm.Film]);
         c1 = input.Shape[3];
         c2 = second?.Shape[3] ?? 0;
         this.groups = groups;
@@ -124,7 +123,8 @@ internal sealed unsafe class GroupNormAffineKernel : CpuKernel<GroupNormAffine>
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context)
     {
         var op = (GroupNormAffine)node.Operator;
-        return new GroupNormStatistics<S, V>(node, context, op.Groups, op.Epsilon, context.Pointer(node.Output));
+        return new GroupNormStatistics<S, V>(
+            node, node.Inputs[GroupNormAffine.X2], context, op.Groups, op.Epsilon, context.Pointer(node.Output));
     }
 }
 
@@ -136,7 +136,7 @@ internal sealed unsafe class GroupNormKernel : ActivatedKernel<GroupNorm>
     protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, context);
 
     private sealed class Launch<S, V, F>(Node node, CpuContext context)
-        : GroupNormStatistics<S, V>(node, context, ((GroupNorm)node.Operator).Groups, ((GroupNorm)node.Operator).Epsilon,
+        : GroupNormStatistics<S, V>(node, null, context, ((GroupNorm)node.Operator).Groups, ((GroupNorm)node.Operator).Epsilon,
             context.Allocate(2L * node.Output.Shape[0] * node.Output.Shape[3]).Pointer)
         where S : struct, ISimd<V>
         where V : unmanaged
@@ -144,7 +144,7 @@ internal sealed unsafe class GroupNormKernel : ActivatedKernel<GroupNorm>
     {
         private readonly int height = node.Output.Shape[1];
         private readonly int width = node.Output.Shape[2];
-        private readonly float* source = context.Pointer(node.Input(0));
+        private readonly float* source = context.Pointer(node.Input(GroupNorm.X));
         private readonly float* y = context.Pointer(node.Output);
 
         public override string Description => "group norm";

@@ -9,7 +9,8 @@ internal sealed unsafe class GroupNormGradSumsKernel : ActivatedKernel<GroupNorm
 {
     protected override Activation ActivationOf(GroupNormGradSums op) => op.Activation;
 
-    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) => new Launch<S, V, F>(node, node.Input(0).Shape, context);
+    protected override CpuLaunch Prepare<S, V, F>(Node node, CpuContext context) =>
+        new Launch<S, V, F>(node, node.Input(GroupNormGradSums.X).Shape, context);
 
     private sealed class Launch<S, V, F>(Node node, Shape shape, CpuContext context)
         : PositionSumsLaunch<S, V>("group norm grad sums", shape[0], shape[1] * shape[2], shape[3], 2, context)
@@ -19,10 +20,10 @@ internal sealed unsafe class GroupNormGradSumsKernel : ActivatedKernel<GroupNorm
     {
         private readonly int size = shape[3] / ((GroupNormGradSums)node.Operator).Groups;
         private readonly double members = (double)shape[1] * shape[2] * shape[3] / ((GroupNormGradSums)node.Operator).Groups;
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* affine = context.Pointer(node.Input(1));
-        private readonly float* normal = context.Pointer(node.Input(2));
-        private readonly float* dy = context.Pointer(node.Input(3));
+        private readonly float* x = context.Pointer(node.Input(GroupNormGradSums.X));
+        private readonly float* affine = context.Pointer(node.Input(GroupNormGradSums.Affine));
+        private readonly float* normal = context.Pointer(node.Input(GroupNormGradSums.Normal));
+        private readonly float* dy = context.Pointer(node.Input(GroupNormGradSums.Dy));
         private readonly float* result = context.Pointer(node.Output);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -82,11 +83,11 @@ internal sealed unsafe class GroupNormGradInputKernel : ActivatedKernel<GroupNor
         where V : unmanaged
         where F : struct, IActivation<V>
     {
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* affine = context.Pointer(node.Input(1));
-        private readonly float* normal = context.Pointer(node.Input(2));
-        private readonly float* dy = context.Pointer(node.Input(3));
-        private readonly float* sums = context.Pointer(node.Input(4));
+        private readonly float* x = context.Pointer(node.Input(GroupNormGradInput.X));
+        private readonly float* affine = context.Pointer(node.Input(GroupNormGradInput.Affine));
+        private readonly float* normal = context.Pointer(node.Input(GroupNormGradInput.Normal));
+        private readonly float* dy = context.Pointer(node.Input(GroupNormGradInput.Dy));
+        private readonly float* sums = context.Pointer(node.Input(GroupNormGradInput.Sums));
         private readonly float* dx = context.Pointer(node.Output);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -120,10 +121,10 @@ internal sealed unsafe class GroupNormGradAffineKernel : CpuKernel<GroupNormGrad
     {
         private const int ChannelsPerTask = 64;
 
-        private readonly int images = node.Input(0).Shape[0];
-        private readonly int channels = node.Input(0).Shape[2];
-        private readonly float* sums = context.Pointer(node.Input(0));
-        private readonly float* film = context.PointerOrNull(node.Inputs[1]);
+        private readonly int images = node.Input(GroupNormGradAffine.Sums).Shape[0];
+        private readonly int channels = node.Input(GroupNormGradAffine.Sums).Shape[2];
+        private readonly float* sums = context.Pointer(node.Input(GroupNormGradAffine.Sums));
+        private readonly float* film = context.PointerOrNull(node.Inputs[GroupNormGradAffine.Film]);
         private readonly float* gradient = context.Pointer(node.Output);
 
         public override string Description => "group norm grad affine";
@@ -158,11 +159,11 @@ internal sealed unsafe class GroupNormGradFilmKernel : CpuKernel<GroupNormGradFi
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly int images = node.Input(0).Shape[0];
-        private readonly int channels = node.Input(0).Shape[2];
-        private readonly float* sums = context.Pointer(node.Input(0));
-        private readonly float* gamma = context.Pointer(node.Input(1));
-        private readonly float* beta = context.Pointer(node.Input(2));
+        private readonly int images = node.Input(GroupNormGradFilm.Sums).Shape[0];
+        private readonly int channels = node.Input(GroupNormGradFilm.Sums).Shape[2];
+        private readonly float* sums = context.Pointer(node.Input(GroupNormGradFilm.Sums));
+        private readonly float* gamma = context.Pointer(node.Input(GroupNormGradFilm.Gamma));
+        private readonly float* beta = context.Pointer(node.Input(GroupNormGradFilm.Beta));
         private readonly float* gradient = context.Pointer(node.Output);
 
         public override string Description => "group norm grad film";

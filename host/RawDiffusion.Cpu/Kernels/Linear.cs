@@ -7,14 +7,16 @@ namespace RawDiffusion.Cpu.Kernels;
 internal sealed class LinearKernel : CpuKernel<Linear>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
-        new LinearLaunch<S, V>(node, WeightMatrix.Forward(node.Input(1).Shape), node.Inputs[2], ((Linear)node.Operator).OnStore, context);
+        new LinearLaunch<S, V>(node.Input(Linear.X), node.Input(Linear.Weight), WeightMatrix.Forward(node.Input(Linear.Weight).Shape),
+            node.Inputs[Linear.Bias], ((Linear)node.Operator).OnStore, node.Output, context);
 }
 
 /// <summary>Gradient of a linear layer by its input: a product with the weight as it lies.</summary>
 internal sealed class LinearGradInputKernel : CpuKernel<LinearGradInput>
 {
     public override CpuLaunch Prepare<S, V>(Node node, CpuContext context) =>
-        new LinearLaunch<S, V>(node, WeightMatrix.Transposed(node.Input(1).Shape, [0]), null, Activation.None, context);
+        new LinearLaunch<S, V>(node.Input(LinearGradInput.Dy), node.Input(LinearGradInput.Weight),
+            WeightMatrix.Transposed(node.Input(LinearGradInput.Weight).Shape, [0]), null, Activation.None, node.Output, context);
 }
 
 /// <summary>Product of rows with a weight: one task for each panel of outputs, all rows in it, so that each weight is read once.</summary>
@@ -29,15 +31,15 @@ internal sealed unsafe class LinearLaunch<S, V> : WeightedLaunch
     private readonly WeightMatrix matrix;
     private readonly delegate*<float*, float*, int, float*, float*, void> store;
 
-    public LinearLaunch(Node node, WeightMatrix matrix, Value? bias, Activation onStore, CpuContext context)
+    public LinearLaunch(Value x, Value weight, WeightMatrix matrix, Value? bias, Activation onStore, Value y, CpuContext context)
     {
         this.matrix = matrix;
         store = Activations.PixelLoop<S, V>(onStore);
-        rows = node.Output.Shape[0];
-        x = context.Pointer(node.Input(0));
+        rows = y.Shape[0];
+        this.x = context.Pointer(x);
         this.bias = context.PointerOrNull(bias);
-        y = context.Pointer(node.Output);
-        BindWeight(node.Input(1), PackedMatrix.Count(matrix.Rows, matrix.Columns, MicroKernel<S, V>.Columns), context);
+        this.y = context.Pointer(y);
+        BindWeight(weight, PackedMatrix.Count(matrix.Rows, matrix.Columns, MicroKernel<S, V>.Columns), context);
     }
 
     public override string Description => "linear";

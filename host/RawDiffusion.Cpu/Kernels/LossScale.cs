@@ -10,8 +10,8 @@ internal sealed unsafe class LossScaleKernel : CpuKernel<LossScale>
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly float* state = context.Pointer(node.Input(0));
-        private readonly float* norm = context.Pointer(node.Input(1));
+        private readonly float* state = context.Pointer(node.Input(LossScale.State));
+        private readonly float* norm = context.Pointer(node.Input(LossScale.Norm));
         private readonly float* next = context.Pointer(node.Output);
 
         public override string Description => "loss scale";

@@ -16,13 +16,14 @@ internal sealed unsafe class MseLossKernel : CpuKernel<MseLoss>
         private const int ElementsPerTask = 16 * 1024;
         private const int Block = 1024;
 
-        private readonly long count = node.Input(0).Shape.Count;
-        private readonly long row = node.Input(0).Shape.Count / node.Input(0).Shape[0];
-        private readonly float* prediction = context.Pointer(node.Input(0));
-        private readonly float* target = context.Pointer(node.Input(1));
-        private readonly float* weights = context.PointerOrNull(node.Inputs[2]);
+        private readonly long count = node.Input(MseLoss.Prediction).Shape.Count;
+        private readonly long row = node.Input(MseLoss.Prediction).Shape.Count / node.Input(MseLoss.Prediction).Shape[0];
+        private readonly float* prediction = context.Pointer(node.Input(MseLoss.Prediction));
+        private readonly float* target = context.Pointer(node.Input(MseLoss.Target));
+        private readonly float* weights = context.PointerOrNull(node.Inputs[MseLoss.Weights]);
         private readonly float* loss = context.Pointer(node.Output);
-        private readonly double* partial = (double*)context.Allocate(2 * (node.Input(0).Shape.Count / ElementsPerTask + 1)).Pointer;
+        private readonly double* partial =
+            (double*)context.Allocate(2 * (node.Input(MseLoss.Prediction).Shape.Count / ElementsPerTask + 1)).Pointer;
 
         public override string Description => "mse loss";
 
@@ -82,10 +83,10 @@ internal sealed unsafe class MseLossGradPredictionKernel : CpuKernel<MseLossGrad
     {
         private readonly long count = node.Output.Shape.Count;
         private readonly long row = node.Output.Shape.Count / node.Output.Shape[0];
-        private readonly float* prediction = context.Pointer(node.Input(0));
-        private readonly float* target = context.Pointer(node.Input(1));
-        private readonly float* weights = context.PointerOrNull(node.Inputs[2]);
-        private readonly float* dloss = context.Pointer(node.Input(3));
+        private readonly float* prediction = context.Pointer(node.Input(MseLossGradPrediction.Prediction));
+        private readonly float* target = context.Pointer(node.Input(MseLossGradPrediction.Target));
+        private readonly float* weights = context.PointerOrNull(node.Inputs[MseLossGradPrediction.Weights]);
+        private readonly float* dloss = context.Pointer(node.Input(MseLossGradPrediction.Dloss));
         private readonly float* gradient = context.Pointer(node.Output);
 
         protected override void Run(long first, int length)

@@ -10,7 +10,7 @@ internal sealed unsafe class PairwiseCosineKernel : CpuKernel<PairwiseCosine>
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly RowVectors vectors = new(node, context, ((PairwiseCosine)node.Operator).Vectors);
+        private readonly RowVectors vectors = new(node.Input(PairwiseCosine.X), context, ((PairwiseCosine)node.Operator).Vectors);
         private readonly float* loss = context.Pointer(node.Output);
 
         public override string Description => "pairwise cosine";
@@ -40,8 +40,8 @@ internal sealed unsafe class PairwiseCosineGradKernel : CpuKernel<PairwiseCosine
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly RowVectors vectors = new(node, context, ((PairwiseCosineGrad)node.Operator).Vectors);
-        private readonly float* dloss = context.Pointer(node.Input(1));
+        private readonly RowVectors vectors = new(node.Input(PairwiseCosineGrad.X), context, ((PairwiseCosineGrad)node.Operator).Vectors);
+        private readonly float* dloss = context.Pointer(node.Input(PairwiseCosineGrad.Dloss));
         private readonly float* gradient = context.Pointer(node.Output);
 
         public override string Description => "pairwise cosine grad";
@@ -67,15 +67,15 @@ internal sealed unsafe class PairwiseCosineGradKernel : CpuKernel<PairwiseCosine
 }
 
 /// <summary>Rows [N, count * width] as vectors.</summary>
-internal readonly unsafe struct RowVectors(Node node, CpuContext context, int count)
+internal readonly unsafe struct RowVectors(Value x, CpuContext context, int count)
 {
-    private readonly float* first = context.Pointer(node.Input(0));
+    private readonly float* first = context.Pointer(x);
 
-    public int Rows { get; } = node.Input(0).Shape[0];
+    public int Rows { get; } = x.Shape[0];
 
     public int Count => count;
 
-    public int Width { get; } = node.Input(0).Shape[1] / count;
+    public int Width { get; } = x.Shape[1] / count;
 
     public float* At(int row, int i) => first + ((nint)row * count + i) * Width;
 

@@ -18,9 +18,9 @@ internal sealed unsafe class Pool2dKernel : CpuKernel<Pool2d>
     private sealed class Launch(Node node, CpuContext context, bool isMax) : ImageRowsLaunch("pool", node.Output.Shape)
     {
         private readonly Pool2d pool = (Pool2d)node.Operator;
-        private readonly int inHeight = node.Input(0).Shape[1];
-        private readonly int inWidth = node.Input(0).Shape[2];
-        private readonly float* x = context.Pointer(node.Input(0));
+        private readonly int inHeight = node.Input(Pool2d.X).Shape[1];
+        private readonly int inWidth = node.Input(Pool2d.X).Shape[2];
+        private readonly float* x = context.Pointer(node.Input(Pool2d.X));
         private readonly float* output = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at)

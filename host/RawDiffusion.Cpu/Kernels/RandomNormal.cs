@@ -11,7 +11,7 @@ internal sealed unsafe class RandomNormalKernel : CpuKernel<RandomNormal>
     private sealed class Launch(Node node, CpuContext context) : ElementwiseLaunch("random normal", node.Output.Shape.Count)
     {
         private readonly RandomNormal op = (RandomNormal)node.Operator;
-        private readonly int* step = (int*)context.Pointer(node.Input(0));
+        private readonly int* step = (int*)context.Pointer(node.Input(RandomNormal.Step));
         private readonly float* y = context.Pointer(node.Output);
 
         protected override void Run(long first, int length) =>

@@ -18,8 +18,8 @@ internal sealed unsafe class RepeatRowsKernel : CpuKernel<RepeatRows>
         private readonly int channels = node.Output.Shape.Rank > 1 ? node.Output.Shape[^1] : 1;
         private readonly int pixels = node.Output.Shape.Rank < 3 ? 1
             : (int)(node.Output.Shape.Count / Math.Max(1, (long)node.Output.Shape[0] * node.Output.Shape[^1]));
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* embedding = context.PointerOrNull(node.Inputs[1]);
+        private readonly float* x = context.Pointer(node.Input(RepeatRows.X));
+        private readonly float* embedding = context.PointerOrNull(node.Inputs[RepeatRows.Embedding]);
         private readonly float* y = context.Pointer(node.Output);
 
         public override string Description => "repeat rows";

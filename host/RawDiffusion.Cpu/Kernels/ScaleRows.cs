@@ -12,8 +12,8 @@ internal sealed unsafe class ScaleRowsKernel : CpuKernel<ScaleRows>
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly float* x = context.Pointer(node.Input(0));
-        private readonly float* scale = context.Pointer(node.Input(1));
+        private readonly float* x = context.Pointer(node.Input(ScaleRows.X));
+        private readonly float* scale = context.Pointer(node.Input(ScaleRows.Scale));
         private readonly float* y = context.Pointer(node.Output);
         private readonly int rows = node.Output.Shape[0];
         private readonly int count = checked((int)(node.Output.Shape.Count / Math.Max(1, node.Output.Shape[0])));

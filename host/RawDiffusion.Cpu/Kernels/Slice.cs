@@ -12,9 +12,9 @@ internal sealed unsafe class SliceKernel : CpuKernel<Slice>
     {
         private const int PixelsPerTask = 256;
         private readonly Slice op = (Slice)node.Operator;
-        private readonly int channels = node.Input(0).Shape[^1];
+        private readonly int channels = node.Input(Slice.X).Shape[^1];
         private readonly int pixels = (int)node.Output.Shape.WithChannels(1).Count;
-        private readonly float* x = context.Pointer(node.Input(0));
+        private readonly float* x = context.Pointer(node.Input(Slice.X));
         private readonly float* y = context.Pointer(node.Output);
 
         public override string Description => "slice";

@@ -16,8 +16,8 @@ internal sealed unsafe class SumRowsKernel : ActivatedKernel<SumRows>
         where V : unmanaged
         where F : struct, IActivation<V>
     {
-        private readonly RowSum<S, V, F> sum = new(((SumRows)node.Operator).Groups, node.Input(0).Shape,
-            context.Pointer(node.Input(0)), context.PointerOrNull(node.Inputs[1]));
+        private readonly RowSum<S, V, F> sum = new(((SumRows)node.Operator).Groups, node.Input(SumRows.X).Shape,
+            context.Pointer(node.Input(SumRows.X)), context.PointerOrNull(node.Inputs[SumRows.Affine]));
 
         private readonly float* output = context.Pointer(node.Output);
 
@@ -89,7 +89,7 @@ internal sealed unsafe class SumRowsGradInputKernel : CpuKernel<SumRowsGradInput
         where V : unmanaged
     {
         private readonly RowGroups groups = ((SumRowsGradInput)node.Operator).Groups;
-        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* dy = context.Pointer(node.Input(SumRowsGradInput.Dy));
         private readonly float* dx = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at) => Elementwise.Scale<S, V>(

@@ -10,11 +10,11 @@ internal sealed unsafe class TableRowKernel : CpuKernel<TableRow>
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly int rows = node.Input(0).Shape[0];
+        private readonly int rows = node.Input(TableRow.Table).Shape[0];
         private readonly int copies = node.Output.Shape[0];
-        private readonly int count = (int)(node.Input(0).Shape.Count / node.Input(0).Shape[0]);
-        private readonly float* table = context.Pointer(node.Input(0));
-        private readonly int* step = (int*)context.Pointer(node.Input(1));
+        private readonly int count = (int)(node.Input(TableRow.Table).Shape.Count / node.Input(TableRow.Table).Shape[0]);
+        private readonly float* table = context.Pointer(node.Input(TableRow.Table));
+        private readonly int* step = (int*)context.Pointer(node.Input(TableRow.Step));
         private readonly float* y = context.Pointer(node.Output);
 
         public override string Description => "table row";
@@ -36,7 +36,7 @@ internal sealed unsafe class NextStepKernel : CpuKernel<NextStep>
 
     private sealed class Launch(Node node, CpuContext context) : CpuLaunch
     {
-        private readonly int* step = (int*)context.Pointer(node.Input(0));
+        private readonly int* step = (int*)context.Pointer(node.Input(NextStep.Step));
         private readonly int* next = (int*)context.Pointer(node.Output);
 
         public override string Description => "next step";

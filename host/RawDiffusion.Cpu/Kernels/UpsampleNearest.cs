@@ -11,7 +11,7 @@ internal sealed unsafe class UpsampleNearestKernel : CpuKernel<UpsampleNearest>
 
     private sealed class Launch(Node node, CpuContext context) : ImageRowsLaunch("upsample nearest", node.Output.Shape)
     {
-        private readonly float* x = context.Pointer(node.Input(0));
+        private readonly float* x = context.Pointer(node.Input(UpsampleNearest.X));
         private readonly float* output = context.Pointer(node.Output);
 
         protected override void Row(int n, int y, nint at)
@@ -32,7 +32,7 @@ internal sealed unsafe class UpsampleNearestGradInputKernel : CpuKernel<Upsample
         where S : struct, ISimd<V>
         where V : unmanaged
     {
-        private readonly float* dy = context.Pointer(node.Input(0));
+        private readonly float* dy = context.Pointer(node.Input(UpsampleNearestGradInput.Dy));
         private readonly float* dx = context.Pointer(node.Output);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

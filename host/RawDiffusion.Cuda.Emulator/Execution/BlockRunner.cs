@@ -333,6 +333,4 @@ internal sealed unsafe partial class BlockRunner : IDisposable
         Dim3 block = Launch.Geometry.Block;
         return $"({thread % block.X},{thread / block.X % block.Y},{thread / block.X / block.Y})";
     }
-
-    public SourceLocation LocationOf(int operation) => kernel.Locations[operation];
 }

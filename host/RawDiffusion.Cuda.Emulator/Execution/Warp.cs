@@ -91,8 +91,6 @@ internal sealed unsafe class Warp
         GroupCount++;
     }
 
-    public void StopAll() => GroupCount = 0;
-
     public void Report(FindingKind kind, Operation* op, int lane, ulong address, string details) =>
         Block.Report(kind, op->Index, Index * Size + lane, address, details);
 }

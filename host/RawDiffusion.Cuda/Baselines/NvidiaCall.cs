@@ -22,13 +22,14 @@ internal abstract record NvidiaCall(Precision Precision)
     {
         Conv2d conv => [Convolution(node, conv, precision), .. Skip(node, precision)],
         // Exact in every precision, as ours.
-        Linear => [new NvidiaProduct(node.Output.Shape[0], led.Sum(n => n.Output.Shape[1]), node.Input(0).Shape[1], Precision.Fp32)],
+        Linear => [new NvidiaProduct(node.Output.Shape[0], led.Sum(n => n.Output.Shape[1]), node.Input(Linear.X).Shape[1],
+            Precision.Fp32)],
         _ => [],
     };
 
     private static NvidiaCall Convolution(Node node, Conv2d conv, Precision precision)
     {
-        Shape x = node.Input(0).Shape, weight = node.Input(1).Shape;
+        Shape x = node.Input(Conv2d.X).Shape, weight = node.Input(Conv2d.Weight).Shape;
         int scale = conv.Upsample ? 2 : 1;
         if (weight[1] == 1 && conv.Stride == 1 && conv.Padding == 0) return Pixelwise(node, weight, precision);
         return new NvidiaConvolution(
@@ -37,8 +38,7 @@ internal abstract record NvidiaCall(Precision Precision)
 
     private static IEnumerable<NvidiaCall> Skip(Node node, Precision precision)
     {
-        if (node.Inputs.Count > Conv2d.SkipWeight && node.Inputs[Conv2d.SkipWeight] is { } weight)
-            yield return Pixelwise(node, weight.Shape, precision);
+        if (node.Inputs[Conv2d.SkipWeight] is { } weight) yield return Pixelwise(node, weight.Shape, precision);
     }
 
     // A 1x1 convolution is the product of pixels and weights.

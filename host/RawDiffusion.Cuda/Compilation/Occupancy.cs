@@ -13,9 +13,6 @@ public sealed record MultiprocessorLimits(int Warps, int Blocks, int SharedBytes
     /// <summary>32-bit registers; the same for all capabilities from 8.0 on.</summary>
     public const int Registers = 65536;
 
-    /// <summary>Most registers of a thread.</summary>
-    public const int RegistersPerThread = 255;
-
     /// <summary>Most threads of a block.</summary>
     public const int ThreadsPerBlock = 1024;
 

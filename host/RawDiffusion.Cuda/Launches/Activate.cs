@@ -8,11 +8,11 @@ internal sealed class ActivateLaunch : OperatorLaunch<Activate>
 {
     protected override void Prepare(Node node, Activate op, LaunchContext context)
     {
-        Storage x = context.StorageOf(node.Input(0)), y = context.StorageOf(node.Output);
+        Storage x = context.StorageOf(node.Input(Activate.X)), y = context.StorageOf(node.Output);
         int count = Elementwise.Count(node.Output);
         context.Kernel("activate.cu", "activate_forward")
             .Type("X_T", x).Type("Y_T", y).Define("ACTIVATION", (int)op.Activation)
-            .Read(node.Input(0)).Write(node.Output).Extent("COUNT", count)
+            .Read(node.Input(Activate.X)).Write(node.Output).Extent("COUNT", count)
             .LaunchElementwise(count, Elementwise.Vector(count, x, y));
     }
 }
@@ -22,11 +22,12 @@ internal sealed class ActivateGradLaunch : OperatorLaunch<ActivateGrad>
 {
     protected override void Prepare(Node node, ActivateGrad op, LaunchContext context)
     {
-        Storage x = context.StorageOf(node.Input(0)), dy = context.StorageOf(node.Input(1)), dx = context.StorageOf(node.Output);
+        Storage x = context.StorageOf(node.Input(ActivateGrad.X)), dy = context.StorageOf(node.Input(ActivateGrad.Dy));
+        Storage dx = context.StorageOf(node.Output);
         int count = Elementwise.Count(node.Output);
         context.Kernel("activate.cu", "activate_grad")
             .Type("X_T", x).Type("DY_T", dy).Type("DX_T", dx).Define("ACTIVATION", (int)op.Activation)
-            .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output).Extent("COUNT", count)
+            .Read(node.Input(ActivateGrad.X)).Read(node.Input(ActivateGrad.Dy)).Write(node.Output).Extent("COUNT", count)
             .LaunchElementwise(count, Elementwise.Vector(count, x, dy, dx));
     }
 }

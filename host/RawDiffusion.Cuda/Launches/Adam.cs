@@ -10,13 +10,14 @@ internal sealed class AdamLaunch : OperatorLaunch<Adam>
     {
         AdamOptions options = op.Options;
         (DeviceRange pieces, int blocks) = ParameterPieces.Upload(context, op.Layout);
-        DeviceRange state = context.Memory(node.Input(0)), next = context.Memory(node.Output);
+        DeviceRange state = context.Memory(node.Input(Adam.State)), next = context.Memory(node.Output);
         // Differences from 1 and logarithms are taken in double: in float32 they would lose the digits that matter.
         context.Kernel("adam.cu", "adam_step")
             .Define("DECOUPLED", options.Decoupled).Define("CLIP", options.MaxNorm is not null)
-            .Define("LOSS_SCALE", node.Inputs.ElementAtOrDefault(5) is not null)
-            .Read(state).Read(node.Input(1)).Read(node.Input(2)).Read(node.Input(3)).Read(node.Input(4))
-            .Read(node.Inputs.ElementAtOrDefault(5)).Write(next).Read(pieces)
+            .Define("LOSS_SCALE", node.Inputs[Adam.Scale] is not null)
+            .Read(state).Read(node.Input(Adam.Gradients)).Read(node.Input(Adam.Norm)).Read(node.Input(Adam.Rates))
+            .Read(node.Input(Adam.Step))
+            .Read(node.Inputs[Adam.Scale]).Write(next).Read(pieces)
             .Extent("COUNT", op.Layout.Shape[0])
             .Argument((float)options.Beta1).Argument((float)(1 - options.Beta1)).Argument((float)Math.Log(options.Beta1))
             .Argument((float)options.Beta2).Argument((float)(1 - options.Beta2)).Argument((float)Math.Log(options.Beta2))
@@ -31,8 +32,9 @@ internal sealed class GradientNormLaunch : OperatorLaunch<GradientNorm>
     protected override void Prepare(Node node, GradientNorm op, LaunchContext context)
     {
         (DeviceRange pieces, int blocks) = ParameterPieces.Upload(context, op.Layout);
-        context.Kernel("gradient_norm.cu", "gradient_norm").Define("LOSS_SCALE", node.Inputs.ElementAtOrDefault(1) is not null)
-            .Read(node.Input(0)).Read(pieces).Read(node.Inputs.ElementAtOrDefault(1)).Update(context.Scratch(4L * blocks))
+        context.Kernel("gradient_norm.cu", "gradient_norm").Define("LOSS_SCALE", node.Inputs[GradientNorm.Scale] is not null)
+            .Read(node.Input(GradientNorm.Gradients)).Read(pieces).Read(node.Inputs[GradientNorm.Scale])
+            .Update(context.Scratch(4L * blocks))
             .Update(context.Counters(1)).Write(node.Output)
             .Launch(blocks, Elementwise.Block);
     }

@@ -8,11 +8,11 @@ internal sealed class AddLaunch : OperatorLaunch<Add>
 {
     protected override void Prepare(Node node, Add op, LaunchContext context)
     {
-        Storage a = context.StorageOf(node.Input(0)), b = context.StorageOf(node.Input(1)), y = context.StorageOf(node.Output);
+        Storage a = context.StorageOf(node.Input(Add.A)), b = context.StorageOf(node.Input(Add.B)), y = context.StorageOf(node.Output);
         int count = Elementwise.Count(node.Output);
         context.Kernel("add.cu", "add_forward")
             .Type("A_T", a).Type("B_T", b).Type("Y_T", y)
-            .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output).Extent("COUNT", count)
+            .Read(node.Input(Add.A)).Read(node.Input(Add.B)).Write(node.Output).Extent("COUNT", count)
             .LaunchElementwise(count, Elementwise.Vector(count, a, b, y));
     }
 }

@@ -8,7 +8,7 @@ internal sealed class AttentionLaunch : OperatorLaunch<Attention>
 {
     protected override void Prepare(Node node, Attention op, LaunchContext context)
     {
-        Value qkv = node.Input(0), y = node.Output;
+        Value qkv = node.Input(Attention.Qkv), y = node.Output;
         int images = y.Shape[0], positions = y.Shape[1] * y.Shape[2], head = y.Shape[3] / op.Heads;
         AttentionTiling.Require(node, head);
         var tiling = AttentionTiling.Forward(context.Precision, head, positions, op.Heads, images);

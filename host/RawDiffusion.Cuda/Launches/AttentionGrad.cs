@@ -8,7 +8,7 @@ internal sealed class AttentionGradLaunch : OperatorLaunch<AttentionGrad>
 {
     protected override void Prepare(Node node, AttentionGrad op, LaunchContext context)
     {
-        Value qkv = node.Input(0), y = node.Input(1), dy = node.Input(2), dqkv = node.Output;
+        Value qkv = node.Input(AttentionGrad.Qkv), y = node.Input(AttentionGrad.Y), dy = node.Input(AttentionGrad.Dy), dqkv = node.Output;
         int images = y.Shape[0], positions = y.Shape[1] * y.Shape[2], head = y.Shape[3] / op.Heads;
         AttentionTiling.Require(node, head);
         var tiling = AttentionTiling.Backward(context.Precision, head);

@@ -13,7 +13,7 @@ internal sealed class ChannelSumLaunch : OperatorLaunch<ChannelSum>
 
     protected override void Prepare(Node node, ChannelSum op, LaunchContext context)
     {
-        Value x = node.Input(0);
+        Value x = node.Input(ChannelSum.X);
         int channels = x.Shape[^1];
         if (channels == 0) return;
         int rows = Elementwise.Count(x) / channels;

@@ -9,21 +9,20 @@ internal sealed class Conv2dLaunch : OperatorLaunch<Conv2d>
 {
     protected override void Prepare(Node node, Conv2d op, LaunchContext context)
     {
-        Value? Optional(int position) => position < node.Inputs.Count ? node.Inputs[position] : null;
-        new ConvForward(node, node.Input(0), node.Input(1), op.Stride, op.Padding)
+        new ConvForward(node, node.Input(Conv2d.X), node.Input(Conv2d.Weight), op.Stride, op.Padding)
         {
             Spread = op.Upsample ? ConvSpread.Nearest : ConvSpread.None,
-            X2 = Optional(Conv2d.X2),
-            Affine = Optional(Conv2d.Affine),
+            X2 = node.Inputs[Conv2d.X2],
+            Affine = node.Inputs[Conv2d.Affine],
             OnLoad = op.OnLoad,
-            Bias = Optional(Conv2d.Bias),
-            Embedding = Optional(Conv2d.Embedding),
-            Residual = Optional(Conv2d.Residual),
+            Bias = node.Inputs[Conv2d.Bias],
+            Embedding = node.Inputs[Conv2d.Embedding],
+            Residual = node.Inputs[Conv2d.Residual],
             ResidualScale = op.UpsampleResidual ? 2 : 1,
             OnStore = op.OnStore,
-            Skip = Optional(Conv2d.Skip),
-            Skip2 = Optional(Conv2d.Skip2),
-            SkipWeight = Optional(Conv2d.SkipWeight),
+            Skip = node.Inputs[Conv2d.Skip],
+            Skip2 = node.Inputs[Conv2d.Skip2],
+            SkipWeight = node.Inputs[Conv2d.SkipWeight],
         }.Launch(context);
     }
 }
@@ -171,11 +170,11 @@ internal sealed record ConvForward(Node Node, Value X, Value Weight, int Stride,
         launch.Write(own.Partials).Read(own.Counts);
         if (norm is null) return;
         var op = (GroupNormAffine)norm.Operator;
-        Value? film = norm.Inputs[3], x2 = norm.Inputs.Count > 4 ? norm.Inputs[4] : null;
+        Value? film = norm.Inputs[GroupNormAffine.Film], x2 = norm.Inputs[GroupNormAffine.X2];
         ChannelStatistics? other = x2 is null ? null : context.Norms.Of(x2);
         launch.Define("FILM", film is not null)
             .Update(context.Counters(shape.Batch)).Read(other?.Partials ?? default).Read(other?.Counts ?? default)
-            .Read(norm.Input(1)).Read(norm.Input(2)).Read(film).Write(norm.Output)
+            .Read(norm.Input(GroupNormAffine.Gamma)).Read(norm.Input(GroupNormAffine.Beta)).Read(film).Write(norm.Output)
             .Argument(other?.Tiles ?? 0).Extent("NORM_C2", x2?.Shape[3] ?? 0).Argument(op.Groups).Argument(op.Epsilon);
     }
 

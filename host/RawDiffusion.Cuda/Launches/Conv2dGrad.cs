@@ -11,7 +11,8 @@ namespace RawDiffusion.Cuda.Launches;
 internal sealed class Conv2dGradInputLaunch : OperatorLaunch<Conv2dGradInput>
 {
     protected override void Prepare(Node node, Conv2dGradInput op, LaunchContext context) =>
-        new ConvForward(node, node.Input(0), node.Input(1), 1, node.Input(1).Shape[1] - 1 - op.Padding)
+        new ConvForward(node, node.Input(Conv2dGradInput.Dy), node.Input(Conv2dGradInput.Weight), 1,
+            node.Input(Conv2dGradInput.Weight).Shape[1] - 1 - op.Padding)
         {
             Transpose = true,
             Spread = op.Stride == 2 ? ConvSpread.Zeros : ConvSpread.None,
@@ -25,7 +26,7 @@ internal sealed class Conv2dGradWeightLaunch : OperatorLaunch<Conv2dGradWeight>
 
     protected override void Prepare(Node node, Conv2dGradWeight op, LaunchContext context)
     {
-        Value x = node.Input(0), dy = node.Input(1);
+        Value x = node.Input(Conv2dGradWeight.X), dy = node.Input(Conv2dGradWeight.Dy);
         Shape output = node.Output.Shape;
         if (output.Count == 0) return;
         (int n, int c, int outHeight, int outWidth) = (x.Shape[0], x.Shape[3], dy.Shape[1], dy.Shape[2]);

@@ -164,7 +164,8 @@ internal sealed class LaunchBuilder(ValueMemory memory, List<DeviceLaunch> launc
                 + "y and in z: use a smaller batch or smaller images");
         }
 
-        launches.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes), [.. arguments],
+        launches.Add(new KernelLaunch(new KernelVariant(file, kernel, defines), new LaunchGeometry(grid, block, sharedBytes),
+            [.. arguments],
             reads, writes));
     }
 

@@ -15,7 +15,7 @@ internal sealed class LinearLaunch : OperatorLaunch<Linear>
     protected override void Prepare(Node node, Linear op, LaunchContext context)
     {
         IReadOnlyList<Node> led = context.Led(node);
-        Value x = node.Input(0);
+        Value x = node.Input(Linear.X);
         int rows = x.Shape[0], inputs = x.Shape[1], outputs = led.Sum(n => n.Output.Shape[1]);
         if ((long)rows * outputs == 0) return;
         int tileRows = TileRows(rows), vector = Vector(inputs);
@@ -24,13 +24,13 @@ internal sealed class LinearLaunch : OperatorLaunch<Linear>
         // A part of the inputs has a sum of its own for each output, which the last part's block adds.
         DeviceRange partial = parts > 1 ? context.Scratch(4L * parts * rows * outputs) : default;
         DeviceRange counters = parts > 1 ? context.Counters((int)tiles.Count) : default;
-        bool bias = led.Any(n => n.Inputs[2] is not null);
+        bool bias = led.Any(n => n.Inputs[Linear.Bias] is not null);
         LaunchBuilder launch = context.Kernel("linear.cu", "linear_forward")
             .Type("X_T", context.StorageOf(x))
             .Define("VECTOR", vector).Define("TILE_ROWS", tileRows).Define("SPLIT", parts > 1).Define("GROUP", led.Count > 1)
             .Define("BIAS", bias).Define("ACTIVATION", (int)op.OnStore)
             .Read(x);
-        if (led.Count == 1) launch.Read(node.Input(1)).Read(node.Inputs[2]).Write(node.Output);
+        if (led.Count == 1) launch.Read(node.Input(Linear.Weight)).Read(node.Inputs[Linear.Bias]).Write(node.Output);
         else AddGroup(launch, led, bias, context);
         launch.Write(partial).Update(counters).Extent("ROWS", rows).Extent("IN", inputs).Extent("OUT", outputs)
             .Launch(tiles with { Z = parts }, 32 * Warps);
@@ -39,8 +39,9 @@ internal sealed class LinearLaunch : OperatorLaunch<Linear>
     // The layers' weights one after the other, and where each output of theirs goes.
     private static void AddGroup(LaunchBuilder launch, IReadOnlyList<Node> led, bool bias, LaunchContext context)
     {
-        float[] weights = [.. led.SelectMany(n => ValueMemory.ReadConstant(n.Input(1)))];
-        float[] biases = [.. led.SelectMany(n => n.Inputs[2] is { } b ? ValueMemory.ReadConstant(b) : new float[n.Output.Shape[1]])];
+        float[] weights = [.. led.SelectMany(n => ValueMemory.ReadConstant(n.Input(Linear.Weight)))];
+        float[] biases = [.. led.SelectMany(
+            n => n.Inputs[Linear.Bias] is { } b ? ValueMemory.ReadConstant(b) : new float[n.Output.Shape[1]])];
         ulong[] addresses = [.. led.SelectMany(
             n => Enumerable.Range(0, n.Output.Shape[1]).Select(o => context.Memory(n.Output).Address + 4 * (ulong)o))];
         int[] strides = [.. led.SelectMany(n => Enumerable.Repeat(n.Output.Shape[1], n.Output.Shape[1]))];

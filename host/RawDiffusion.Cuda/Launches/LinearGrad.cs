@@ -8,7 +8,7 @@ internal sealed class LinearGradInputLaunch : OperatorLaunch<LinearGradInput>
 {
     protected override void Prepare(Node node, LinearGradInput op, LaunchContext context)
     {
-        Value dy = node.Input(0), w = node.Input(1);
+        Value dy = node.Input(LinearGradInput.Dy), w = node.Input(LinearGradInput.Weight);
         int rows = dy.Shape[0], outputs = w.Shape[0], inputs = w.Shape[1];
         int tileRows = LinearLaunch.TileRows(rows), across = 32 * LinearLaunch.Vector(inputs);
         context.Kernel("linear.cu", "linear_grad_input")
@@ -23,7 +23,7 @@ internal sealed class LinearGradWeightLaunch : OperatorLaunch<LinearGradWeight>
 {
     protected override void Prepare(Node node, LinearGradWeight op, LaunchContext context)
     {
-        Value dy = node.Input(0), x = node.Input(1);
+        Value dy = node.Input(LinearGradWeight.Dy), x = node.Input(LinearGradWeight.X);
         int rows = dy.Shape[0], outputs = dy.Shape[1], inputs = x.Shape[1];
         int vector = LinearLaunch.Vector(inputs), across = 128 * vector;
         context.Kernel("linear.cu", "linear_grad_weight")

@@ -7,6 +7,7 @@ namespace RawDiffusion.Cuda.Launches;
 internal sealed class LossScaleLaunch : OperatorLaunch<LossScale>
 {
     protected override void Prepare(Node node, LossScale op, LaunchContext context) =>
-        context.Kernel("loss_scale.cu", "loss_scale_update").Read(node.Input(0)).Read(node.Input(1)).Write(node.Output)
-        .Argument(LossScale.Interval).Launch(1, 1);
+        context.Kernel("loss_scale.cu", "loss_scale_update")
+            .Read(node.Input(LossScale.State)).Read(node.Input(LossScale.Norm)).Write(node.Output)
+            .Argument(LossScale.Interval).Launch(1, 1);
 }

@@ -7,5 +7,5 @@ namespace RawDiffusion.Cuda.Launches;
 internal sealed class NextStepLaunch : OperatorLaunch<NextStep>
 {
     protected override void Prepare(Node node, NextStep op, LaunchContext context) =>
-        context.Kernel("next_step.cu", "next_step_forward").Read(node.Input(0)).Write(node.Output).Launch(1, 1);
+        context.Kernel("next_step.cu", "next_step_forward").Read(node.Input(NextStep.Step)).Write(node.Output).Launch(1, 1);
 }

@@ -39,13 +39,13 @@ internal sealed class NormFusion
         foreach (Node norm in graph.Nodes)
         {
             if (norm.Operator is not GroupNormAffine || norm.Output.Shape.Count == 0) continue;
-            Value? x2 = norm.Inputs.Count > 4 ? norm.Inputs[4] : null;
-            if (norm.Input(0).Producer is not { Operator: Conv2d } conv || fusion.finishes.ContainsKey(conv)) continue;
-            if (x2 is not null && (x2.Producer is not { Operator: Conv2d } || x2 == norm.Input(0))) continue;
-            Value?[] others = [.. norm.Inputs.Skip(1)];
+            Value? x2 = norm.Inputs[GroupNormAffine.X2];
+            if (norm.Input(GroupNormAffine.X).Producer is not { Operator: Conv2d } conv || fusion.finishes.ContainsKey(conv)) continue;
+            if (x2 is not null && (x2.Producer is not { Operator: Conv2d } || x2 == norm.Input(GroupNormAffine.X))) continue;
+            Value?[] others = [.. norm.Inputs.Skip(GroupNormAffine.Gamma)];
             if (others.Any(v => Ready(v) >= index[conv])) continue;
             fusion.finishes.Add(conv, norm);
-            fusion.wanted.Add(norm.Input(0));
+            fusion.wanted.Add(norm.Input(GroupNormAffine.X));
             if (x2 is not null) fusion.wanted.Add(x2);
         }
         return fusion;

@@ -8,9 +8,9 @@ internal sealed class PairwiseCosineLaunch : OperatorLaunch<PairwiseCosine>
 {
     protected override void Prepare(Node node, PairwiseCosine op, LaunchContext context)
     {
-        Shape shape = node.Input(0).Shape;
+        Shape shape = node.Input(PairwiseCosine.X).Shape;
         context.Kernel("pairwise_cosine.cu", "pairwise_cosine_forward")
-            .Read(node.Input(0)).Write(node.Output)
+            .Read(node.Input(PairwiseCosine.X)).Write(node.Output)
             .Extent("ROWS", shape[0]).Extent("VECTORS", op.Vectors).Extent("D", shape[1] / op.Vectors)
             .Launch(1, Elementwise.Block, 4 * op.Vectors);
     }
@@ -21,10 +21,10 @@ internal sealed class PairwiseCosineGradLaunch : OperatorLaunch<PairwiseCosineGr
 {
     protected override void Prepare(Node node, PairwiseCosineGrad op, LaunchContext context)
     {
-        Shape shape = node.Input(0).Shape;
+        Shape shape = node.Input(PairwiseCosineGrad.X).Shape;
         int width = shape[1] / op.Vectors;
         context.Kernel("pairwise_cosine.cu", "pairwise_cosine_grad")
-            .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output)
+            .Read(node.Input(PairwiseCosineGrad.X)).Read(node.Input(PairwiseCosineGrad.Dloss)).Write(node.Output)
             .Extent("ROWS", shape[0]).Extent("VECTORS", op.Vectors).Extent("D", width)
             .Launch(shape[0], Elementwise.Block, 4 * (op.Vectors + width));
     }

@@ -10,7 +10,7 @@ internal sealed class RandomNormalLaunch : OperatorLaunch<RandomNormal>
     {
         int count = Elementwise.Count(node.Output);
         context.Kernel("random_normal.cu", "random_normal_forward")
-            .Read(node.Input(0)).Write(node.Output).Argument(op.Seed).Argument(op.Stream).Extent("COUNT", count)
+            .Read(node.Input(RandomNormal.Step)).Write(node.Output).Argument(op.Seed).Argument(op.Stream).Extent("COUNT", count)
             .Launch((count + 4 * Elementwise.Block - 1) / (4 * Elementwise.Block), Elementwise.Block);
     }
 }

@@ -8,8 +8,8 @@ internal sealed class RepeatRowsLaunch : OperatorLaunch<RepeatRows>
 {
     protected override void Prepare(Node node, RepeatRows op, LaunchContext context)
     {
-        Value input = node.Input(0);
-        Value? embedding = node.Inputs[1];
+        Value input = node.Input(RepeatRows.X);
+        Value? embedding = node.Inputs[RepeatRows.Embedding];
         Storage x = context.StorageOf(input), e = context.StorageOf(embedding ?? input), y = context.StorageOf(node.Output);
         int count = Elementwise.Count(input), size = count / Math.Max(1, op.Groups.Count);
         // A vector [N] has no channels: each of its rows is one number.

@@ -8,13 +8,13 @@ internal sealed class ScaleRowsLaunch : OperatorLaunch<ScaleRows>
 {
     protected override void Prepare(Node node, ScaleRows op, LaunchContext context)
     {
-        Storage x = context.StorageOf(node.Input(0)), y = context.StorageOf(node.Output);
+        Storage x = context.StorageOf(node.Input(ScaleRows.X)), y = context.StorageOf(node.Output);
         int count = Elementwise.Count(node.Output);
         if (count == 0) return;
         int size = count / node.Output.Shape[0];
         context.Kernel("scale_rows.cu", "scale_rows_forward")
             .Type("X_T", x).Type("Y_T", y)
-            .Read(node.Input(0)).Read(node.Input(1)).Write(node.Output).Extent("COUNT", count).Extent("SIZE", size)
+            .Read(node.Input(ScaleRows.X)).Read(node.Input(ScaleRows.Scale)).Write(node.Output).Extent("COUNT", count).Extent("SIZE", size)
             .LaunchElementwise(count, Elementwise.Vector(size, x, y));
     }
 }

@@ -19,15 +19,15 @@ internal sealed class Siblings
         var index = new Dictionary<Node, int>();
         foreach (Node node in graph.Nodes) index.Add(node, index.Count);
         foreach (IGrouping<Value, Node> readers in graph.Nodes.Where(n => n.Operator is Linear or AvgPool2d && n.Output.Shape.Count > 0)
-            .GroupBy(n => n.Input(0)))
+            .GroupBy(Shared))
         {
             foreach (IGrouping<Operator, Node> alike in readers.GroupBy(n => n.Operator is AvgPool2d ? new AvgPool2d() : n.Operator))
             {
                 Node leader = alike.First();
                 List<Node> group = [leader,
-                    .. alike.Skip(1).Where(n => n.Inputs.Skip(1).All(v => v?.Producer is not { } p || index[p] < index[leader]))];
+                    .. alike.Skip(1).Where(n => Others(n).All(v => v.Producer is not { } p || index[p] < index[leader]))];
                 if (leader.Operator is Linear)
-                    group.RemoveAll(n => n.Inputs.Skip(1).Any(v => v is { IsConstant: false }));
+                    group.RemoveAll(n => Others(n).Any(v => !v.IsConstant));
                 if (leader.Operator is AvgPool2d
                     && (group.Count != 2 || AvgPool2dLaunch.IsPlain(group[0]) == AvgPool2dLaunch.IsPlain(group[1])))
                 {
@@ -39,9 +39,14 @@ internal sealed class Siblings
         return siblings;
     }
 
+    /// <summary>The tensor that a node reads with its siblings.</summary>
+    public static Value Shared(Node node) => node.Operator is Linear ? node.Input(Linear.X) : node.Input(AvgPool2d.X);
+
     /// <summary>The nodes that need no launch, each with the node that writes their output.</summary>
     public IEnumerable<(Node Node, Node Leader)> Followers => groups.SelectMany(g => g.Value.Skip(1).Select(n => (n, g.Key)));
 
     /// <summary>The nodes whose outputs a node's launch writes: itself, then its followers.</summary>
     public IReadOnlyList<Node> Led(Node node) => groups.TryGetValue(node, out List<Node>? group) ? group : [node];
+
+    private static IEnumerable<Value> Others(Node node) => node.Inputs.OfType<Value>().Where(v => v != Shared(node));
 }

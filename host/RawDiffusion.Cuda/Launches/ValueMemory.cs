@@ -49,8 +49,9 @@ internal class ValueMemory(DeviceMemory memory, MemoryPlan plan, StoragePolicy s
         foreach (Node node in graph.Nodes)
         {
             if (node.Operator is Pack pack) layouts[node.Output] = pack.Layout;
-            if (node.Operator is GradientNorm norm) layouts[node.Input(0)] = norm.Layout;
-            if (node.Operator is Adam adam) layouts[node.Input(0)] = layouts[node.Input(1)] = layouts[node.Output] = adam.Layout;
+            if (node.Operator is GradientNorm norm) layouts[node.Input(GradientNorm.Gradients)] = norm.Layout;
+            if (node.Operator is Adam adam)
+                layouts[node.Input(Adam.State)] = layouts[node.Input(Adam.Gradients)] = layouts[node.Output] = adam.Layout;
         }
         // Others take such an array as a whole: a copy has to hold what is between, too.
         foreach (Node node in graph.Nodes.Where(n => n.Operator is not (Pack or GradientNorm or Adam or View)))

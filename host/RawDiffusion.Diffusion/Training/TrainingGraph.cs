@@ -139,7 +139,7 @@ public sealed class TrainingGraph
         loss = g.Outputs["loss"];
         if (options.LossScaling)
             loss = g.ScaleRows(loss, g.View(g.Input(ScaleName, [LossScale.Length]), [1], LossScale.Scale, ScaleName), "loss.scaled");
-        var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(0).Name == TrainableWeights.StateName)
+        var parameters = g.Nodes.Where(n => n.Operator is View && n.Input(View.X).Name == TrainableWeights.StateName)
             .ToDictionary(n => ((View)n.Operator).Offset, n => n.Output);
         IReadOnlyList<Value> gradients = Gradients.Of(g, loss, [.. Weights.Layout.Parameters.Select(p => parameters[p.Offset])]);
         for (int b = 0, first = 0; b < buckets.Count; first += buckets[b++].Parameters.Count)

@@ -13,8 +13,11 @@ public enum Activation
 
 /// <summary>y = activation(x), element by element, any shape.</summary>
 /// <param name="Activation">Which one.</param>
-public sealed record Activate(Activation Activation) : Operator
+public sealed record Activate(Activation Activation) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int X = 0;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -22,35 +25,38 @@ public sealed record Activate(Activation Activation) : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
-    public override Shape Infer(IReadOnlyList<Value?> inputs) => Take(inputs, 0, "x", -1).Shape;
+    public override Shape Infer(IReadOnlyList<Value?> inputs) => Take(inputs, X, "x", -1).Shape;
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) => Engine.Cost.Elementwise(inputs, output, 4);
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
-        [g.Apply(new ActivateGrad(Activation), [node.Input(0), dy])];
+        [g.Apply(new ActivateGrad(Activation), [node.Input(X), dy])];
 }
 
 /// <summary>dx = dy * activation'(x), element by element. Inputs: 0 x; 1 dy, the same shape. The derivative of ReLU at 0 is 0.</summary>
 /// <param name="Activation">Which one.</param>
-public sealed record ActivateGrad(Activation Activation) : Operator
+public sealed record ActivateGrad(Activation Activation) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Dy = 1;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 1;
+    public override int InPlaceInput => Dy;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Shape shape = Take(inputs, 0, "x", -1).Shape;
-        Take(inputs, 1, "dy", -1);
-        RequireShape(inputs, 1, "dy", shape);
+        Shape shape = Take(inputs, X, "x", -1).Shape;
+        Take(inputs, Dy, "dy", -1);
+        RequireShape(inputs, Dy, "dy", shape);
         return shape;
     }
 

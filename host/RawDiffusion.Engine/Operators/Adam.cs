@@ -37,13 +37,16 @@ public sealed record AdamOptions
 /// </remarks>
 /// <param name="Layout">Places of the parameters.</param>
 /// <param name="Options">Constants.</param>
-public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operator
+public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operator(arity: 6)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int State = 0, Gradients = 1, Norm = 2, Rates = 3, Step = 4, Scale = 5;
+
     /// <summary>Rows of the state.</summary>
     public const int Parameters = 0, First = 1, Second = 2, Average = 3, Rows = 4;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => State;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
@@ -56,8 +59,8 @@ public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operato
             Take(inputs, i, roles[i], -1);
             RequireShape(inputs, i, roles[i], shapes[i]);
         }
-        TableRow.StepCounter(inputs, 4);
-        RequireShape(inputs, 5, "loss scale", [LossScale.Length]);
+        TableRow.StepCounter(inputs, Step);
+        RequireShape(inputs, Scale, "loss scale", [LossScale.Length]);
         return state;
     }
 
@@ -70,14 +73,17 @@ public sealed record Adam(ParameterLayout Layout, AdamOptions Options) : Operato
 /// <see cref="LossScale"/> [3], optional.
 /// </summary>
 /// <param name="Layout">Places of the parameters; elements between them do not count.</param>
-public sealed record GradientNorm(ParameterLayout Layout) : Operator
+public sealed record GradientNorm(ParameterLayout Layout) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Gradients = 0, Scale = 1;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Take(inputs, 0, "gradient", 1);
-        RequireShape(inputs, 0, "gradient", Layout.Shape);
-        RequireShape(inputs, 1, "loss scale", [LossScale.Length]);
+        Take(inputs, Gradients, "gradient", 1);
+        RequireShape(inputs, Gradients, "gradient", Layout.Shape);
+        RequireShape(inputs, Scale, "loss scale", [LossScale.Length]);
         return [1];
     }
 

@@ -1,8 +1,11 @@
 namespace RawDiffusion.Engine.Operators;
 
 /// <summary>y = a + b, equal shapes.</summary>
-public sealed record Add : Operator
+public sealed record Add() : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int A = 0, B = 1;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -10,13 +13,13 @@ public sealed record Add : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => A;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value a = Take(inputs, 0, "a", -1);
-        Value b = Take(inputs, 1, "b", -1);
+        Value a = Take(inputs, A, "a", -1);
+        Value b = Take(inputs, B, "b", -1);
         Require(a.Shape == b.Shape, $"{a} and {b} must have the same shape");
         return a.Shape;
     }

@@ -5,16 +5,19 @@ namespace RawDiffusion.Engine.Operators;
 /// what comes next: nothing but <see cref="AllReduceWait"/> may read its output. Inputs: 0 x, any shape.
 /// </summary>
 /// <param name="Ranks">Number of processes; the device must know as many (<see cref="ICommunicator"/>).</param>
-public sealed record AllReduce(int Ranks) : Operator
+public sealed record AllReduce(int Ranks) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int X = 0;
+
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Require(Ranks >= 1, $"{Ranks} processes cannot have a sum");
-        return Take(inputs, 0, "x", -1).Shape;
+        return Take(inputs, X, "x", -1).Shape;
     }
 
     /// <inheritdoc/>
@@ -22,15 +25,18 @@ public sealed record AllReduce(int Ranks) : Operator
 }
 
 /// <summary>Waits for a sum over all processes and passes it on. Inputs: 0 the output of <see cref="AllReduce"/>.</summary>
-public sealed record AllReduceWait : Operator
+public sealed record AllReduceWait() : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int Sum = 0;
+
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => Sum;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value sum = Take(inputs, 0, "sum", -1);
+        Value sum = Take(inputs, Sum, "sum", -1);
         Require(sum.Producer?.Operator is AllReduce, $"{sum} is no sum over processes");
         return sum.Shape;
     }
@@ -41,13 +47,16 @@ public sealed record AllReduceWait : Operator
 
 /// <summary>What all processes have for x, by rank: x of shape S gives [Ranks, S]. Inputs: 0 x.</summary>
 /// <param name="Ranks">Number of processes; the device must know as many (<see cref="ICommunicator"/>).</param>
-public sealed record AllGather(int Ranks) : Operator
+public sealed record AllGather(int Ranks) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int X = 0;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Require(Ranks >= 1, $"there are no {Ranks} processes to gather from");
-        return [Ranks, .. Take(inputs, 0, "x", -1).Shape];
+        return [Ranks, .. Take(inputs, X, "x", -1).Shape];
     }
 
     /// <inheritdoc/>

@@ -6,8 +6,11 @@ namespace RawDiffusion.Engine.Operators;
 /// Source: the authors' QKVAttention (unet.py), whose layout of heads this is.
 /// </summary>
 /// <param name="Heads">Number of heads; divides C.</param>
-public sealed record Attention(int Heads) : Operator
+public sealed record Attention(int Heads) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int Qkv = 0;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -17,7 +20,7 @@ public sealed record Attention(int Heads) : Operator
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value qkv = Take(inputs, 0, "qkv", 4);
+        Value qkv = Take(inputs, Qkv, "qkv", 4);
         Require(Heads > 0 && qkv.Shape[^1] % (3 * Heads) == 0, $"the channels of qkv {qkv} must be a multiple of 3 x {Heads} heads");
         return qkv.Shape.WithChannels(qkv.Shape[^1] / 3);
     }
@@ -32,7 +35,7 @@ public sealed record Attention(int Heads) : Operator
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
-        [g.AttentionGrad(node.Input(0), node.Output, dy, Heads)];
+        [g.AttentionGrad(node.Input(Qkv), node.Output, dy, Heads)];
 }
 
 /// <summary>
@@ -41,8 +44,11 @@ public sealed record Attention(int Heads) : Operator
 /// qkv [N, H, W, 3C]; y, its attention, and dy [N, H, W, C]; dqkv [N, H, W, 3C].
 /// </summary>
 /// <param name="Heads">Number of heads of the attention.</param>
-public sealed record AttentionGrad(int Heads) : Operator
+public sealed record AttentionGrad(int Heads) : Operator(arity: 3)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Qkv = 0, Y = 1, Dy = 2;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -53,11 +59,11 @@ public sealed record AttentionGrad(int Heads) : Operator
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Shape result = new Attention(Heads).Infer(inputs);
-        Take(inputs, 1, "y", 4);
-        Take(inputs, 2, "dy", 4);
-        RequireShape(inputs, 1, "y", result);
-        RequireShape(inputs, 2, "dy", result);
-        return inputs[0]!.Shape;
+        Take(inputs, Y, "y", 4);
+        Take(inputs, Dy, "dy", 4);
+        RequireShape(inputs, Y, "y", result);
+        RequireShape(inputs, Dy, "dy", result);
+        return inputs[Qkv]!.Shape;
     }
 
     /// <inheritdoc/>

@@ -5,18 +5,21 @@ namespace RawDiffusion.Engine.Operators;
 /// Inputs: x [N, H, W, C], gamma, beta, mean, variance [C].
 /// </summary>
 /// <param name="Epsilon">Added to the variance; PyTorch's default is 1e-5.</param>
-public sealed record BatchNorm(float Epsilon = 1e-5f) : Operator
+public sealed record BatchNorm(float Epsilon = 1e-5f) : Operator(arity: 5)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Gamma = 1, Beta = 2, Mean = 3, Variance = 4;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
+        Value x = Take(inputs, X, "x", 4);
         string[] roles = ["x", "gamma", "beta", "mean", "variance"];
         for (int i = 1; i < 5; i++)
         {

@@ -4,19 +4,22 @@ namespace RawDiffusion.Engine.Operators;
 /// Mean and biased variance of each channel over a batch: x [N, H, W, C] gives [2, C], what batch norm normalises with
 /// while it trains.
 /// </summary>
-public sealed record BatchNormStatistics : Operator
+public sealed record BatchNormStatistics() : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int X = 0;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
+        Value x = Take(inputs, X, "x", 4);
         Require(x.Shape.WithChannels(1).Count > 0, $"x {x} has no positions to take statistics of");
         return [2, x.Shape[3]];
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+        new(4.0 * inputs[X]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>
@@ -26,24 +29,27 @@ public sealed record BatchNormStatistics : Operator
 /// <param name="Epsilon">Added to the variance; PyTorch's default is 1e-5.</param>
 /// <param name="Ranks">Processes, equally large parts of whose batch the statistics are of: the gradient by x goes through all of
 /// it.</param>
-public sealed record BatchNormTrain(float Epsilon = 1e-5f, int Ranks = 1) : Operator
+public sealed record BatchNormTrain(float Epsilon = 1e-5f, int Ranks = 1) : Operator(arity: 4)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Gamma = 1, Beta = 2, Statistics = 3;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Shape x = Take(inputs, 0, "x", 4).Shape;
-        Take(inputs, 1, "gamma", 1);
-        Take(inputs, 2, "beta", 1);
-        Take(inputs, 3, "statistics", 2);
-        RequireShape(inputs, 1, "gamma", [x[3]]);
-        RequireShape(inputs, 2, "beta", [x[3]]);
-        RequireShape(inputs, 3, "statistics", [2, x[3]]);
+        Shape x = Take(inputs, X, "x", 4).Shape;
+        Take(inputs, Gamma, "gamma", 1);
+        Take(inputs, Beta, "beta", 1);
+        Take(inputs, Statistics, "statistics", 2);
+        RequireShape(inputs, Gamma, "gamma", [x[3]]);
+        RequireShape(inputs, Beta, "beta", [x[3]]);
+        RequireShape(inputs, Statistics, "statistics", [2, x[3]]);
         return x;
     }
 
@@ -54,14 +60,14 @@ public sealed record BatchNormTrain(float Epsilon = 1e-5f, int Ranks = 1) : Oper
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
         // The gradient by x goes through the statistics too, so they get none of their own.
-        Value x = node.Input(0), gamma = node.Input(1), statistics = node.Input(3);
+        Value x = node.Input(X), gamma = node.Input(Gamma), statistics = node.Input(Statistics);
         Value affine = g.Apply(new BatchNormGradAffine(Epsilon), [x, statistics, dy]);
         // Gamma and beta get this process's share, which is added up with all other gradients.
         return
         [
-            wants(0) ? g.Apply(new BatchNormGradInput(Epsilon), [x, gamma, statistics, dy, MeanOverRanks(g, affine)]) : null,
-            wants(1) ? g.View(affine, gamma.Shape, 0, "gamma") : null,
-            wants(2) ? g.View(affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
+            wants(X) ? g.Apply(new BatchNormGradInput(Epsilon), [x, gamma, statistics, dy, MeanOverRanks(g, affine)]) : null,
+            wants(Gamma) ? g.View(affine, gamma.Shape, 0, "gamma") : null,
+            wants(Beta) ? g.View(affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
         ];
     }
 
@@ -86,9 +92,12 @@ public enum RunningStatistic
 /// <param name="Statistic">Which one.</param>
 /// <param name="Momentum">Share of the batch; PyTorch's default is 0.1.</param>
 /// <param name="Positions">Numbers in each channel of the batch, N * H * W; at least 2.</param>
-public sealed record BatchNormRunning(RunningStatistic Statistic, float Momentum, long Positions) : Operator
+public sealed record BatchNormRunning(RunningStatistic Statistic, float Momentum, long Positions) : Operator(arity: 2)
 {
-    /// <summary>Row of the statistic in <see cref="BatchNormStatistics"/>, and what it is multiplied by: makes the variance unbiased.</summary>
+    /// <summary>Positions of the inputs.</summary>
+    public const int Running = 0, Statistics = 1;
+
+    /// <summary>Where <see cref="BatchNormStatistics"/> has the statistic, and what makes it unbiased when multiplied.</summary>
     public (int Row, double Factor) OfBatch() => Statistic switch
     {
         RunningStatistic.Mean => (0, 1),
@@ -97,14 +106,14 @@ public sealed record BatchNormRunning(RunningStatistic Statistic, float Momentum
     };
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => Running;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value running = Take(inputs, 0, "running", 1);
-        Take(inputs, 1, "statistics", 2);
-        RequireShape(inputs, 1, "statistics", [2, running.Shape[0]]);
+        Value running = Take(inputs, Running, "running", 1);
+        Take(inputs, Statistics, "statistics", 2);
+        RequireShape(inputs, Statistics, "statistics", [2, running.Shape[0]]);
         Require(Positions >= 2, $"{Positions} positions have no unbiased variance; training needs more than one value per channel");
         return running.Shape;
     }
@@ -115,22 +124,25 @@ public sealed record BatchNormRunning(RunningStatistic Statistic, float Momentum
 /// Inputs: 0 x [N, H, W, C]; 1 statistics [2, C]; 2 dy [N, H, W, C].
 /// </summary>
 /// <param name="Epsilon">Added to the variance.</param>
-public sealed record BatchNormGradAffine(float Epsilon = 1e-5f) : Operator
+public sealed record BatchNormGradAffine(float Epsilon = 1e-5f) : Operator(arity: 3)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Statistics = 1, Dy = 2;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Shape x = Take(inputs, 0, "x", 4).Shape;
-        Take(inputs, 1, "statistics", 2);
-        Take(inputs, 2, "dy", 4);
-        RequireShape(inputs, 1, "statistics", [2, x[3]]);
-        RequireShape(inputs, 2, "dy", x);
+        Shape x = Take(inputs, X, "x", 4).Shape;
+        Take(inputs, Statistics, "statistics", 2);
+        Take(inputs, Dy, "dy", 4);
+        RequireShape(inputs, Statistics, "statistics", [2, x[3]]);
+        RequireShape(inputs, Dy, "dy", x);
         return [2, x[3]];
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(5.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+        new(5.0 * inputs[X]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>
@@ -139,26 +151,29 @@ public sealed record BatchNormGradAffine(float Epsilon = 1e-5f) : Operator
 /// <see cref="BatchNormGradAffine"/>.
 /// </summary>
 /// <param name="Epsilon">Added to the variance.</param>
-public sealed record BatchNormGradInput(float Epsilon = 1e-5f) : Operator
+public sealed record BatchNormGradInput(float Epsilon = 1e-5f) : Operator(arity: 5)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Gamma = 1, Statistics = 2, Dy = 3, Sums = 4;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 3;
+    public override int InPlaceInput => Dy;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Shape x = Take(inputs, 0, "x", 4).Shape;
-        Take(inputs, 1, "gamma", 1);
-        Take(inputs, 2, "statistics", 2);
-        Take(inputs, 3, "dy", 4);
-        Take(inputs, 4, "gradient by gamma and beta", 2);
-        RequireShape(inputs, 1, "gamma", [x[3]]);
-        RequireShape(inputs, 2, "statistics", [2, x[3]]);
-        RequireShape(inputs, 3, "dy", x);
-        RequireShape(inputs, 4, "gradient by gamma and beta", [2, x[3]]);
+        Shape x = Take(inputs, X, "x", 4).Shape;
+        Take(inputs, Gamma, "gamma", 1);
+        Take(inputs, Statistics, "statistics", 2);
+        Take(inputs, Dy, "dy", 4);
+        Take(inputs, Sums, "gradient by gamma and beta", 2);
+        RequireShape(inputs, Gamma, "gamma", [x[3]]);
+        RequireShape(inputs, Statistics, "statistics", [2, x[3]]);
+        RequireShape(inputs, Dy, "dy", x);
+        RequireShape(inputs, Sums, "gradient by gamma and beta", [2, x[3]]);
         return x;
     }
 

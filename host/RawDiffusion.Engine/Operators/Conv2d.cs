@@ -14,10 +14,10 @@ namespace RawDiffusion.Engine.Operators;
 /// </remarks>
 /// <param name="Stride">1 or 2.</param>
 /// <param name="Padding">Zeros on each side.</param>
-public sealed record Conv2d(int Stride, int Padding) : Operator
+public sealed record Conv2d(int Stride, int Padding) : Operator(arity: 10)
 {
-    /// <summary>Positions of the optional inputs.</summary>
-    public const int Bias = 2, X2 = 3, Affine = 4, Embedding = 5, Residual = 6, Skip = 7, Skip2 = 8, SkipWeight = 9, InputCount = 10;
+    /// <summary>Positions of the inputs; those from <see cref="Bias"/> on are optional.</summary>
+    public const int X = 0, Weight = 1, Bias = 2, X2 = 3, Affine = 4, Embedding = 5, Residual = 6, Skip = 7, Skip2 = 8, SkipWeight = 9;
 
     /// <summary>Applied to each input element, after the affine; padding stays zero.</summary>
     public Activation OnLoad { get; init; }
@@ -38,13 +38,13 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position is not (1 or 2 or SkipWeight);
+    public override bool HasRows(int position) => position is not (Weight or Bias or SkipWeight);
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
-        Value w = Take(inputs, 1, "weight", 4);
+        Value x = Take(inputs, X, "x", 4);
+        Value w = Take(inputs, Weight, "weight", 4);
         Value? x2 = inputs[X2];
         int channels = x.Shape[^1] + (x2?.Shape[^1] ?? 0);
         if (x2 is not null) RequireShape(inputs, X2, "x2", x.Shape.WithChannels(x2.Shape[^1]));
@@ -64,15 +64,15 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
         if (UpsampleResidual && inputs[Residual] is { } residual)
             Require(height % 2 == 0 && width % 2 == 0, $"an upsampled residual {residual} cannot have the output's shape {output}");
         RequireShape(inputs, Residual, "residual", UpsampleResidual ? [output[0], height / 2, width / 2, output[^1]] : output);
-        if (inputs.Count > SkipWeight && inputs[SkipWeight] is not null) CheckSkip(inputs, output);
+        if (inputs[SkipWeight] is not null) CheckSkip(inputs, output);
         return output;
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
     {
-        Shape w = inputs[1]!.Shape;
-        long skip = inputs.Count > SkipWeight ? inputs[SkipWeight]?.Shape[^1] ?? 0 : 0;
+        Shape w = inputs[Weight]!.Shape;
+        long skip = inputs[SkipWeight]?.Shape[^1] ?? 0;
         return new(2.0 * output.Count * (w[1] * w[2] * w[3] + skip), Engine.Cost.Traffic(inputs, output));
     }
 
@@ -95,11 +95,11 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
     {
         Require(this == new Conv2d(Stride, Padding) && node.Inputs.Skip(X2).All(i => i is null),
             "a convolution has no gradient once others were fused into it");
-        Value x = node.Input(0), weight = node.Input(1);
+        Value x = node.Input(X), weight = node.Input(Weight);
         return
         [
-            wants(0) ? g.Conv2dGradInput(dy, weight, Stride, Padding, x.Shape[1], x.Shape[2]) : null,
-            wants(1) ? g.Conv2dGradWeight(x, dy, weight.Shape[1], Stride, Padding) : null,
+            wants(X) ? g.Conv2dGradInput(dy, weight, Stride, Padding, x.Shape[1], x.Shape[2]) : null,
+            wants(Weight) ? g.Conv2dGradWeight(x, dy, weight.Shape[1], Stride, Padding) : null,
             wants(Bias) ? g.ChannelSum(dy) : null,
         ];
     }
@@ -115,8 +115,11 @@ public sealed record Conv2d(int Stride, int Padding) : Operator
 /// <param name="Padding">The convolution's.</param>
 /// <param name="Height">Height of the convolution's input, which that of its output does not tell where the stride is 2.</param>
 /// <param name="Width">Width of the convolution's input.</param>
-public sealed record Conv2dGradInput(int Stride, int Padding, int Height, int Width) : Operator
+public sealed record Conv2dGradInput(int Stride, int Padding, int Height, int Width) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Dy = 0, Weight = 1;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -124,13 +127,13 @@ public sealed record Conv2dGradInput(int Stride, int Padding, int Height, int Wi
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position is 0;
+    public override bool HasRows(int position) => position is Dy;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value dy = Take(inputs, 0, "dy", 4);
-        Value w = Take(inputs, 1, "weight", 4);
+        Value dy = Take(inputs, Dy, "dy", 4);
+        Value w = Take(inputs, Weight, "weight", 4);
         Conv2dGradWeight.Check(dy, Height, Width, w.Shape[1], Stride, Padding);
         Require(w.Shape[1] == w.Shape[2], $"weight {w} must have a square kernel");
         Require(dy.Shape[3] == w.Shape[0], $"weight {w} must have as many output channels as dy {dy}");
@@ -140,8 +143,8 @@ public sealed record Conv2dGradInput(int Stride, int Padding, int Height, int Wi
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
     {
-        Shape w = inputs[1]!.Shape;
-        return new(2.0 * inputs[0]!.Shape.Count * w[1] * w[2] * w[3], Engine.Cost.Traffic(inputs, output));
+        Shape w = inputs[Weight]!.Shape;
+        return new(2.0 * inputs[Dy]!.Shape.Count * w[1] * w[2] * w[3], Engine.Cost.Traffic(inputs, output));
     }
 }
 
@@ -153,13 +156,16 @@ public sealed record Conv2dGradInput(int Stride, int Padding, int Height, int Wi
 /// <param name="Kernel">Taps in each direction.</param>
 /// <param name="Stride">The convolution's.</param>
 /// <param name="Padding">The convolution's.</param>
-public sealed record Conv2dGradWeight(int Kernel, int Stride, int Padding) : Operator
+public sealed record Conv2dGradWeight(int Kernel, int Stride, int Padding) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Dy = 1;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
-        Value dy = Take(inputs, 1, "dy", 4);
+        Value x = Take(inputs, X, "x", 4);
+        Value dy = Take(inputs, Dy, "dy", 4);
         Require(x.Shape[0] == dy.Shape[0], $"x {x} and dy {dy} must have as many images");
         Check(dy, x.Shape[1], x.Shape[2], Kernel, Stride, Padding);
         return [dy.Shape[3], Kernel, Kernel, x.Shape[3]];
@@ -167,7 +173,7 @@ public sealed record Conv2dGradWeight(int Kernel, int Stride, int Padding) : Ope
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * inputs[1]!.Shape.Count * Kernel * Kernel * output[3], Engine.Cost.Traffic(inputs, output));
+        new(2.0 * inputs[Dy]!.Shape.Count * Kernel * Kernel * output[3], Engine.Cost.Traffic(inputs, output));
 
     internal static void Check(Value dy, int height, int width, int kernel, int stride, int padding)
     {
@@ -192,5 +198,5 @@ public static partial class GraphBuilder
 
     /// <inheritdoc cref="Conv2d"/>
     public static Value Conv2d(this Graph g, Value x, Value weight, Value? bias, int stride = 1, int padding = 0, string? name = null) =>
-        g.Apply(new Conv2d(stride, padding), [x, weight, bias, null, null, null, null], name);
+        g.Apply(new Conv2d(stride, padding), [x, weight, bias], name);
 }

@@ -11,13 +11,16 @@ namespace RawDiffusion.Engine.Operators;
 /// <param name="First">
 /// Place of the first element among those of all processes and parts of a batch, a multiple of 4: together they drop what one would.
 /// </param>
-public sealed record Dropout(float Rate, uint Seed, uint Stream, long First = 0) : Operator
+public sealed record Dropout(float Rate, uint Seed, uint Stream, long First = 0) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Step = 1;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <summary>Words below this are dropped.</summary>
     public uint Threshold => (uint)Math.Min(uint.MaxValue, Rate * 4294967296.0);
@@ -27,8 +30,8 @@ public sealed record Dropout(float Rate, uint Seed, uint Stream, long First = 0)
     {
         Require(Rate is >= 0 and < 1, $"the rate must be at least 0 and less than 1, not {Rate}");
         Require(First >= 0 && First % 4 == 0, $"the first element must be a multiple of 4, not {First}");
-        TableRow.StepCounter(inputs, 1);
-        return Take(inputs, 0, "x", -1).Shape;
+        TableRow.StepCounter(inputs, Step);
+        return Take(inputs, X, "x", -1).Shape;
     }
 
     /// <inheritdoc/>
@@ -36,7 +39,7 @@ public sealed record Dropout(float Rate, uint Seed, uint Stream, long First = 0)
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
-        [g.Apply(this, [dy, node.Input(1)])];
+        [g.Apply(this, [dy, node.Input(Step)])];
 }
 
 public static partial class GraphBuilder

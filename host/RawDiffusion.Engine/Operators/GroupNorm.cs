@@ -11,8 +11,11 @@ namespace RawDiffusion.Engine.Operators;
 /// <param name="Groups">Number of groups; divides C. The model has 16 everywhere.</param>
 /// <param name="Epsilon">Added to the variance.</param>
 /// <param name="Activation">Applied last.</param>
-public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation) : Operator
+public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation) : Operator(arity: 4)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Gamma = 1, Beta = 2, Film = 3;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -20,15 +23,15 @@ public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation)
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position is not (1 or 2);
+    public override bool HasRows(int position) => position is not (Gamma or Beta);
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
+        Value x = Take(inputs, X, "x", 4);
         Check(inputs, x.Shape[0], x.Shape[^1], Groups);
         return x.Shape;
     }
@@ -38,25 +41,25 @@ public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation)
 
     internal static void Check(IReadOnlyList<Value?> inputs, int rows, int channels, int groups)
     {
-        Take(inputs, 1, "gamma", 1);
-        Take(inputs, 2, "beta", 1);
-        RequireShape(inputs, 1, "gamma", [channels]);
-        RequireShape(inputs, 2, "beta", [channels]);
-        RequireShape(inputs, 3, "film", [rows, 2 * channels]);
+        Take(inputs, Gamma, "gamma", 1);
+        Take(inputs, Beta, "beta", 1);
+        RequireShape(inputs, Gamma, "gamma", [channels]);
+        RequireShape(inputs, Beta, "beta", [channels]);
+        RequireShape(inputs, Film, "film", [rows, 2 * channels]);
         Require(groups > 0 && channels % groups == 0, $"{channels} channels cannot be split into {groups} groups");
     }
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
-        Value gamma = node.Input(1);
+        Value gamma = node.Input(Gamma);
         GroupNormGradients gradients = g.GroupNormGrad(
-            node.Input(0), gamma, node.Input(2), dy, Groups, Activation, node.Inputs[3], Epsilon);
+            node.Input(X), gamma, node.Input(Beta), dy, Groups, Activation, node.Inputs[Film], Epsilon);
         return
         [
             gradients.Input,
-            wants(1) ? g.View(gradients.Affine, gamma.Shape, 0, "gamma") : null,
-            wants(2) ? g.View(gradients.Affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
+            wants(Gamma) ? g.View(gradients.Affine, gamma.Shape, 0, "gamma") : null,
+            wants(Beta) ? g.View(gradients.Affine, gamma.Shape, gamma.Shape.Count, "beta") : null,
             gradients.Film,
         ];
     }
@@ -69,20 +72,23 @@ public sealed record GroupNorm(int Groups, float Epsilon, Activation Activation)
 /// <remarks>Inputs as <see cref="GroupNorm"/>, and 4 x2 [N, H, W, C2], optional: read as if concatenated to x.</remarks>
 /// <param name="Groups">Number of groups.</param>
 /// <param name="Epsilon">Added to the variance.</param>
-public sealed record GroupNormAffine(int Groups, float Epsilon) : Operator
+public sealed record GroupNormAffine(int Groups, float Epsilon) : Operator(arity: 5)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = GroupNorm.X, Gamma = GroupNorm.Gamma, Beta = GroupNorm.Beta, Film = GroupNorm.Film, X2 = 4;
+
     /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position is not (1 or 2);
+    public override bool HasRows(int position) => position is not (Gamma or Beta);
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
-        Value? x2 = inputs.Count > 4 ? inputs[4] : null;
-        if (x2 is not null) RequireShape(inputs, 4, "x2", x.Shape.WithChannels(x2.Shape[^1]));
+        Value x = Take(inputs, X, "x", 4);
+        Value? x2 = inputs[X2];
+        if (x2 is not null) RequireShape(inputs, X2, "x2", x.Shape.WithChannels(x2.Shape[^1]));
         int channels = x.Shape[^1] + (x2?.Shape[^1] ?? 0);
         GroupNorm.Check(inputs, x.Shape[0], channels, Groups);
         return [x.Shape[0], 2, channels];
@@ -91,7 +97,7 @@ public sealed record GroupNormAffine(int Groups, float Epsilon) : Operator
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output)
     {
-        double elements = inputs[0]!.Shape.Count + (inputs.Count > 4 ? inputs[4]?.Shape.Count ?? 0 : 0);
+        double elements = inputs[X]!.Shape.Count + (inputs[X2]?.Shape.Count ?? 0);
         return new(4 * elements, Engine.Cost.Traffic(inputs, output));
     }
 }

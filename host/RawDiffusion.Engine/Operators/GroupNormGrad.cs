@@ -11,8 +11,11 @@ namespace RawDiffusion.Engine.Operators;
 /// </remarks>
 /// <param name="Groups">Number of groups.</param>
 /// <param name="Activation">The norm's activation.</param>
-public sealed record GroupNormGradSums(int Groups, Activation Activation) : Operator
+public sealed record GroupNormGradSums(int Groups, Activation Activation) : Operator(arity: 4)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Affine = 1, Normal = 2, Dy = 3;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
@@ -23,17 +26,17 @@ public sealed record GroupNormGradSums(int Groups, Activation Activation) : Oper
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(12.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+        new(12.0 * inputs[X]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 
     internal static Shape Check(IReadOnlyList<Value?> inputs)
     {
-        Shape x = Take(inputs, 0, "x", 4).Shape;
-        Take(inputs, 1, "affine", 3);
-        Take(inputs, 2, "normal", 3);
-        Take(inputs, 3, "dy", 4);
-        RequireShape(inputs, 1, "affine", [x[0], 2, x[3]]);
-        RequireShape(inputs, 2, "normal", [x[0], 2, x[3]]);
-        RequireShape(inputs, 3, "dy", x);
+        Shape x = Take(inputs, X, "x", 4).Shape;
+        Take(inputs, Affine, "affine", 3);
+        Take(inputs, Normal, "normal", 3);
+        Take(inputs, Dy, "dy", 4);
+        RequireShape(inputs, Affine, "affine", [x[0], 2, x[3]]);
+        RequireShape(inputs, Normal, "normal", [x[0], 2, x[3]]);
+        RequireShape(inputs, Dy, "dy", x);
         return x;
     }
 }
@@ -43,20 +46,24 @@ public sealed record GroupNormGradSums(int Groups, Activation Activation) : Oper
 /// Inputs as <see cref="GroupNormGradSums"/>, and 4 its output.
 /// </summary>
 /// <param name="Activation">The norm's activation.</param>
-public sealed record GroupNormGradInput(Activation Activation) : Operator
+public sealed record GroupNormGradInput(Activation Activation) : Operator(arity: 5)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = GroupNormGradSums.X, Affine = GroupNormGradSums.Affine, Normal = GroupNormGradSums.Normal,
+        Dy = GroupNormGradSums.Dy, Sums = 4;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 3;
+    public override int InPlaceInput => Dy;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Shape x = GroupNormGradSums.Check(inputs);
-        Take(inputs, 4, "sums", 3);
-        RequireShape(inputs, 4, "sums", [x[0], 4, x[3]]);
+        Take(inputs, Sums, "sums", 3);
+        RequireShape(inputs, Sums, "sums", [x[0], 4, x[3]]);
         return x;
     }
 
@@ -68,37 +75,43 @@ public sealed record GroupNormGradInput(Activation Activation) : Operator
 /// The gradients of a group norm by gamma and beta, [2, C]: sums over images of (1 + film scale) * sum g xhat and of
 /// (1 + film scale) * sum g. Inputs: 0 the output of <see cref="GroupNormGradSums"/>; 1 film [N, 2C], optional.
 /// </summary>
-public sealed record GroupNormGradAffine : Operator
+public sealed record GroupNormGradAffine() : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Sums = 0, Film = 1;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value sums = Take(inputs, 0, "sums", 3);
+        Value sums = Take(inputs, Sums, "sums", 3);
         Require(sums.Shape[1] == 4, $"sums {sums} must be [N, 4, C]");
-        RequireShape(inputs, 1, "film", [sums.Shape[0], 2 * sums.Shape[2]]);
+        RequireShape(inputs, Film, "film", [sums.Shape[0], 2 * sums.Shape[2]]);
         return [2, sums.Shape[2]];
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+        new(inputs[Sums]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>
 /// The gradient of a group norm by film, [N, 2C]: gamma * sum g xhat + beta * sum g for the scale, sum g for the shift.
 /// Inputs: 0 the output of <see cref="GroupNormGradSums"/>; 1 gamma [C]; 2 beta [C].
 /// </summary>
-public sealed record GroupNormGradFilm : Operator
+public sealed record GroupNormGradFilm() : Operator(arity: 3)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Sums = 0, Gamma = 1, Beta = 2;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value sums = Take(inputs, 0, "sums", 3);
+        Value sums = Take(inputs, Sums, "sums", 3);
         Require(sums.Shape[1] == 4, $"sums {sums} must be [N, 4, C]");
-        Take(inputs, 1, "gamma", 1);
-        Take(inputs, 2, "beta", 1);
-        RequireShape(inputs, 1, "gamma", [sums.Shape[2]]);
-        RequireShape(inputs, 2, "beta", [sums.Shape[2]]);
+        Take(inputs, Gamma, "gamma", 1);
+        Take(inputs, Beta, "beta", 1);
+        RequireShape(inputs, Gamma, "gamma", [sums.Shape[2]]);
+        RequireShape(inputs, Beta, "beta", [sums.Shape[2]]);
         return [sums.Shape[0], 2 * sums.Shape[2]];
     }
 }

@@ -1,8 +1,11 @@
 namespace RawDiffusion.Engine.Operators;
 
 /// <summary>y = onStore(x w^T + bias): x [M, I], w [O, I] as PyTorch stores it, bias [O] optional; y [M, O].</summary>
-public sealed record Linear : Operator
+public sealed record Linear() : Operator(arity: 3)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Weight = 1, Bias = 2;
+
     /// <summary>Applied to each output element, last.</summary>
     public Activation OnStore { get; init; }
 
@@ -10,21 +13,21 @@ public sealed record Linear : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position is not (1 or 2);
+    public override bool HasRows(int position) => position is not (Weight or Bias);
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 2);
-        Value w = Take(inputs, 1, "weight", 2);
+        Value x = Take(inputs, X, "x", 2);
+        Value w = Take(inputs, Weight, "weight", 2);
         Require(x.Shape[1] == w.Shape[1], $"x {x} and weight {w} must agree in their last dimension");
-        RequireShape(inputs, 2, "bias", [w.Shape[0]]);
+        RequireShape(inputs, Bias, "bias", [w.Shape[0]]);
         return [x.Shape[0], w.Shape[0]];
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * output.Count * inputs[1]!.Shape[1], Engine.Cost.Traffic(inputs, output));
+        new(2.0 * output.Count * inputs[Weight]!.Shape[1], Engine.Cost.Traffic(inputs, output));
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
@@ -32,51 +35,57 @@ public sealed record Linear : Operator
         Require(OnStore == Activation.None, "a linear layer has no gradient once an activation was fused into it");
         return
         [
-            wants(0) ? g.LinearGradInput(dy, node.Input(1)) : null,
-            wants(1) ? g.LinearGradWeight(dy, node.Input(0)) : null,
-            wants(2) ? g.ChannelSum(dy) : null,
+            wants(X) ? g.LinearGradInput(dy, node.Input(Weight)) : null,
+            wants(Weight) ? g.LinearGradWeight(dy, node.Input(X)) : null,
+            wants(Bias) ? g.ChannelSum(dy) : null,
         ];
     }
 }
 
 /// <summary>Gradient of <see cref="Linear"/>, without its activation, by its input: dx = dy w; dy [M, O], w [O, I], dx [M, I].</summary>
-public sealed record LinearGradInput : Operator
+public sealed record LinearGradInput() : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Dy = 0, Weight = 1;
+
     /// <inheritdoc/>
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override bool HasRows(int position) => position != 1;
+    public override bool HasRows(int position) => position != Weight;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value dy = Take(inputs, 0, "dy", 2);
-        Value w = Take(inputs, 1, "weight", 2);
+        Value dy = Take(inputs, Dy, "dy", 2);
+        Value w = Take(inputs, Weight, "weight", 2);
         Require(dy.Shape[1] == w.Shape[0], $"the last dimension of dy {dy} must be the first of weight {w}");
         return [dy.Shape[0], w.Shape[1]];
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * output.Count * inputs[1]!.Shape[0], Engine.Cost.Traffic(inputs, output));
+        new(2.0 * output.Count * inputs[Weight]!.Shape[0], Engine.Cost.Traffic(inputs, output));
 }
 
 /// <summary>Gradient of <see cref="Linear"/>, without its activation, by its weight: dw = dy^T x; dy [M, O], x [M, I], dw [O, I].</summary>
-public sealed record LinearGradWeight : Operator
+public sealed record LinearGradWeight() : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Dy = 0, X = 1;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value dy = Take(inputs, 0, "dy", 2);
-        Value x = Take(inputs, 1, "x", 2);
+        Value dy = Take(inputs, Dy, "dy", 2);
+        Value x = Take(inputs, X, "x", 2);
         Require(dy.Shape[0] == x.Shape[0], $"dy {dy} and x {x} must agree in their first dimension");
         return [dy.Shape[1], x.Shape[1]];
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * output.Count * inputs[0]!.Shape[0], Engine.Cost.Traffic(inputs, output));
+        new(2.0 * output.Count * inputs[Dy]!.Shape[0], Engine.Cost.Traffic(inputs, output));
 }
 
 public static partial class GraphBuilder

@@ -7,9 +7,9 @@ namespace RawDiffusion.Engine.Operators;
 /// overflowed: the step is skipped (<see cref="Adam"/>), and the scale halves. Inputs: 0 state [3], <see cref="Scale"/>,
 /// <see cref="Row"/> and <see cref="Skipped"/>; 1 norm [1] of all gradients.
 /// </summary>
-public sealed record LossScale : Operator
+public sealed record LossScale() : Operator(arity: 2)
 {
-    /// <summary>Inputs.</summary>
+    /// <summary>Positions of the inputs.</summary>
     public const int State = 0, Norm = 1;
 
     /// <summary>Elements of the state: the scale, good steps in a row since it changed, steps that were skipped in all.</summary>
@@ -22,15 +22,15 @@ public sealed record LossScale : Operator
     public const int Interval = 2000;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => State;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Take(inputs, 0, "state", 1);
-        RequireShape(inputs, 0, "state", [Length]);
-        Take(inputs, 1, "norm", 1);
-        RequireShape(inputs, 1, "norm", [1]);
+        Take(inputs, State, "state", 1);
+        RequireShape(inputs, State, "state", [Length]);
+        Take(inputs, Norm, "norm", 1);
+        RequireShape(inputs, Norm, "norm", [1]);
         return [Length];
     }
 }

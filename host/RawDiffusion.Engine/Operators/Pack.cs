@@ -6,12 +6,11 @@ namespace RawDiffusion.Engine.Operators;
 /// </summary>
 /// <remarks>Inputs: one for each parameter, of its shape.</remarks>
 /// <param name="Layout">Places.</param>
-public sealed record Pack(ParameterLayout Layout) : Operator
+public sealed record Pack(ParameterLayout Layout) : Operator(Layout.Parameters.Count)
 {
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Require(inputs.Count == Layout.Parameters.Count, $"{Layout.Parameters.Count} parameters got {inputs.Count} inputs");
         for (int i = 0; i < inputs.Count; i++)
         {
             Take(inputs, i, Layout.Parameters[i].Name, -1);

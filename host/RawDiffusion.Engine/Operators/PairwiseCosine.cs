@@ -5,15 +5,18 @@ namespace RawDiffusion.Engine.Operators;
 /// squared. Input x [N, Vectors * D]; a vector shorter than 1e-12 is divided by 1e-12, as PyTorch's normalize does.
 /// </summary>
 /// <param name="Vectors">Vectors of a row.</param>
-public sealed record PairwiseCosine(int Vectors) : Operator
+public sealed record PairwiseCosine(int Vectors) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int X = 0;
+
     /// <summary>Least length to divide by.</summary>
     public const double Epsilon = 1e-12;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 2);
+        Value x = Take(inputs, X, "x", 2);
         Require(Vectors > 0 && x.Shape[1] % Vectors == 0 && x.Shape.Count > 0,
             $"the rows of x {x} cannot be split into {Vectors} vectors");
         return [1];
@@ -21,11 +24,11 @@ public sealed record PairwiseCosine(int Vectors) : Operator
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(4.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+        new(4.0 * inputs[X]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants) =>
-        [g.Apply(new PairwiseCosineGrad(Vectors), [node.Input(0), dy])];
+        [g.Apply(new PairwiseCosineGrad(Vectors), [node.Input(X), dy])];
 }
 
 /// <summary>
@@ -33,15 +36,18 @@ public sealed record PairwiseCosine(int Vectors) : Operator
 /// du = 2 s / (N Vectors^2) dloss and dz_i = (du - u_i (u_i . du)) / |z_i|. Inputs: 0 x [N, Vectors * D]; 1 dloss [1].
 /// </summary>
 /// <param name="Vectors">Vectors of a row.</param>
-public sealed record PairwiseCosineGrad(int Vectors) : Operator
+public sealed record PairwiseCosineGrad(int Vectors) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Dloss = 1;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         new PairwiseCosine(Vectors).Infer(inputs);
-        Take(inputs, 1, "dloss", 1);
-        RequireShape(inputs, 1, "dloss", [1]);
-        return inputs[0]!.Shape;
+        Take(inputs, Dloss, "dloss", 1);
+        RequireShape(inputs, Dloss, "dloss", [1]);
+        return inputs[X]!.Shape;
     }
 
     /// <inheritdoc/>

@@ -18,8 +18,11 @@ public enum PoolKind
 /// <param name="Kernel">Height and width of the window.</param>
 /// <param name="Stride">Distance of windows.</param>
 /// <param name="Padding">On each side; at most half the window, so that every window holds an element.</param>
-public sealed record Pool2d(PoolKind Kind, int Kernel, int Stride, int Padding = 0) : Operator
+public sealed record Pool2d(PoolKind Kind, int Kernel, int Stride, int Padding = 0) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int X = 0;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -29,7 +32,7 @@ public sealed record Pool2d(PoolKind Kind, int Kernel, int Stride, int Padding =
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
+        Value x = Take(inputs, X, "x", 4);
         Require(Kernel > 0 && Stride > 0, $"kernel and stride must be positive, not {Kernel} and {Stride}");
         Require(Padding >= 0 && 2 * Padding <= Kernel,
             $"padding must be at least 0 and at most half the kernel of {Kernel}, not {Padding}");

@@ -7,12 +7,15 @@ namespace RawDiffusion.Engine.Operators;
 /// <param name="Shape">Output shape.</param>
 /// <param name="Seed">User's seed.</param>
 /// <param name="Stream">Distinguishes independent uses of one seed.</param>
-public sealed record RandomNormal(Shape Shape, uint Seed, uint Stream) : Operator
+public sealed record RandomNormal(Shape Shape, uint Seed, uint Stream) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int Step = 0;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        TableRow.StepCounter(inputs, 0);
+        TableRow.StepCounter(inputs, Step);
         return Shape;
     }
 

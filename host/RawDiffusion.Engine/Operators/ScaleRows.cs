@@ -5,8 +5,11 @@ namespace RawDiffusion.Engine.Operators;
 /// with a t for each image; and, with scales 0 and 1, latents that are dropped for training without condition.
 /// Inputs: 0 x [N, ..]; 1 scale [N].
 /// </summary>
-public sealed record ScaleRows : Operator
+public sealed record ScaleRows() : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Scale = 1;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
@@ -14,23 +17,23 @@ public sealed record ScaleRows : Operator
     public override bool IsRowWise => true;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", -1);
+        Value x = Take(inputs, X, "x", -1);
         Require(x.Shape.Rank > 0, $"x {x} must have rows");
-        Take(inputs, 1, "scale", 1);
-        RequireShape(inputs, 1, "scale", [x.Shape[0]]);
+        Take(inputs, Scale, "scale", 1);
+        RequireShape(inputs, Scale, "scale", [x.Shape[0]]);
         return x.Shape;
     }
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
-        Require(!wants(1), "there is no gradient by the scale");
-        return [g.ScaleRows(dy, node.Input(1))];
+        Require(!wants(Scale), "there is no gradient by the scale");
+        return [g.ScaleRows(dy, node.Input(Scale))];
     }
 }
 

@@ -6,28 +6,31 @@ namespace RawDiffusion.Engine.Operators;
 /// </summary>
 /// <param name="Groups">Rows and weights of each group.</param>
 /// <param name="OnLoad">Activation applied to each input element.</param>
-public sealed record SumRows(RowGroups Groups, Activation OnLoad = Activation.None) : Operator
+public sealed record SumRows(RowGroups Groups, Activation OnLoad = Activation.None) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int X = 0, Affine = 1;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", 4);
+        Value x = Take(inputs, X, "x", 4);
         Require(x.Shape[0] == Groups.Rows, $"x {x} must have {Groups.Rows} rows");
-        RequireShape(inputs, 1, "affine", [x.Shape[0], 2, x.Shape[^1]]);
+        RequireShape(inputs, Affine, "affine", [x.Shape[0], 2, x.Shape[^1]]);
         return x.Shape.WithRows(Groups.Count);
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * inputs[0]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
+        new(2.0 * inputs[X]!.Shape.Count, Engine.Cost.Traffic(inputs, output));
 
     /// <inheritdoc/>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
-        Require(OnLoad == Activation.None && node.Inputs[1] is null, "a sum over rows has no gradient once a norm was fused into it");
+        Require(OnLoad == Activation.None && node.Inputs[Affine] is null, "a sum over rows has no gradient once a norm was fused into it");
         return [g.Apply(new SumRowsGradInput(Groups), [dy])];
     }
 }
@@ -38,15 +41,18 @@ public sealed record SumRows(RowGroups Groups, Activation OnLoad = Activation.No
 /// <see cref="SumRows"/> with all weights 1.
 /// </summary>
 /// <param name="Groups">Rows and weights of each group.</param>
-public sealed record SumRowsGradInput(RowGroups Groups) : Operator
+public sealed record SumRowsGradInput(RowGroups Groups) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int Dy = 0;
+
     /// <inheritdoc/>
     public override bool IsActivation => true;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value dy = Take(inputs, 0, "dy", 4);
+        Value dy = Take(inputs, Dy, "dy", 4);
         Require(dy.Shape[0] == Groups.Count, $"dy {dy} must have {Groups.Count} rows, one for each group");
         return dy.Shape.WithRows(Groups.Rows);
     }

@@ -5,20 +5,23 @@ namespace RawDiffusion.Engine.Operators;
 /// row, shape [Rows, ..]. A step outside the table reads its nearest row.
 /// </summary>
 /// <param name="Rows">Rows of the output.</param>
-public sealed record TableRow(int Rows = 1) : Operator
+public sealed record TableRow(int Rows = 1) : Operator(arity: 2)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Table = 0, Step = 1;
+
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value table = Take(inputs, 0, "table", -1);
+        Value table = Take(inputs, Table, "table", -1);
         Require(table.Shape.Rank >= 1 && table.Shape[0] > 0, $"table {table} must have rows");
-        StepCounter(inputs, 1);
+        StepCounter(inputs, Step);
         return table.Shape.WithRows(Rows);
     }
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(0, 4.0 * output.Count + 4.0 * inputs[0]!.Shape.Count / inputs[0]!.Shape[0]);
+        new(0, 4.0 * output.Count + 4.0 * inputs[Table]!.Shape.Count / inputs[Table]!.Shape[0]);
 
     internal static void StepCounter(IReadOnlyList<Value?> inputs, int position)
     {
@@ -28,18 +31,21 @@ public sealed record TableRow(int Rows = 1) : Operator
 }
 
 /// <summary>step + 1: the device-side counter that lets one executable serve every sampling step.</summary>
-public sealed record NextStep : Operator
+public sealed record NextStep() : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int Step = 0;
+
     /// <inheritdoc/>
     public override DType OutputType => DType.I32;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 0;
+    public override int InPlaceInput => Step;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        TableRow.StepCounter(inputs, 0);
+        TableRow.StepCounter(inputs, Step);
         return [1];
     }
 }

@@ -6,15 +6,15 @@ namespace RawDiffusion.Engine.Operators;
 /// </summary>
 /// <param name="Shape">Shape of the view.</param>
 /// <param name="Offset">Position of its first element.</param>
-public sealed record View(Shape Shape, long Offset = 0) : Operator
+public sealed record View(Shape Shape, long Offset = 0) : Operator(arity: 1)
 {
-    /// <summary>Inputs.</summary>
+    /// <summary>Position of the input.</summary>
     public const int X = 0;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value x = Take(inputs, 0, "x", -1);
+        Value x = Take(inputs, X, "x", -1);
         Require(Offset >= 0 && Offset + Shape.Count <= x.Shape.Count,
             $"{x} has {x.Shape.Count} elements, {Shape} has {Shape.Count}{(Offset == 0 ? "" : $" from element {Offset} on")}");
         return Shape;
@@ -27,8 +27,8 @@ public sealed record View(Shape Shape, long Offset = 0) : Operator
     /// <remarks>Of a view of all elements; parameters are views of a part, and gradients end there.</remarks>
     public override IReadOnlyList<Value?> Gradient(Graph g, Node node, Value dy, Predicate<int> wants)
     {
-        Shape shape = node.Input(0).Shape;
-        Require(shape.Count == Shape.Count, $"there is no gradient by {node.Input(0)}, of which {node.Output} is a part");
+        Shape shape = node.Input(X).Shape;
+        Require(shape.Count == Shape.Count, $"there is no gradient by {node.Input(X)}, of which {node.Output} is a part");
         return [g.Reshape(dy, shape)];
     }
 }

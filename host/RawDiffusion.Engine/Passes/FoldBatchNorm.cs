@@ -13,11 +13,11 @@ public static class FoldBatchNorm
 
     private static Value? Replace(GraphRewriter rewriter, Node node)
     {
-        if (node.Operator is not BatchNorm op || !rewriter.IsReadOnce(node, 0)) return null;
+        if (node.Operator is not BatchNorm op || !rewriter.IsReadOnce(node, BatchNorm.X)) return null;
         Value?[] inputs = rewriter.Inputs(node);
-        if (inputs.Skip(1).Any(i => i!.Kind != ValueKind.Constant)) return null;
-        if (inputs[0]!.Producer is not { Operator: Conv2d { OnStore: Activation.None } conv } producer) return null;
-        Value w = producer.Input(1);
+        if (inputs.Skip(BatchNorm.Gamma).Any(i => i!.Kind != ValueKind.Constant)) return null;
+        if (inputs[BatchNorm.X]!.Producer is not { Operator: Conv2d { OnStore: Activation.None } conv } producer) return null;
+        Value w = producer.Input(Conv2d.Weight);
         Value? b = producer.Inputs[Conv2d.Bias];
         if (w.Kind != ValueKind.Constant || b is not null && b.Kind != ValueKind.Constant) return null;
         if (producer.Inputs[Conv2d.Embedding] is not null || producer.Inputs[Conv2d.Residual] is not null) return null;
@@ -25,7 +25,7 @@ public static class FoldBatchNorm
         int channels = w.Shape[0];
         double[] Scale()
         {
-            float[] gamma = Read(inputs[1]!), variance = Read(inputs[4]!);
+            float[] gamma = Read(inputs[BatchNorm.Gamma]!), variance = Read(inputs[BatchNorm.Variance]!);
             return [.. gamma.Zip(variance, (g, v) => g / Math.Sqrt((double)v + op.Epsilon))];
         }
         Value weight = rewriter.Target.Constant(w.Name, w.Shape, destination =>
@@ -38,12 +38,12 @@ public static class FoldBatchNorm
         Value bias = rewriter.Target.Constant(node.Name + ".bias", [channels], destination =>
         {
             double[] scale = Scale();
-            float[] beta = Read(inputs[2]!), mean = Read(inputs[3]!);
+            float[] beta = Read(inputs[BatchNorm.Beta]!), mean = Read(inputs[BatchNorm.Mean]!);
             float[] old = b is null ? new float[channels] : Read(b);
             for (int c = 0; c < channels; c++) destination[c] = (float)(((double)old[c] - mean[c]) * scale[c] + beta[c]);
         });
         Value?[] fused = [.. producer.Inputs];
-        fused[1] = weight;
+        fused[Conv2d.Weight] = weight;
         fused[Conv2d.Bias] = bias;
         return rewriter.Target.Apply(conv, fused, producer.Name);
     }

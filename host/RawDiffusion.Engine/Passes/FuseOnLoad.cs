@@ -16,8 +16,10 @@ public static class FuseOnLoad
         return RemoveDead.Apply(GraphRewriter.Rewrite(graph, (rewriter, node) => node.Operator switch
         {
             Conv2d op => FuseConv(rewriter, node, op, affines),
-            AvgPool2d { OnLoad: Activation.None } => FuseNorm(rewriter, node, affines, onLoad => new AvgPool2d(onLoad)),
-            SumRows { OnLoad: Activation.None } op => FuseNorm(rewriter, node, affines, onLoad => new SumRows(op.Groups, onLoad)),
+            AvgPool2d { OnLoad: Activation.None } =>
+                FuseNorm(rewriter, node, AvgPool2d.X, AvgPool2d.Affine, affines, onLoad => new AvgPool2d(onLoad)),
+            SumRows { OnLoad: Activation.None } op =>
+                FuseNorm(rewriter, node, SumRows.X, SumRows.Affine, affines, onLoad => new SumRows(op.Groups, onLoad)),
             _ => null,
         }));
     }
@@ -26,36 +28,37 @@ public static class FuseOnLoad
     {
         Value?[] inputs = rewriter.Inputs(node);
         bool changed = false;
-        if (!op.Upsample && inputs[0]!.Producer is { Operator: UpsampleNearest } upsample)
+        if (!op.Upsample && inputs[Conv2d.X]!.Producer is { Operator: UpsampleNearest } upsample)
         {
             op = op with { Upsample = true };
-            inputs[0] = upsample.Inputs[0];
+            inputs[Conv2d.X] = upsample.Input(UpsampleNearest.X);
             changed = true;
         }
         if (inputs[Conv2d.Affine] is null && inputs[Conv2d.X2] is null && op.OnLoad == Activation.None
-            && inputs[0]!.Producer is { Operator: GroupNorm norm } normNode)
+            && inputs[Conv2d.X]!.Producer is { Operator: GroupNorm norm } normNode)
         {
             op = op with { OnLoad = norm.Activation };
             inputs[Conv2d.Affine] = AffineOf(rewriter.Target, normNode, norm, affines);
-            inputs[0] = normNode.Inputs[0];
+            inputs[Conv2d.X] = normNode.Input(GroupNorm.X);
             changed = true;
         }
-        if (inputs[Conv2d.X2] is null && inputs[0]!.Producer is { Operator: Concat } concat)
+        if (inputs[Conv2d.X2] is null && inputs[Conv2d.X]!.Producer is { Operator: Concat } concat)
         {
-            inputs[0] = concat.Inputs[0];
-            inputs[Conv2d.X2] = concat.Inputs[1];
+            inputs[Conv2d.X] = concat.Input(Concat.A);
+            inputs[Conv2d.X2] = concat.Input(Concat.B);
             changed = true;
         }
         return changed ? rewriter.Target.Apply(op, inputs, node.Name) : null;
     }
 
-    private static Value? FuseNorm(GraphRewriter rewriter, Node node, Dictionary<Value, Value> affines, Func<Activation, Operator> fused)
+    private static Value? FuseNorm(GraphRewriter rewriter, Node node, int x, int affine, Dictionary<Value, Value> affines,
+        Func<Activation, Operator> fused)
     {
         Value?[] inputs = rewriter.Inputs(node);
-        if (inputs[1] is not null || inputs[0]!.Producer is not { Operator: GroupNorm norm } normNode) return null;
-        if (normNode.Inputs[0]!.Producer is { Operator: Concat }) return null;
-        inputs[1] = AffineOf(rewriter.Target, normNode, norm, affines);
-        inputs[0] = normNode.Inputs[0];
+        if (inputs[affine] is not null || inputs[x]!.Producer is not { Operator: GroupNorm norm } normNode) return null;
+        if (normNode.Input(GroupNorm.X).Producer is { Operator: Concat }) return null;
+        inputs[affine] = AffineOf(rewriter.Target, normNode, norm, affines);
+        inputs[x] = normNode.Input(GroupNorm.X);
         return rewriter.Target.Apply(fused(norm.Activation), inputs, node.Name);
     }
 
@@ -63,11 +66,11 @@ public static class FuseOnLoad
     private static Value AffineOf(Graph target, Node node, GroupNorm norm, Dictionary<Value, Value> affines)
     {
         if (affines.TryGetValue(node.Output, out Value? affine)) return affine;
-        Value x = node.Input(0);
+        Value x = node.Input(GroupNorm.X);
         Value? x2 = null;
-        if (x.Producer is { Operator: Concat } concat) (x, x2) = (concat.Input(0), concat.Input(1));
+        if (x.Producer is { Operator: Concat } concat) (x, x2) = (concat.Input(Concat.A), concat.Input(Concat.B));
         affine = target.Apply(new GroupNormAffine(norm.Groups, norm.Epsilon),
-            [x, node.Inputs[1], node.Inputs[2], node.Inputs[3], x2], node.Name);
+            [x, node.Inputs[GroupNorm.Gamma], node.Inputs[GroupNorm.Beta], node.Inputs[GroupNorm.Film], x2], node.Name);
         affines.Add(node.Output, affine);
         return affine;
     }

@@ -12,18 +12,22 @@ public static class FuseOnStore
     public static Graph Apply(Graph graph) => RemoveDead.Apply(GraphRewriter.Rewrite(graph, (rewriter, node) => node.Operator switch
     {
         AddEmbedding => FuseEmbedding(rewriter, node),
-        Add => FuseResidual(rewriter, node, 1, 0) ?? FuseResidual(rewriter, node, 0, 1),
+        Add => FuseResidual(rewriter, node, Add.B, Add.A) ?? FuseResidual(rewriter, node, Add.A, Add.B),
         Activate op => FuseActivation(rewriter, node, op.Activation),
         _ => null,
     }));
 
     private static Value? FuseEmbedding(GraphRewriter rewriter, Node node)
     {
-        if (!rewriter.IsReadOnce(node, 0)) return null;
+        if (!rewriter.IsReadOnce(node, AddEmbedding.X)) return null;
         Value?[] inputs = rewriter.Inputs(node);
-        if (inputs[0]!.Producer is not { } producer) return null;
-        if (producer.Operator is RepeatRows && producer.Inputs[1] is null)
-            return rewriter.Target.Apply(producer.Operator, [producer.Inputs[0], inputs[1]], producer.Name);
+        if (inputs[AddEmbedding.X]!.Producer is not { } producer) return null;
+        if (producer.Operator is RepeatRows && producer.Inputs[RepeatRows.Embedding] is null)
+        {
+            return rewriter.Target.Apply(
+                producer.Operator, [producer.Inputs[RepeatRows.X], inputs[AddEmbedding.Embedding]], producer.Name);
+        }
+
         if (Pending(producer) is not { } conv || producer.Inputs[Conv2d.Embedding] is not null
             || producer.Inputs[Conv2d.Residual] is not null)
         {
@@ -31,7 +35,7 @@ public static class FuseOnStore
         }
 
         Value?[] fused = [.. producer.Inputs];
-        fused[Conv2d.Embedding] = inputs[1];
+        fused[Conv2d.Embedding] = inputs[AddEmbedding.Embedding];
         return rewriter.Target.Apply(conv, fused, producer.Name);
     }
 
@@ -44,7 +48,7 @@ public static class FuseOnStore
         if (other.Producer is { Operator: UpsampleNearest } upsample)
         {
             conv = conv with { UpsampleResidual = true };
-            other = upsample.Input(0);
+            other = upsample.Input(UpsampleNearest.X);
         }
         Value?[] fused = [.. producer.Inputs];
         fused[Conv2d.Residual] = other;
@@ -53,7 +57,7 @@ public static class FuseOnStore
 
     private static Value? FuseActivation(GraphRewriter rewriter, Node node, Activation activation)
     {
-        if (!rewriter.IsReadOnce(node, 0) || rewriter.Map(node.Input(0)).Producer is not { } producer) return null;
+        if (!rewriter.IsReadOnce(node, Activate.X) || rewriter.Map(node.Input(Activate.X)).Producer is not { } producer) return null;
         return producer.Operator switch
         {
             Conv2d { OnStore: Activation.None } conv =>

@@ -17,11 +17,14 @@ public static class FuseSkip
         if (!rewriter.IsReadOnce(node, Conv2d.Residual)) return null;
         Value?[] inputs = rewriter.Inputs(node);
         if (inputs[Conv2d.Residual]!.Producer is not { } skip || skip.Operator as Conv2d != new Conv2d(1, 0)) return null;
-        if (skip.Input(1).Shape[1] != 1 || skip.Inputs.Skip(Conv2d.Affine).Any(i => i is not null)) return null;
+        if (skip.Input(Conv2d.Weight).Shape[1] != 1 || skip.Inputs.Skip(Conv2d.Affine).Any(i => i is not null)) return null;
         if (BiasOf(rewriter.Target, node.Name, inputs[Conv2d.Bias], skip.Inputs[Conv2d.Bias]) is not (true, var bias)) return null;
-        return rewriter.Target.Apply(conv,
-            [inputs[0], inputs[1], bias, inputs[Conv2d.X2], inputs[Conv2d.Affine], inputs[Conv2d.Embedding], null,
-                skip.Inputs[0], skip.Inputs[Conv2d.X2], skip.Inputs[1]], node.Name);
+        inputs[Conv2d.Bias] = bias;
+        inputs[Conv2d.Residual] = null;
+        inputs[Conv2d.Skip] = skip.Input(Conv2d.X);
+        inputs[Conv2d.Skip2] = skip.Inputs[Conv2d.X2];
+        inputs[Conv2d.SkipWeight] = skip.Input(Conv2d.Weight);
+        return rewriter.Target.Apply(conv, inputs, node.Name);
     }
 
     // Two biases can become one where both are constants.

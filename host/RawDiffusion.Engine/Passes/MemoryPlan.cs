@@ -86,7 +86,7 @@ public sealed class MemoryPlan
             {
                 plan.block[output.Id] = state.Id;
             }
-            else if (node.Operator is View view && node.Input(0) is { Kind: not ValueKind.Constant } viewed)
+            else if (node.Operator is View view && node.Input(View.X) is { Kind: not ValueKind.Constant } viewed)
             {
                 plan.block[output.Id] = plan.Block(viewed.Id);
                 plan.within[output.Id] = plan.within[viewed.Id] + view.Offset * plan.elementBytes(output);

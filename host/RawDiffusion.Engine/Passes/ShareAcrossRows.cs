@@ -19,13 +19,14 @@ public static class ShareAcrossRows
         for (int i = 0; i < inputs.Length; i++)
         {
             if (inputs[i] is not { } input || !node.Operator.HasRows(i)) continue;
-            if (input.Producer is not { Operator: RepeatRows repeat } producer || producer.Inputs[1] is not null) return null;
+            if (input.Producer is not { Operator: RepeatRows repeat } producer) return null;
+            if (producer.Inputs[RepeatRows.Embedding] is not null) return null;
             if (groups is not null && groups != repeat.Groups) return null;
             groups = repeat.Groups;
-            inputs[i] = producer.Inputs[0];
+            inputs[i] = producer.Input(RepeatRows.X);
         }
         if (groups is null) return null;
         Value shared = rewriter.Target.Apply(node.Operator, inputs, node.Name);
-        return rewriter.Target.Apply(new RepeatRows(groups), [shared, null], node.Name + ".repeat");
+        return rewriter.Target.Apply(new RepeatRows(groups), [shared], node.Name + ".repeat");
     }
 }

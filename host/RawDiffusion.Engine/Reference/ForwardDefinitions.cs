@@ -174,17 +174,15 @@ internal static class ForwardDefinitions
     public static Array64 SumRows(RowGroups groups, Array64 x) => Each(x.Shape.WithRows(groups.Count), (n, h, w, c) =>
         Enumerable.Range(0, groups.Rows).Where(r => groups.Owner[r] == n).Sum(r => groups.Weights[r] * x[r, h, w, c]));
 
-    /// <summary>Inputs as the operator has them.</summary>
-    public static Array64 DenoiseStep(Array64?[] a, bool clip)
+    public static Array64 DenoiseStep(Array64 prediction, Array64 x, Array64 table, Array64 step, Array64? noise, bool clip)
     {
-        Array64 prediction = a[0]!, x = a[1]!, table = a[2]!;
-        int row = Math.Clamp((int)a[3]![0], 0, table.Shape[0] - 1);
+        int row = Math.Clamp((int)step[0], 0, table.Shape[0] - 1);
         var y = new Array64(x.Shape);
         for (int i = 0; i < y.Values.Length; i++)
         {
             double x0 = table[row, 0] * x[i] + table[row, 1] * prediction[i];
             if (clip) x0 = Math.Clamp(x0, -1, 1);
-            y[i] = table[row, 2] * x0 + table[row, 3] * x[i] + (a[4] is { } noise ? table[row, 4] * noise[i] : 0);
+            y[i] = table[row, 2] * x0 + table[row, 3] * x[i] + (noise is null ? 0 : table[row, 4] * noise[i]);
         }
         return y;
     }

@@ -17,7 +17,8 @@ public sealed class OperatorContractTests
     });
 
     [Test]
-    public void A_wrong_shape_is_rejected() => Rejects("[15]", a => new Array64([15], ForwardDefinitions.Activate(Activation.Relu, a[0]!).Values));
+    public void A_wrong_shape_is_rejected() =>
+        Rejects("[15]", a => new Array64([15], ForwardDefinitions.Activate(Activation.Relu, a[0]!).Values));
 
     [Test]
     public void NaN_in_a_result_is_rejected()

@@ -16,15 +16,18 @@ public sealed class ActivateTests
     public void It_is_the_function_far_from_zero([Values] Activation activation)
     {
         double[] x = [0, -0.0, 1e-30, -1e-30, 20, -20, 80, -80, 86, -86, 1000, -1000, 1e6, -1e6, 3e38];
-        OperatorContract.Check("Activate", (g, v) => g.Apply(new Activate(activation), v), a => ForwardDefinitions.Activate(activation, a[0]!),
+        OperatorContract.Check("Activate", (g, v) => g.Apply(new Activate(activation), v),
+            a => ForwardDefinitions.Activate(activation, a[0]!),
             Argument.Of(new Array64([x.Length], x)));
     }
 
     [Test]
     public void Builder_methods_apply_their_function()
     {
-        OperatorContract.Check("Activate", (g, v) => g.Silu(v[0]!), a => ForwardDefinitions.Activate(Activation.Silu, a[0]!), Argument.Input([5]));
-        OperatorContract.Check("Activate", (g, v) => g.Relu(v[0]!), a => ForwardDefinitions.Activate(Activation.Relu, a[0]!), Argument.Input([5]));
+        OperatorContract.Check("Activate", (g, v) => g.Silu(v[0]!), a => ForwardDefinitions.Activate(Activation.Silu, a[0]!),
+            Argument.Input([5]));
+        OperatorContract.Check("Activate", (g, v) => g.Relu(v[0]!), a => ForwardDefinitions.Activate(Activation.Relu, a[0]!),
+            Argument.Input([5]));
     }
 
     [TestCase("silu_b3_41", Activation.Silu)]
@@ -39,7 +42,8 @@ public sealed class ActivateTests
     /// <summary>In the vectors and in the tail.</summary>
     [Test]
     public void NaN_stays_NaN([Values] Activation activation, [Values(0, 5, 18, 34)] int element) => OperatorContract.CheckNaN(
-        (g, v) => g.Apply(new Activate(activation), v), a => ForwardDefinitions.Activate(activation, a[0]!), 0, element, Argument.Input([35]));
+        (g, v) => g.Apply(new Activate(activation), v), a => ForwardDefinitions.Activate(activation, a[0]!), 0, element,
+            Argument.Input([35]));
 
     [Test]
     public void Its_gradient_is_the_derivative_times_dy([Values] Activation activation, [ValueSource(nameof(Shapes))] Shape shape) =>

@@ -15,7 +15,8 @@ public sealed class AddEmbeddingTests
 
     [Test]
     public void NaN_reaches_what_depends_on_it([Values(0, 1)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.AddEmbedding(v[0]!, v[1]!), a => ForwardDefinitions.AddEmbedding(a[0]!, a[1]!), position, 21, Argument.Input([2, 3, 3, 20]),
+        (g, v) => g.AddEmbedding(v[0]!, v[1]!), a =>
+            ForwardDefinitions.AddEmbedding(a[0]!, a[1]!), position, 21, Argument.Input([2, 3, 3, 20]),
             Argument.Input([2, 20]));
 
     /// <summary>Several blocks of positions, several tasks of several blocks; no positions; no images.</summary>

@@ -17,7 +17,8 @@ public sealed class AddTests
 
     [Test]
     public void NaN_stays_NaN([Values(0, 1)] int position, [Values(0, 36)] int element) => OperatorContract.CheckNaN(
-        (g, v) => g.Add(v[0]!, v[1]!), a => ForwardDefinitions.Add(a[0]!, a[1]!), position, element, Argument.Input([37]), Argument.Input([37]));
+        (g, v) => g.Add(v[0]!, v[1]!), a => ForwardDefinitions.Add(a[0]!, a[1]!), position, element, Argument.Input([37]),
+            Argument.Input([37]));
 
     [Test]
     public void Mismatches_are_refused_with_names_and_shapes() =>

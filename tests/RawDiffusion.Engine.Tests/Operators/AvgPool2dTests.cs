@@ -60,5 +60,6 @@ public sealed class AvgPool2dTests
     private static string[] GoldenNames => GoldenOp.Names("avgpool2");
 
     private static Array64 Pool(Activation onLoad, Array64?[] a) =>
-        ForwardDefinitions.AvgPool(ForwardDefinitions.Activate(onLoad, a[1] is { } affine ? ForwardDefinitions.Affine(a[0]!, affine) : a[0]!));
+        ForwardDefinitions.AvgPool(
+        ForwardDefinitions.Activate(onLoad, a[1] is { } affine ? ForwardDefinitions.Affine(a[0]!, affine) : a[0]!));
 }

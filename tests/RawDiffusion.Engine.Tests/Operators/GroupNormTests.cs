@@ -50,7 +50,8 @@ public sealed class GroupNormTests
             OperatorContract.Check(
                 "GroupNormAffine",
                 (g, v) => g.Apply(new GroupNormAffine(groups, 1e-5f), v),
-                a => ForwardDefinitions.GroupNormAffine(a[4] is { } x2 ? ForwardDefinitions.Concat(a[0]!, x2) : a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f),
+                a => ForwardDefinitions.GroupNormAffine(
+                a[4] is { } x2 ? ForwardDefinitions.Concat(a[0]!, x2) : a[0]!, a[1]!, a[2]!, a[3], groups, 1e-5f),
                 Argument.Input([n, h, w, c]), Argument.Constant([c + c2], 1, 0.3), Argument.Input([c + c2]),
                 c % 2 == 0 ? Argument.Input([n, 2 * (c + c2)]) : null, c2 == 0 ? null : Argument.Input([n, h, w, c2], 1, 3));
         }

@@ -37,7 +37,8 @@ public sealed class Pool2dTests
     public void NaN_reaches_the_windows_that_hold_it([Values] PoolKind kind, [Values(0, 67, 179)] int element)
     {
         var pool = new Pool2d(kind, 3, 2, 1);
-        OperatorContract.CheckNaN((g, v) => g.Apply(pool, v), a => ForwardDefinitions.Pool(pool, a[0]!), 0, element, Argument.Input([1, 3, 3, 20]));
+        OperatorContract.CheckNaN(
+            (g, v) => g.Apply(pool, v), a => ForwardDefinitions.Pool(pool, a[0]!), 0, element, Argument.Input([1, 3, 3, 20]));
     }
 
     [Test]

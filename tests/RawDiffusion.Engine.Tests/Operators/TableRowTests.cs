@@ -8,7 +8,8 @@ public sealed class TableRowTests
     [Test]
     public void It_is_the_row_that_the_step_names([Values(-1, 0, 2, 4, 5, int.MaxValue)] int step, [Values(0, 1, 3)] int rows) =>
         OperatorContract.Check(
-        "TableRow", (g, v) => g.TableRow(v[0]!, v[1]!, rows), a => ForwardDefinitions.TableRow(a[0]!, a[1]![0], rows), Argument.Constant([5, 3, 7]),
+        "TableRow", (g, v) => g.TableRow(v[0]!, v[1]!, rows), a =>
+            ForwardDefinitions.TableRow(a[0]!, a[1]![0], rows), Argument.Constant([5, 3, 7]),
             Argument.Step(step));
 
     [Test]

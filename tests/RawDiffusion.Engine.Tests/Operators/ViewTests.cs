@@ -57,7 +57,8 @@ public sealed class ViewTests
         OperatorContract.Check(options, "Activate", (g, v) => g.Silu(g.Reshape(g.View(v[0]!, [24], offset), [3, 8])),
             a => Part(a[0]!).Map(ForwardDefinitions.Silu), all);
         OperatorContract.Check(options, "Add", (g, v) => g.Add(g.View(g.Relu(v[0]!), [3, 8], offset), g.View(v[1]!, [3, 8], 1)),
-            a => ForwardDefinitions.Add(Part(ForwardDefinitions.Activate(Activation.Relu, a[0]!)), new Array64([3, 8], a[1]!.Values[1..])), all,
+            a => ForwardDefinitions.Add(
+            Part(ForwardDefinitions.Activate(Activation.Relu, a[0]!)), new Array64([3, 8], a[1]!.Values[1..])), all,
             Argument.Input([25]));
     }
 
@@ -68,7 +69,8 @@ public sealed class ViewTests
         g.Linear(v[0]!, g.View(v[1]!, [2, 4], 15), null)),
         a =>
         {
-            Array64 w = a[1]!, first = ForwardDefinitions.Linear(a[0]!, new Array64([3, 4], w.Values[..12]), new Array64([3], w.Values[12..15]));
+            Array64 w = a[1]!, first = ForwardDefinitions.Linear(
+                a[0]!, new Array64([3, 4], w.Values[..12]), new Array64([3], w.Values[12..15]));
             Array64 second = ForwardDefinitions.Linear(a[0]!, new Array64([2, 4], w.Values[15..]), null);
             return new Array64([2, 5], [.. Enumerable.Range(0, 2)
                 .SelectMany(r => (double[])[.. first.Values[(3 * r)..(3 * r + 3)], .. second.Values[(2 * r)..(2 * r + 2)]])]);

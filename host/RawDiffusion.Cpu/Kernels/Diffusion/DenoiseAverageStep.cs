@@ -35,10 +35,11 @@ internal sealed unsafe class DenoiseAverageStepKernel : ActivatedKernel<DenoiseA
         public Launch(Node node, CpuContext context)
         {
             var op = (DenoiseAverageStep)node.Operator;
-            mean = new RowSum<S, V, F>(op.Groups, node.Input(0).Shape, context.Pointer(node.Input(0)),
+            mean = new RowSum<S, V, F>(op.Groups, node.Input(DenoiseAverageStep.H).Shape,
+                context.Pointer(node.Input(DenoiseAverageStep.H)),
                 context.PointerOrNull(node.Inputs[DenoiseAverageStep.Affine]));
             update = new StepUpdate(node, context, op.Clip);
-            Shape h = node.Input(0).Shape;
+            Shape h = node.Input(DenoiseAverageStep.H).Shape;
             (height, width, channels, outputs) = (h[1], h[2], h[3], node.Output.Shape[3]);
             weight = context.Pointer(node.Input(DenoiseAverageStep.Weight));
             bias = context.PointerOrNull(node.Inputs[DenoiseAverageStep.Bias]);

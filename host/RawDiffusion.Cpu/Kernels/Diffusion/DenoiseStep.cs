@@ -12,7 +12,7 @@ internal sealed unsafe class DenoiseStepKernel : CpuKernel<DenoiseStep>
     private sealed class Launch(Node node, CpuContext context) : ElementwiseLaunch("denoise step", node.Output.Shape.Count)
     {
         private readonly StepUpdate update = new(node, context, ((DenoiseStep)node.Operator).Clip);
-        private readonly float* prediction = context.Pointer(node.Input(0));
+        private readonly float* prediction = context.Pointer(node.Input(DenoiseStep.Prediction));
 
         // Scalar code: the images have three channels, and this is a thousandth of a step.
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -24,14 +24,14 @@ internal sealed unsafe class DenoiseStepKernel : CpuKernel<DenoiseStep>
     }
 }
 
-/// <summary>The update of a step; inputs 1 to 4 (x, table, step, noise) stand at the same positions in both step operators.</summary>
+/// <summary>The update of a step; x, table, step and noise stand at the same positions in both step operators.</summary>
 internal sealed unsafe class StepUpdate(Node node, CpuContext context, bool clip)
 {
-    private readonly int rows = node.Input(2).Shape[0];
-    private readonly float* x = context.Pointer(node.Input(1));
-    private readonly float* table = context.Pointer(node.Input(2));
-    private readonly int* step = (int*)context.Pointer(node.Input(3));
-    private readonly float* noise = context.PointerOrNull(node.Inputs[4]);
+    private readonly int rows = node.Input(DenoiseStep.Table).Shape[0];
+    private readonly float* x = context.Pointer(node.Input(DenoiseStep.X));
+    private readonly float* table = context.Pointer(node.Input(DenoiseStep.Table));
+    private readonly int* step = (int*)context.Pointer(node.Input(DenoiseStep.Step));
+    private readonly float* noise = context.PointerOrNull(node.Inputs[DenoiseStep.Noise]);
     private readonly float* y = context.Pointer(node.Output);
 
     /// <summary>The table's row for the current step.</summary>

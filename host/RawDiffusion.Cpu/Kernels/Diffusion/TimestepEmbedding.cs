@@ -15,7 +15,7 @@ internal sealed unsafe class TimestepEmbeddingKernel : CpuKernel<TimestepEmbeddi
     {
         private readonly int rows = node.Output.Shape[0];
         private readonly int dimension = node.Output.Shape[1];
-        private readonly float* t = context.Pointer(node.Input(0));
+        private readonly float* t = context.Pointer(node.Input(TimestepEmbedding.T));
         private readonly float* y = context.Pointer(node.Output);
 
         public override string Description => "timestep embedding";

@@ -12,7 +12,7 @@ internal sealed class TimestepEmbeddingLaunch : OperatorLaunch<TimestepEmbedding
         int half = op.Dimension / 2, count = Elementwise.Count(node.Output);
         float[] frequencies = [.. Enumerable.Range(0, half).Select(i => (float)Math.Exp(-Math.Log(10000) * i / half))];
         context.Kernel("timestep_embedding.cu", "timestep_embedding_forward")
-            .Read(node.Input(0)).Read(context.Upload<float>(frequencies)).Write(node.Output)
+            .Read(node.Input(TimestepEmbedding.T)).Read(context.Upload<float>(frequencies)).Write(node.Output)
             .Extent("COUNT", count).Extent("D", op.Dimension)
             .Launch((count + Elementwise.Block - 1) / Elementwise.Block, Elementwise.Block);
     }

@@ -11,22 +11,25 @@ namespace RawDiffusion.Engine.Operators;
 /// <param name="Groups">Rows and weights of each trajectory.</param>
 /// <param name="OnLoad">Activation of h.</param>
 /// <param name="Clip">Whether x0 is clipped to [-1, 1].</param>
-public sealed record DenoiseAverageStep(RowGroups Groups, Activation OnLoad, bool Clip) : Operator
+public sealed record DenoiseAverageStep(RowGroups Groups, Activation OnLoad, bool Clip) : Operator(arity: 8)
 {
-    /// <summary>Positions of the inputs after the step's.</summary>
+    /// <summary>Positions of the inputs.</summary>
+    public const int H = 0, X = DenoiseStep.X, Table = DenoiseStep.Table, Step = DenoiseStep.Step, Noise = DenoiseStep.Noise;
+
+    /// <summary>Positions of the inputs that the step has not.</summary>
     public const int Affine = 5, Weight = 6, Bias = 7;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 1;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value activations = Take(inputs, 0, "h", 4);
+        Value activations = Take(inputs, H, "h", 4);
         Shape h = activations.Shape;
-        Value x = Take(inputs, 1, "x", 4);
+        Value x = Take(inputs, X, "x", 4);
         Require(h[0] == Groups.Rows, $"h {activations} must have {Groups.Rows} rows");
-        RequireShape(inputs, 1, "x", [Groups.Count, h[1], h[2], x.Shape[3]]);
+        RequireShape(inputs, X, "x", [Groups.Count, h[1], h[2], x.Shape[3]]);
         DenoiseStep.RequireTable(inputs, x.Shape);
         RequireShape(inputs, Affine, "affine", [h[0], 2, h[3]]);
         Take(inputs, Weight, "weight", 4);
@@ -37,6 +40,6 @@ public sealed record DenoiseAverageStep(RowGroups Groups, Activation OnLoad, boo
 
     /// <inheritdoc/>
     public override Cost Cost(IReadOnlyList<Value?> inputs, Shape output) =>
-        new(2.0 * inputs[0]!.Shape.Count + 18.0 * output.Count * inputs[0]!.Shape[3] + 10.0 * output.Count,
+        new(2.0 * inputs[H]!.Shape.Count + 18.0 * output.Count * inputs[H]!.Shape[3] + 10.0 * output.Count,
         Engine.Cost.Traffic(inputs, output));
 }

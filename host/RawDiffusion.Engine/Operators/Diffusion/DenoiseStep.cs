@@ -10,21 +10,24 @@ namespace RawDiffusion.Engine.Operators;
 /// 4 noise [N, H, W, C], optional.
 /// </remarks>
 /// <param name="Clip">Whether x0 is clipped to [-1, 1].</param>
-public sealed record DenoiseStep(bool Clip) : Operator
+public sealed record DenoiseStep(bool Clip) : Operator(arity: 5)
 {
+    /// <summary>Positions of the inputs.</summary>
+    public const int Prediction = 0, X = 1, Table = 2, Step = 3, Noise = 4;
+
     /// <summary>Columns of the table.</summary>
     public const int Columns = 5;
 
     /// <inheritdoc/>
-    public override int InPlaceInput => 1;
+    public override int InPlaceInput => X;
 
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
-        Value prediction = Take(inputs, 0, "prediction", 4);
-        RequireShape(inputs, 1, "x", prediction.Shape);
+        Value prediction = Take(inputs, Prediction, "prediction", 4);
+        RequireShape(inputs, X, "x", prediction.Shape);
         RequireTable(inputs, prediction.Shape);
-        return Take(inputs, 1, "x", 4).Shape;
+        return Take(inputs, X, "x", 4).Shape;
     }
 
     /// <inheritdoc/>
@@ -32,10 +35,10 @@ public sealed record DenoiseStep(bool Clip) : Operator
 
     internal static void RequireTable(IReadOnlyList<Value?> inputs, Shape x)
     {
-        Value table = Take(inputs, 2, "table", 2);
+        Value table = Take(inputs, Table, "table", 2);
         Require(table.Shape[0] > 0 && table.Shape[1] == Columns, $"table {table} must have rows of {Columns} coefficients");
-        TableRow.StepCounter(inputs, 3);
-        RequireShape(inputs, 4, "noise", x);
+        TableRow.StepCounter(inputs, Step);
+        RequireShape(inputs, Noise, "noise", x);
     }
 }
 

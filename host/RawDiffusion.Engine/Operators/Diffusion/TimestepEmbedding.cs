@@ -6,8 +6,11 @@ namespace RawDiffusion.Engine.Operators;
 /// Source: the authors' timestep_embedding (nn.py).
 /// </summary>
 /// <param name="Dimension">Width of the embedding.</param>
-public sealed record TimestepEmbedding(int Dimension) : Operator
+public sealed record TimestepEmbedding(int Dimension) : Operator(arity: 1)
 {
+    /// <summary>Position of the input.</summary>
+    public const int T = 0;
+
     /// <inheritdoc/>
     public override bool IsRowWise => true;
 
@@ -15,7 +18,7 @@ public sealed record TimestepEmbedding(int Dimension) : Operator
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
         Require(Dimension >= 2, $"the embedding needs at least 2 dimensions, not {Dimension}");
-        return [Take(inputs, 0, "t", 1).Shape[0], Dimension];
+        return [Take(inputs, T, "t", 1).Shape[0], Dimension];
     }
 
     /// <inheritdoc/>

@@ -12,20 +12,20 @@ public sealed class DenoiseStepTests
         OperatorContract.Check(
         "DenoiseStep",
         (g, v) => g.DenoiseStep(v[0]!, v[1]!, v[2]!, v[3]!, v[4], clip),
-        a => ForwardDefinitions.DenoiseStep(a, clip),
+        a => Definition.Evaluate(new DenoiseStep(clip), a),
         Argument.Input(Image), Argument.Input(Image), Argument.Constant([4, 5]), Argument.Step(step), noise ? Argument.Input(Image) : null);
 
     [Test]
     public void It_works_in_chunks_of_any_size() => OperatorContract.Check(
         "DenoiseStep",
         (g, v) => g.DenoiseStep(v[0]!, v[1]!, v[2]!, v[3]!, v[4]),
-        a => ForwardDefinitions.DenoiseStep(a, true),
+        a => Definition.Evaluate(new DenoiseStep(Clip: true), a),
         Argument.Input([2, 97, 101, 3]), Argument.Input([2, 97, 101, 3]), Argument.Input([4, 5]), Argument.Step(2),
         Argument.Input([2, 97, 101, 3]));
 
     [Test]
     public void NaN_is_not_clipped_away([Values(0, 1, 4)] int position) => OperatorContract.CheckNaN(
-        (g, v) => g.DenoiseStep(v[0]!, v[1]!, v[2]!, v[3]!, v[4]), a => ForwardDefinitions.DenoiseStep(a, true), position, 11,
+        (g, v) => g.DenoiseStep(v[0]!, v[1]!, v[2]!, v[3]!, v[4]), a => Definition.Evaluate(new DenoiseStep(Clip: true), a), position, 11,
         Argument.Input(Image), Argument.Input(Image), Argument.Constant([4, 5]), Argument.Step(1), Argument.Input(Image));
 
     [Test]
