@@ -1,6 +1,6 @@
 using System.CommandLine;
 using RawDiffusion.Cli.Inputs;
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 
 namespace RawDiffusion.Cli.Options;
@@ -37,6 +36,6 @@ internal sealed class NetworkOptions
         if (name is null) return modelOptions.Open(result, terminal);
         UNetConfig config = UsageException.Guard(() => Presets.Get(name));
         return new LoadedModel(name, IsTrained: false,
-            new DecompModel(RandomWeights.Of(config, seed), new(config.ImageSize, config.NumHeads, config.NumHeadChannels)));
+            new DecompModel(RandomWeights.Of(DecompTensors.Of(config), seed), new(config.ImageSize, config.NumHeads, config.NumHeadChannels)));
     }
 }

@@ -4,7 +4,7 @@ using System.Globalization;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;

@@ -1,6 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Tests.Models;
 using RawDiffusion.Formats;
 using RawDiffusion.Testing;
 
@@ -38,8 +40,8 @@ public sealed class ArchitectureInferenceTests
             Gen.Choose(0, int.MaxValue - 1).ToArbitrary(),
             (config, choice) =>
             {
-                IReadOnlyList<StateDictEntry> entries = StateDict.Of(config);
-                StateDictEntry victim = entries[choice % entries.Count];
+                IReadOnlyList<NetworkTensor> entries = DecompTensors.Of(config);
+                NetworkTensor victim = entries[choice % entries.Count];
                 foreach (int damage in Enumerable.Range(0, 3))
                 {
                     Dictionary<string, IReadOnlyList<int>> shapes = Shapes(config);
@@ -209,7 +211,7 @@ public sealed class ArchitectureInferenceTests
         };
 
     private static Dictionary<string, IReadOnlyList<int>> Shapes(UNetConfig config) =>
-        StateDict.Of(config).ToDictionary(entry => entry.Name, entry => entry.Shape, StringComparer.Ordinal);
+        DecompTensors.Of(config).ToDictionary(entry => entry.Name, entry => entry.Shape, StringComparer.Ordinal);
 
     private static ArchitectureOverrides OverridesOf(UNetConfig config) =>
         new(config.ImageSize, config.NumHeads, config.NumHeadChannels);

@@ -3,7 +3,6 @@ using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Cuda.Emulator.Counters;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
@@ -79,7 +78,7 @@ public sealed class PublishedStepTests
     private static DecompModel Model()
     {
         UNetConfig config = Presets.Get("clevr");
-        return new DecompModel(RandomWeights.Of(config, 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
+        return new DecompModel(RandomWeights.Of(DecompTensors.Of(config), 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
     }
 
     // Compositions of four factors at their first step.

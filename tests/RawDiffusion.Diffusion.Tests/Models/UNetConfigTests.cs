@@ -1,6 +1,7 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 
-namespace RawDiffusion.Diffusion.Tests.Checkpoints;
+namespace RawDiffusion.Diffusion.Tests.Models;
 
 public sealed class UNetConfigTests
 {
