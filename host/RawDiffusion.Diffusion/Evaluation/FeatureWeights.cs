@@ -47,8 +47,8 @@ internal sealed class FeatureWeights : IWeights
 
     private IEnumerable<string> Fault(NetworkTensor expected)
     {
-        stored.TryGetValue(expected.Name, out Tensor? found);
-        if (found is not null && found.Shape.SequenceEqual(expected.Shape)) yield break;
-        yield return $"{expected.Name} {TensorCheck.Text(expected.Shape)}, found {(found is null ? "none" : TensorCheck.Text(found.Shape))}";
+        IReadOnlyList<int>? found = stored.GetValueOrDefault(expected.Name)?.Shape;
+        if (found is not null && found.SequenceEqual(expected.Shape)) yield break;
+        yield return $"{expected.Name} {TensorCheck.Text(expected.Shape)}, found {(found is null ? "none" : TensorCheck.Text(found))}";
     }
 }

@@ -2,7 +2,9 @@ using RawDiffusion.Engine;
 
 namespace RawDiffusion.Diffusion.Models;
 
-/// <summary>The tensors of a Decomp Diffusion network, as its <see cref="UNet"/> and its <see cref="LatentEncoder"/> declare them.</summary>
+/// <summary>
+/// The tensors of a Decomp Diffusion network, as its <see cref="UNet"/> and its <see cref="LatentEncoder"/> declare them.
+/// </summary>
 public static class DecompTensors
 {
     /// <summary>What <c>UNetModel(...).state_dict()</c> of the reference's model/unet.py holds, in its order.</summary>

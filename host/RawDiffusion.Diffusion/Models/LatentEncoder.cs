@@ -35,8 +35,9 @@ public sealed class LatentEncoder(UNetConfig config, IWeights weights)
         for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
         {
             h = BasicBlock(g, h, $"{module}", trainings, ranks);
-            // half the size, rounded up
-            h = g.Relu(Conv(g, h, $"{module + 2}", width *= 2, bias: true, stride: 2), $"{module + 3}");
+            // half the size, rounded up; twice the channels
+            width *= 2;
+            h = g.Relu(Conv(g, h, $"{module + 2}", width, bias: true, stride: 2), $"{module + 3}");
         }
         int positions = h.Shape[1] * h.Shape[2];
         h = g.Reshape(h, [x.Shape[0], positions * width], "14");

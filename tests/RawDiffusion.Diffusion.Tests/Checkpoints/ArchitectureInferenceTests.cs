@@ -151,6 +151,7 @@ public sealed class ArchitectureInferenceTests
 
     [TestCase("time_embed.0.weight", new[] { 16, 31 }, "multiple of the 31 columns of time_embed.0.weight, found 32")]
     [TestCase("time_embed.0.weight", new[] { 16, 0 }, "dimension 1 of time_embed.0.weight, found the shape [16, 0]")]
+    [TestCase("time_embed.0.weight", new[] { 16, 1 }, "number of channels must be at least 2, found 1")]
     [TestCase("time_embed.0.weight", new[] { 8, 32 }, "1 mis-shaped: time_embed.0.weight is [8, 32] instead of [16, 32]")]
     [TestCase("latent_encoder.0.weight", new[] { 5, 3, 3, 3 }, "1 mis-shaped: latent_encoder.0.weight")]
     [TestCase("latent_encoder.15.weight", new[] { 48, 767 }, "48 x s x s columns")]

@@ -16,7 +16,8 @@ public sealed class DecompTensorsTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(
-                DecompTensors.Of(config).Select(entry => $"{entry.Name} [{string.Join(", ", entry.Shape)}] {entry.Kind != TensorKind.Parameter}"),
+                DecompTensors.Of(config).Select(
+                    tensor => $"{tensor.Name} [{string.Join(", ", tensor.Shape)}] {tensor.Kind != TensorKind.Parameter}"),
                 Is.EqualTo(Goldens.Manifest(name).Select(
                     entry => $"{entry.Name} [{string.Join(", ", entry.Shape)}] {entry.IsBuffer}")));
             Assert.That(DecompTensors.ParameterCount(config), Is.EqualTo(parameters));

@@ -7,6 +7,7 @@ using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
+using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Tests.Models;
 
@@ -78,7 +79,8 @@ public sealed class PublishedStepTests
     private static DecompModel Model()
     {
         UNetConfig config = Presets.Get("clevr");
-        return new DecompModel(RandomWeights.Of(DecompTensors.Of(config), 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
+        TensorFile weights = RandomWeights.Of(DecompTensors.Of(config), 1);
+        return new DecompModel(weights, new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
     }
 
     // Compositions of four factors at their first step.
