@@ -1,7 +1,7 @@
 using RawDiffusion.Cli.Inputs;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Evaluation;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Formats.Images;
 

@@ -1,5 +1,4 @@
 using RawDiffusion.Cuda;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
@@ -27,7 +26,7 @@ internal sealed class TrainBench : IStepBench
         trainer = new Trainer(device, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)),
             new TrainingOptions { BatchSize = batch, Seed = seed, LossScaling = device is CudaDevice { Precision: Precision.Fp16 } },
             new CompileOptions { Recompute = recompute });
-        trainer.Start(RandomWeights.Of(config, seed));
+        trainer.Start(RandomWeights.Of(DecompTensors.Of(config), seed));
         images = new float[batch * config.ImageSize * config.ImageSize * config.ImageChannels];
         var random = new Random((int)seed);
         foreach (ref float value in images.AsSpan()) value = random.NextSingle();

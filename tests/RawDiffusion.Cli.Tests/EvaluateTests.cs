@@ -1,6 +1,5 @@
 using System.Text.Json;
 using RawDiffusion.Cli.Output;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;

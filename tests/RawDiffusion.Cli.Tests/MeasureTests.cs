@@ -135,17 +135,18 @@ public sealed class MeasureTests
         foreach (string name in Presets.Names)
         {
             UNetConfig config = Presets.Get(name);
-            using TensorFile weights = RandomWeights.Of(config);
+            using TensorFile weights = RandomWeights.Of(DecompTensors.Of(config));
             Assert.That(ArchitectureInference.Infer(weights), Is.EqualTo(config), name);
         }
         // The golden configuration C is the published CLEVR model.
-        Assert.That(Presets.Get("clevr").ParameterCount, Is.EqualTo(31_691_459));
+        Assert.That(DecompTensors.ParameterCount(Presets.Get("clevr")), Is.EqualTo(31_691_459));
     }
 
     [Test]
     public void Random_weights_are_as_PyTorch_initialises_layers()
     {
-        using TensorFile weights = RandomWeights.Of(Presets.Get("tetris")), other = RandomWeights.Of(Presets.Get("tetris"), seed: 1);
+        IReadOnlyList<NetworkTensor> tensors = DecompTensors.Of(Presets.Get("tetris"));
+        using TensorFile weights = RandomWeights.Of(tensors), other = RandomWeights.Of(tensors, seed: 1);
         float[] conv = weights["input_blocks.1.0.in_layers.2.weight"]
             .ToSingles(), bias = weights["input_blocks.1.0.in_layers.2.bias"].ToSingles();
         double bound = 1 / Math.Sqrt(64 * 9);

@@ -107,7 +107,7 @@ public sealed class CpuExecutableTests
         Assert.That(Assert.Throws<GraphException>(() => device.Compile(g))!.Message, Does.Contain("mystery").And.Contain("Unknown"));
     }
 
-    private sealed record Unknown : Operator
+    private sealed record Unknown() : Operator(1)
     {
         public override Shape Infer(IReadOnlyList<Value?> inputs) => Take(inputs, 0, "x", -1).Shape;
     }

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using RawDiffusion.Cpu;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
@@ -43,7 +42,7 @@ internal static class OverlapTiming
         {
             var trainer = new Trainer(on, config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)),
                 new TrainingOptions { BatchSize = batch, Rank = ranks.Rank, World = ranks.Size });
-            trainer.Start(RandomWeights.Of(config, 0));
+            trainer.Start(RandomWeights.Of(DecompTensors.Of(config), 0));
             return trainer;
         }
     }

@@ -1,5 +1,6 @@
 using RawDiffusion.Cpu;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;

@@ -1,5 +1,6 @@
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -76,7 +77,7 @@ public sealed class TrainingRanksTests
         Graph graph = GraphOf(ShortRun.Options with { BatchSize = 4, Accumulate = 2, World = 2 });
         int[] sums = [.. graph.Nodes.Where(n => n.Operator is AllReduce).Select(n => (int)n.Output.Shape.Count)
             .Where(count => count > 4096)];
-        Assert.That(sums.Sum(), Is.EqualTo(new TrainableWeights(ConfigOf()).Layout.Count));
+        Assert.That(sums.Sum(), Is.EqualTo(new TrainableWeights(DecompTensors.Of(ConfigOf())).Layout.Count));
     }
 
     [Test]
@@ -127,7 +128,7 @@ public sealed class TrainingRanksTests
     [Test]
     public void A_layouts_parts_side_by_side_are_the_layout([Values(1, 2, 8, 1000)] int parts)
     {
-        ParameterLayout whole = new TrainableWeights(ConfigOf()).Layout;
+        ParameterLayout whole = new TrainableWeights(DecompTensors.Of(ConfigOf())).Layout;
         IReadOnlyList<ParameterLayout> split = whole.Split(parts);
         Assert.That(split, Has.Count.LessThanOrEqualTo(parts));
         long first = 0;

@@ -63,7 +63,8 @@ internal static class ModelKernels
 
     // Kernels do not depend on weights, and random ones are made anew each time they are read.
     private static TensorFile Zeros(UNetConfig config) =>
-        new(StateDict.Of(config).Select(e => KeyValuePair.Create(e.Name, new Tensor(TensorType.Float32, e.Shape, bytes => bytes.Clear()))));
+        new(DecompTensors.Of(config).Select(
+            t => KeyValuePair.Create(t.Name, new Tensor(TensorType.Float32, t.Shape, bytes => bytes.Clear()))));
 
     private static void Compile(CudaDevice device, DecompModel model)
     {

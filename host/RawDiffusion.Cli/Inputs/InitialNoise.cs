@@ -1,4 +1,4 @@
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Engine;
 

@@ -1,5 +1,5 @@
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
 

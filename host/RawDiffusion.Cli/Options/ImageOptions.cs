@@ -1,7 +1,7 @@
 using System.CommandLine;
 using RawDiffusion.Cli.Inputs;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats.Images;
 
 namespace RawDiffusion.Cli.Options;

@@ -68,7 +68,7 @@ internal sealed class ModelOptions
         var model = new LoadedModel(path, ModelMetadata.IsTrained(file.Metadata), new DecompModel(file, Overrides(result, file)));
         UNetConfig c = model.Network.Config;
         terminal.Detail($"{path}: {file.Format}, {HostMemory.Text(file.Length)}, {file.Names.Count} tensors; images of {c.ImageSize} x "
-            + $"{c.ImageSize} x {c.ImageChannels}, {c.NumComponents} factors, {c.ParameterCount} parameters");
+            + $"{c.ImageSize} x {c.ImageChannels}, {c.NumComponents} factors, {DecompTensors.ParameterCount(c)} parameters");
         foreach (string note in model.Network.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
         foreach (string other in file.PassedOver) terminal.Detail($"{Path.GetFileName(path)}: passed over: {other}");
         if (!model.IsTrained)

@@ -36,7 +36,7 @@ internal sealed class NetworkOptions
             throw new UsageException($"expected either --checkpoint FILE or --preset NAME ({string.Join(", ", Presets.Names)})");
         if (name is null) return modelOptions.Open(result, terminal);
         UNetConfig config = UsageException.Guard(() => Presets.Get(name));
-        return new LoadedModel(name, IsTrained: false,
-            new DecompModel(RandomWeights.Of(config, seed), new(config.ImageSize, config.NumHeads, config.NumHeadChannels)));
+        var overrides = new ArchitectureOverrides(config.ImageSize, config.NumHeads, config.NumHeadChannels);
+        return new LoadedModel(name, IsTrained: false, new DecompModel(RandomWeights.Of(DecompTensors.Of(config), seed), overrides));
     }
 }

@@ -1,4 +1,4 @@
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
 

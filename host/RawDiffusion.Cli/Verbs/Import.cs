@@ -5,6 +5,7 @@ using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Cli.Verbs;
@@ -104,7 +105,7 @@ internal sealed class Import(Terminal terminal)
                           resampling {resampling}, embedding {embedding}
             attention     at {string.Join(", ", content.AttentionResolutions)} pixels and in the middle, {heads}
             encoder       {c.EncChannels} channels
-            parameters    {c.ParameterCount:N0}
+            parameters    {DecompTensors.ParameterCount(c):N0}
             """));
         foreach (string note in file.Notes) terminal.Out.WriteLine($"note          {Terminal.OneLine(note)}");
         if (!ModelMetadata.IsTrained(file.Metadata)) terminal.Out.WriteLine("note          UNTRAINED: the weights are random numbers");
@@ -133,7 +134,7 @@ internal sealed class Import(Terminal terminal)
         json.WriteBoolean("use_scale_shift_norm", c.UseScaleShiftNorm);
         json.WriteBoolean("resblock_updown", c.ResBlockUpDown);
         json.Integers("attention_resolutions", content.AttentionResolutions);
-        json.WriteNumber("parameters", c.ParameterCount);
+        json.WriteNumber("parameters", DecompTensors.ParameterCount(c));
         json.WriteBoolean("trained", ModelMetadata.IsTrained(file.Metadata));
         json.Strings("notes", file.Notes);
         json.Strings("passed_over", file.PassedOver);

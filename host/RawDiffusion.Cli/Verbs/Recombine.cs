@@ -4,7 +4,6 @@ using System.Globalization;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;

@@ -4,6 +4,7 @@ using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
@@ -66,7 +67,7 @@ internal sealed class Train(Terminal terminal)
         string steps = run.Step < config.Training.Steps ? $"steps {run.Step + 1} to {config.Training.Steps}"
             : $"{run.Step} steps done and none left of {config.Training.Steps}";
         terminal.Tell(string.Create(CultureInfo.InvariantCulture,
-            $"{run.Network.ParameterCount:N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on "
+            $"{DecompTensors.ParameterCount(run.Network):N0} parameters, {set.Count:N0} images of {set.Size} x {set.Size}, {steps} on "
             + $"{device.Description}{(terminal.Ranks is { Size: var size } ? $" of each of {size} processes" : "")}, "
             + $"{run.MemoryBytes / 1048576.0:0} MiB"));
         RunResult trained = display.Run(progress => run.Run(progress, terminal.Cancellation));
@@ -180,7 +181,7 @@ internal sealed class Train(Terminal terminal)
                     else writer.WriteNull("gradient_norm");
                 }
                 writer.PassedOver(set);
-                writer.WriteNumber("parameters", run.Network.ParameterCount);
+                writer.WriteNumber("parameters", DecompTensors.ParameterCount(run.Network));
                 writer.WriteNumber("seconds", seconds);
                 writer.WriteNumber("skipped_images", trained.Skipped);
                 writer.WriteNumber("peak_memory_bytes", ProcessMemory.Peak());

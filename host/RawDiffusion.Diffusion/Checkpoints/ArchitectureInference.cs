@@ -1,4 +1,5 @@
 using System.Globalization;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Checkpoints;
@@ -26,12 +27,7 @@ public static class ArchitectureInference
     /// <param name="file">The checkpoint; only names and shapes are read.</param>
     /// <param name="overrides">What shapes cannot tell.</param>
     /// <exception cref="CheckpointException">It is not such a model, or an override contradicts it.</exception>
-    public static UNetConfig Infer(TensorFile file, ArchitectureOverrides? overrides = null)
-    {
-        var shapes = new Dictionary<string, IReadOnlyList<int>>(file.Names.Count, StringComparer.Ordinal);
-        foreach (string name in file.Names) shapes.Add(name, file[name].Shape);
-        return Infer(shapes, overrides);
-    }
+    public static UNetConfig Infer(TensorFile file, ArchitectureOverrides? overrides = null) => Infer(ShapesOf(file), overrides);
 
     /// <summary>The architecture of a set of tensors.</summary>
     /// <param name="shapes">Name to shape of every tensor of the checkpoint.</param>
@@ -73,10 +69,33 @@ public static class ArchitectureInference
         };
 
         // The shapes first: heads and image size are worth asking for only when the file is such a model.
-        StateDictCheck.Require(config, shapes);
+        Require(shapes, config);
         if (config.NumHeads is null && config.NumHeadChannels is null) config = WithDefaultHeads(config);
         config.Validate();
         return config;
+    }
+
+    /// <summary>Requires that a file's tensors are exactly those of an architecture.</summary>
+    /// <param name="file">Only names and shapes are read.</param>
+    /// <param name="config">The architecture.</param>
+    /// <exception cref="CheckpointException">They are not; the message lists what is missing, unexpected and mis-shaped.</exception>
+    public static void Require(TensorFile file, UNetConfig config) => Require(ShapesOf(file), config);
+
+    private static void Require(IReadOnlyDictionary<string, IReadOnlyList<int>> shapes, UNetConfig config)
+    {
+        config.ValidateWidths();
+        IReadOnlyList<NetworkTensor> tensors = DecompTensors.Of(config);
+        TensorCheck.Require(tensors, shapes,
+            $"the architecture that its shapes suggest ({config.Channels} channels x ({string.Join(",", config.ChannelMult)}), "
+            + $"{config.NumResBlocks} residual blocks, {config.NumComponents} components, {tensors.Count} tensors)",
+            "Decomp Diffusion");
+    }
+
+    private static Dictionary<string, IReadOnlyList<int>> ShapesOf(TensorFile file)
+    {
+        var shapes = new Dictionary<string, IReadOnlyList<int>>(file.Names.Count, StringComparer.Ordinal);
+        foreach (string name in file.Names) shapes.Add(name, file[name].Shape);
+        return shapes;
     }
 
     // The way up tells the layout without ambiguity: each level has NumResBlocks + 1 blocks there, and the last block of
@@ -196,10 +215,10 @@ public static class ArchitectureInference
             if (missing.Length == 0) return;
             string found = shapes.Count == 0
                 ? "no tensors"
-                : $"{shapes.Count} tensors: {StateDictCheck.List([.. shapes.Keys])}";
+                : $"{shapes.Count} tensors: {TensorCheck.List([.. shapes.Keys])}";
             throw new CheckpointException(
                 "expected a Decomp Diffusion checkpoint, but tensors that tell its architecture are missing: " +
-                $"{StateDictCheck.List(missing)}; found {found}; use a checkpoint of the whole network");
+                $"{TensorCheck.List(missing)}; found {found}; use a checkpoint of the whole network");
         }
 
         // The dimension that most of the tensors have, the first named in a tie. A single mis-shaped tensor is outvoted,
@@ -215,7 +234,7 @@ public static class ArchitectureInference
             string present = names.First(shapes.ContainsKey);
             throw new CheckpointException(
                 $"expected a size of at least 1 in dimension {axis} of {present}, found the shape " +
-                $"{StateDictCheck.Text(shapes[present])}: the checkpoint is damaged or another network's");
+                $"{TensorCheck.Text(shapes[present])}: the checkpoint is damaged or another network's");
         }
 
         // Of names like "output_blocks.7.0.in_layers.0.weight"; -1 when there is none.

@@ -1,4 +1,5 @@
 using System.Globalization;
+using RawDiffusion.Diffusion.Models;
 
 namespace RawDiffusion.Diffusion.Checkpoints;
 

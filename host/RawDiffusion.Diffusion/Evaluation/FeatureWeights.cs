@@ -1,66 +1,54 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Evaluation;
 
 /// <summary>
-/// Tensors of an image network as PyTorch stores them, as constants for graphs. What a network lacks is said before it runs.
+/// The tensors of an image network as constants for graphs. Files may hold more, such as a classifier; what they lack is said before
+/// anything runs, and a number that is not finite when it is read.
 /// </summary>
-/// <param name="what">What the network is called in errors: <c>torchvision's VGG16</c>.</param>
-internal sealed class FeatureWeights(string what)
+internal sealed class FeatureWeights : IWeights
 {
-    private readonly Dictionary<string, Tensor> tensors = new(StringComparer.Ordinal);
-    private readonly List<string> faults = [];
+    private readonly string what;
+    private readonly Dictionary<string, Tensor> stored = new(StringComparer.Ordinal);
 
-    /// <summary>Adds a tensor under a name; the first of a name stays.</summary>
-    public void Add(string name, Tensor tensor) => tensors.TryAdd(name, tensor);
-
-    /// <summary>Notes whether a tensor is there, in this shape.</summary>
-    public void Expect(string name, params int[] shape)
+    /// <summary>Takes a network's tensors.</summary>
+    /// <param name="what">What the network is called in errors: <c>torchvision's VGG16</c>.</param>
+    /// <param name="stored">What files hold; the first of a name counts.</param>
+    /// <param name="declared">What the network needs. Counters of batches need not be there.</param>
+    /// <exception cref="CheckpointException">Tensors are missing or have other shapes.</exception>
+    public FeatureWeights(string what, IEnumerable<KeyValuePair<string, Tensor>> stored, IReadOnlyList<NetworkTensor> declared)
     {
-        string found = tensors.TryGetValue(name, out Tensor? tensor) ? $"[{string.Join(", ", tensor.Shape)}]" : "none";
-        if (tensor is null || !tensor.Shape.SequenceEqual(shape)) faults.Add($"{name} [{string.Join(", ", shape)}], found {found}");
-    }
-
-    /// <summary>Ends the expectations.</summary>
-    /// <exception cref="CheckpointException">One was not met.</exception>
-    public void Require()
-    {
-        if (faults.Count == 0) return;
-        string more = faults.Count > 1 ? $" ({faults.Count} such tensors)" : "";
+        this.what = what;
+        foreach ((string name, Tensor tensor) in stored) this.stored.TryAdd(name, tensor);
+        string[] faults = [.. declared.Where(t => t.Kind != TensorKind.Counter).SelectMany(Fault)];
+        if (faults.Length == 0) return;
+        string more = faults.Length > 1 ? $" ({faults.Length} such tensors)" : "";
         throw new CheckpointException($"expected the tensors of {what}: {faults[0]}{more}");
     }
 
-    /// <summary>A tensor's values in its own order.</summary>
+    /// <summary>A tensor's values in the checkpoint's order.</summary>
     /// <exception cref="CheckpointException">One is not finite.</exception>
     public float[] Read(string name)
     {
-        float[] values = tensors[name].ToSingles();
+        float[] values = stored[name].ToSingles();
         int bad = Array.FindIndex(values, v => !float.IsFinite(v));
         return bad < 0 ? values : throw new CheckpointException($"{what}: expected finite weights, found {values[bad]} in {name}[{bad}]");
     }
 
-    /// <summary>A bias, or a norm's parameter.</summary>
-    public Value Plain(Graph g, string name) => g.Constant(name, [.. tensors[name].Shape], destination => Read(name).CopyTo(destination));
-
-    /// <summary>A convolution's weight [O, I, H, W] as [O, K, K, I] with K = max(H, W); zeros around what is not square.</summary>
-    public Value Conv(Graph g, string name)
+    /// <inheritdoc/>
+    public Value Tensor(Graph g, NetworkTensor tensor) => g.Constant(tensor.Name, tensor.Layout, destination =>
     {
-        IReadOnlyList<int> shape = tensors[name].Shape;
-        (int inputs, int height, int width) = (shape[1], shape[2], shape[3]);
-        int kernel = Math.Max(height, width), top = (kernel - height) / 2, left = (kernel - width) / 2;
-        return g.Constant(name, [shape[0], kernel, kernel, inputs], destination =>
-        {
-            float[] oihw = Read(name);
-            destination.Clear();
-            for (int i = 0; i < oihw.Length; i++)
-            {
-                (int outer, int x) = Math.DivRem(i, width);
-                (outer, int y) = Math.DivRem(outer, height);
-                (int o, int c) = Math.DivRem(outer, inputs);
-                destination[((o * kernel + top + y) * kernel + left + x) * inputs + c] = oihw[i];
-            }
-        });
+        Read(tensor.Name).CopyTo(destination);
+        tensor.ToEngine(destination);
+    });
+
+    private IEnumerable<string> Fault(NetworkTensor expected)
+    {
+        IReadOnlyList<int>? found = stored.GetValueOrDefault(expected.Name)?.Shape;
+        if (found is not null && found.SequenceEqual(expected.Shape)) yield break;
+        yield return $"{expected.Name} {TensorCheck.Text(expected.Shape)}, found {(found is null ? "none" : TensorCheck.Text(found))}";
     }
 }

@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Formats;
@@ -20,7 +21,7 @@ public sealed class InceptionFeatures : IDisposable
     private const float Epsilon = 0.001f;
 
     private readonly TensorFile file;
-    private readonly FeatureWeights weights = new("pytorch-fid's Inception v3 (pt_inception-2015-12-05)");
+    private readonly FeatureWeights weights;
 
     /// <summary>Takes weights from a state dict.</summary>
     /// <param name="file">Open file, owned from now on.</param>
@@ -30,16 +31,8 @@ public sealed class InceptionFeatures : IDisposable
         this.file = file;
         try
         {
-            foreach (string name in file.Names) weights.Add(name, file[name]);
-            // A walk through the network notes every tensor that it needs.
-            new Network(new Graph(), (name, inputs, outputs, height, width) =>
-            {
-                weights.Expect($"{name}.conv.weight", outputs, inputs, height, width);
-                foreach (string part in (string[])["weight", "bias", "running_mean", "running_var"])
-                    weights.Expect($"{name}.bn.{part}", outputs);
-                return null;
-            }).Build(1);
-            weights.Require();
+            weights = new FeatureWeights("pytorch-fid's Inception v3 (pt_inception-2015-12-05)",
+                file.Names.Select(n => KeyValuePair.Create(n, file[n])), Manifest.Of((g, recorder) => new Network(g, recorder).Build(1)));
         }
         catch
         {
@@ -65,7 +58,7 @@ public sealed class InceptionFeatures : IDisposable
         if (count == 0) return features;
         int atOnce = Math.Min(ImagesAtOnce, count);
         var g = new Graph();
-        Value output = new Network(g, (name, _, _, _, _) => Parameters(g, name)).Build(atOnce);
+        Value output = new Network(g, weights).Build(atOnce);
         g.Output("features", output); // [N, 8, 8, 2048]
         using IExecutable executable = device.Compile(g);
         (float[]? x, float[]? map) = (new float[atOnce * Side * Side * 3], new float[output.Shape.Count]);
@@ -94,12 +87,6 @@ public sealed class InceptionFeatures : IDisposable
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();
 
-    private Value[] Parameters(Graph g, string name) =>
-    [
-        weights.Conv(g, $"{name}.conv.weight"), weights.Plain(g, $"{name}.bn.weight"), weights.Plain(g, $"{name}.bn.bias"),
-        weights.Plain(g, $"{name}.bn.running_mean"), weights.Plain(g, $"{name}.bn.running_var"),
-    ];
-
     // As torch.nn.functional.interpolate, mode bilinear, align_corners False; then [0, 1] to [-1, 1].
     private static void Resize(ReadOnlySpan<float> image, int size, Span<float> to)
     {
@@ -127,11 +114,7 @@ public sealed class InceptionFeatures : IDisposable
         }
     }
 
-    // Weight, gamma, beta, mean and variance of a convolution with norm: name, inputs, outputs, height and width of the kernel.
-    // Null where the walk is only to see what there must be.
-    private delegate Value[]? ParameterSource(string name, int inputs, int outputs, int height, int width);
-
-    private sealed class Network(Graph g, ParameterSource parameters)
+    private sealed class Network(Graph g, IWeights weights)
     {
         public Value Build(int count)
         {
@@ -200,16 +183,31 @@ public sealed class InceptionFeatures : IDisposable
 
         private Value Tall(Value x, string name, int outputs, int kernel) => Conv(x, name, outputs, kernel, 1, 1, kernel / 2);
 
-        // A kernel that is not square lies in a square one with zeros, for which the padding of its long side is right in both
-        // directions.
         private Value Conv(Value x, string name, int outputs, int height, int width, int stride, int padding)
         {
-            int inputs = x.Shape[3], kernel = Math.Max(height, width);
-            Value[]? p = parameters(name, inputs, outputs, height, width);
-            Value weight = p is null ? g.Constant(name, [outputs, kernel, kernel, inputs], _ => { }) : p[0];
-            x = g.Conv2d(x, weight, null, stride, padding, name);
-            if (p is not null) x = g.BatchNorm(x, p[1], p[2], p[3], p[4], Epsilon, $"{name}.bn");
-            return g.Relu(x);
+            x = g.Conv2d(x, Kernel($"{name}.conv.weight", x.Shape[3], outputs, height, width), null, stride, padding, name);
+            (Value gamma, Value beta, Value mean, Value variance) = weights.BatchNorm(g, $"{name}.bn", outputs);
+            return g.Relu(g.BatchNorm(x, gamma, beta, mean, variance, Epsilon, $"{name}.bn"));
+        }
+
+        // A kernel that is not square lies in a square one with zeros, for which the padding of its long side is right in both
+        // directions.
+        private Value Kernel(string name, int inputs, int outputs, int height, int width)
+        {
+            int kernel = Math.Max(height, width), top = (kernel - height) / 2, left = (kernel - width) / 2;
+            return weights.Tensor(g, new NetworkTensor(name, [outputs, inputs, height, width], [outputs, kernel, kernel, inputs])
+            {
+                Arrange = (oihw, square) =>
+                {
+                    for (int i = 0; i < oihw.Length; i++)
+                    {
+                        (int outer, int x) = Math.DivRem(i, width);
+                        (outer, int y) = Math.DivRem(outer, height);
+                        (int o, int c) = Math.DivRem(outer, inputs);
+                        square[((o * kernel + top + y) * kernel + left + x) * inputs + c] = oihw[i];
+                    }
+                },
+            });
         }
 
         private Value Pool(Value x, PoolKind kind) => g.Pool2d(x, kind, 3, 1, 1);

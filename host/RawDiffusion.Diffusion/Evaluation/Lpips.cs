@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Formats;
@@ -53,20 +54,19 @@ public sealed class Lpips : IDisposable
             bool alex = files.Any(f => f.Names.Any(n => Canonical(n) == "0.weight" && f[n].Shape.LastOrDefault() == 11));
             Network = alex ? "AlexNet" : "VGG16";
             layers = alex ? AlexLayers : VggLayers;
-            weights = new FeatureWeights($"torchvision's {Network} and its LPIPS layers");
-            foreach (TensorFile file in files)
-                foreach (string name in file.Names) if (Canonical(name) is { } canonical) weights.Add(canonical, file[name]);
-            int inputs = 3;
-            foreach (Layer layer in layers)
-            {
-                weights.Expect($"{layer.Index}.weight", layer.Outputs, inputs, layer.Kernel, layer.Kernel);
-                weights.Expect($"{layer.Index}.bias", layer.Outputs);
-                inputs = layer.Outputs;
-            }
-            int[] widths = [.. layers.Where(l => l.Tap).Select(l => l.Outputs)];
-            for (int k = 0; k < Taps; k++) weights.Expect(Linear(k), 1, widths[k], 1, 1);
-            weights.Require();
-            linear = [.. Enumerable.Range(0, Taps).Select(k => weights.Read(Linear(k)))];
+            weights = new FeatureWeights($"torchvision's {Network} and its LPIPS layers",
+                from file in files
+                from name in file.Names
+                let canonical = Canonical(name)
+                where canonical is not null
+                select KeyValuePair.Create(canonical, file[name]),
+                Manifest.Of((g, recorder) =>
+                {
+                    (int side, int channels) = Entry(SmallestSide);
+                    List<Value> taps = Build(g, recorder, g.Input("x", [1, side, side, channels]));
+                    for (int k = 0; k < Taps; k++) recorder.Conv(g, Linear(k), taps[k].Shape[^1], 1, kernel: 1, bias: false);
+                }));
+            linear = [.. Enumerable.Range(0, Taps).Select(k => weights.Read($"{Linear(k)}.weight"))];
         }
         catch
         {
@@ -108,7 +108,7 @@ public sealed class Lpips : IDisposable
         (int side, int channels) = Entry(size);
         var g = new Graph();
         Value x = g.Input("x", [2 * atOnce, side, side, channels]);
-        List<Value> taps = Build(g, x);
+        List<Value> taps = Build(g, weights, x);
         for (int k = 0; k < Taps; k++) g.Output($"tap{k}", taps[k]);
         using IExecutable executable = device.Compile(g);
         float[] entered = new float[x.Shape.Count];
@@ -177,39 +177,41 @@ public sealed class Lpips : IDisposable
         }
     }
 
-    private List<Value> Build(Graph g, Value x)
+    private List<Value> Build(Graph g, IWeights weights, Value x)
     {
         List<Value> taps = [];
         (int poolKernel, int poolStride) = layers == AlexLayers ? (3, 2) : (2, 2);
         foreach (Layer layer in layers)
         {
             if (layer.Pool) x = g.Pool2d(x, PoolKind.Max, poolKernel, poolStride);
-            Value bias = weights.Plain(g, $"{layer.Index}.bias");
-            x = layer.Stride == 1
-                ? g.Conv2d(x, weights.Conv(g, $"{layer.Index}.weight"), bias, 1, layer.Padding)
-                : g.Conv2d(x, Blocked(g, layer), bias);
-            x = g.Relu(x);
+            (Value weight, Value? bias) = layer.Stride == 1
+                ? weights.Conv(g, $"{layer.Index}", x.Shape[3], layer.Outputs, layer.Kernel)
+                : Blocked(g, weights, layer);
+            x = g.Relu(g.Conv2d(x, weight, bias, 1, layer.Stride == 1 ? layer.Padding : 0));
             if (layer.Tap) taps.Add(x);
         }
         return taps;
     }
 
-    private Value Blocked(Graph g, Layer layer)
+    private static (Value Weight, Value? Bias) Blocked(Graph g, IWeights weights, Layer layer)
     {
         (int block, int kernel, int channels) = (layer.Stride, BlockedKernel(layer), 3 * layer.Stride * layer.Stride);
-        return g.Constant("blocked", [layer.Outputs, kernel, kernel, channels], destination =>
+        int[] shape = [layer.Outputs, 3, layer.Kernel, layer.Kernel];
+        var weight = new NetworkTensor($"{layer.Index}.weight", shape, [layer.Outputs, kernel, kernel, channels])
         {
-            float[] oihw = weights.Read($"{layer.Index}.weight");
-            destination.Clear();
-            for (int i = 0; i < oihw.Length; i++)
+            Arrange = (oihw, blocked) =>
             {
-                (int outer, int x) = Math.DivRem(i, layer.Kernel);
-                (outer, int y) = Math.DivRem(outer, layer.Kernel);
-                (int o, int c) = Math.DivRem(outer, 3);
-                int tap = (o * kernel + y / block) * kernel + x / block;
-                destination[tap * channels + (y % block * block + x % block) * 3 + c] = oihw[i];
-            }
-        });
+                for (int i = 0; i < oihw.Length; i++)
+                {
+                    (int outer, int x) = Math.DivRem(i, layer.Kernel);
+                    (outer, int y) = Math.DivRem(outer, layer.Kernel);
+                    (int o, int c) = Math.DivRem(outer, 3);
+                    int tap = (o * kernel + y / block) * kernel + x / block;
+                    blocked[tap * channels + (y % block * block + x % block) * 3 + c] = oihw[i];
+                }
+            },
+        };
+        return (weights.Tensor(g, weight), weights.Tensor(g, new NetworkTensor($"{layer.Index}.bias", [layer.Outputs], [layer.Outputs])));
     }
 
     private static double Distance(ReadOnlySpan<float> a, ReadOnlySpan<float> b, float[] weight)
@@ -233,7 +235,7 @@ public sealed class Lpips : IDisposable
         return sum / (a.Length / weight.Length);
     }
 
-    private static string Linear(int tap) => $"lin{tap}.model.1.weight";
+    private static string Linear(int tap) => $"lin{tap}.model.1";
 
     // features.3.weight of torchvision and net.slice2.3.weight of the lpips package are 3.weight here.
     private static string? Canonical(string name)

@@ -26,9 +26,9 @@ public sealed class DecompModel : IDisposable
             file.Dispose();
             throw;
         }
-        Weights = new ModelWeights(file);
+        Weights = new CheckpointWeights(file);
         UNet = new UNet(Config, Weights);
-        Encoder = new LatentEncoder(Weights);
+        Encoder = new LatentEncoder(Config, Weights);
     }
 
     /// <summary>
@@ -48,7 +48,7 @@ public sealed class DecompModel : IDisposable
     public UNetConfig Config { get; }
 
     /// <summary>The tensors as constants for graphs.</summary>
-    public ModelWeights Weights { get; }
+    public CheckpointWeights Weights { get; }
 
     /// <summary>The denoising network.</summary>
     public UNet UNet { get; }

@@ -1,4 +1,3 @@
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 
@@ -12,7 +11,9 @@ namespace RawDiffusion.Diffusion.Models;
 /// The authors' Sequential applies ReLU again after each BasicBlock, which ends with one; that changes nothing and is
 /// left out here.
 /// </remarks>
-public sealed class LatentEncoder(INetworkWeights weights)
+/// <param name="config">The network.</param>
+/// <param name="weights">Where its tensors come from.</param>
+public sealed class LatentEncoder(UNetConfig config, IWeights weights)
 {
     // PyTorch's default.
     private const float Momentum = 0.1f;
@@ -28,33 +29,34 @@ public sealed class LatentEncoder(INetworkWeights weights)
     public Value Encode(Graph g, Value x, int trainings = 0, int ranks = 1)
     {
         using IDisposable scope = g.Scope("latent_encoder");
-        Value h = g.Relu(Conv(g, x, "0", bias: true), "1");
+        int width = config.EncChannels;
+        Value h = g.Relu(Conv(g, x, "0", width, bias: true), "1");
         int module = 2;
         for (int depth = 0; depth < UNetConfig.EncoderDepth; depth++, module += 4)
         {
             h = BasicBlock(g, h, $"{module}", trainings, ranks);
             // half the size, rounded up; twice the channels
-            h = g.Relu(Conv(g, h, $"{module + 2}", bias: true, stride: 2), $"{module + 3}");
+            width *= 2;
+            h = g.Relu(Conv(g, h, $"{module + 2}", width, bias: true, stride: 2), $"{module + 3}");
         }
-        int channels = h.Shape[^1];
-        h = g.Reshape(h, [x.Shape[0], h.Shape[1] * h.Shape[2] * channels], "14");
-        h = g.Linear(h, weights.Flattened(g, $"latent_encoder.{module + 1}.weight", channels),
-            weights.Plain(g, $"latent_encoder.{module + 1}.bias"), "15");
-        return g.Relu(h, "16");
+        int positions = h.Shape[1] * h.Shape[2];
+        h = g.Reshape(h, [x.Shape[0], positions * width], "14");
+        (Value weight, Value? bias) = weights.FlattenedLinear(
+            g, $"latent_encoder.{module + 1}", positions, width, config.NumComponents * config.LatentDim);
+        return g.Relu(g.Linear(h, weight, bias, "15"), "16");
     }
 
     private Value BasicBlock(Graph g, Value x, string name, int trainings, int ranks)
     {
-        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1"), name + ".bn1", trainings, ranks), name + ".relu");
-        h = Norm(g, Conv(g, h, name + ".conv2"), name + ".bn2", trainings, ranks);
+        int width = x.Shape[^1];
+        Value h = g.Relu(Norm(g, Conv(g, x, name + ".conv1", width), name + ".bn1", trainings, ranks), name + ".relu");
+        h = Norm(g, Conv(g, h, name + ".conv2", width), name + ".bn2", trainings, ranks);
         return g.Relu(g.Add(h, x, name + ".add"), name);
     }
 
     private Value Norm(Graph g, Value x, string name, int trainings, int ranks)
     {
-        string full = "latent_encoder." + name;
-        Value gamma = weights.Plain(g, full + ".weight"), beta = weights.Plain(g, full + ".bias");
-        Value mean = weights.Plain(g, full + ".running_mean"), variance = weights.Plain(g, full + ".running_var");
+        (Value gamma, Value beta, Value mean, Value variance) = weights.BatchNorm(g, "latent_encoder." + name, x.Shape[^1]);
         if (trainings == 0) return g.BatchNorm(x, gamma, beta, mean, variance, name: name);
         Value statistics = g.BatchNormStatistics(x, ranks, name + ".statistics");
         Follow(mean, RunningStatistic.Mean);
@@ -74,10 +76,9 @@ public sealed class LatentEncoder(INetworkWeights weights)
         }
     }
 
-    private Value Conv(Graph g, Value x, string name, bool bias = false, int stride = 1)
+    private Value Conv(Graph g, Value x, string name, int outputs, bool bias = false, int stride = 1)
     {
-        string full = "latent_encoder." + name;
-        return g.Conv2d(x, weights.Conv(g, full + ".weight"), bias ? weights.Plain(g, full + ".bias")
-            : null, stride, padding: 1, name: name);
+        (Value weight, Value? b) = weights.Conv(g, "latent_encoder." + name, x.Shape[^1], outputs, kernel: 3, bias);
+        return g.Conv2d(x, weight, b, stride, padding: 1, name: name);
     }
 }

@@ -1,5 +1,3 @@
-using RawDiffusion.Diffusion.Checkpoints;
-
 namespace RawDiffusion.Diffusion.Models;
 
 /// <summary>

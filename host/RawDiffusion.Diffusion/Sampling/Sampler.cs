@@ -168,7 +168,7 @@ public sealed class Sampler : IDisposable
     private static Value Biases(Graph g, IReadOnlyList<DecompModel> models, IReadOnlyList<Trajectory> trajectories, int[] used)
     {
         int channels = models[0].Config.ImageChannels;
-        Value[] biases = [.. used.Select(m => models[m].Weights.Plain(g, "out.2.bias"))];
+        Value[] biases = [.. used.Select(m => models[m].UNet.OutputBias(g))];
         return g.Constant("biases", [trajectories.Count, channels], destination =>
         {
             destination.Clear();

@@ -1,4 +1,3 @@
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -17,7 +16,7 @@ namespace RawDiffusion.Diffusion.Training;
 /// <param name="config">The network.</param>
 /// <param name="weights">Its tensors.</param>
 /// <param name="options">What the loss is made of.</param>
-public sealed class DiffusionLoss(UNetConfig config, INetworkWeights weights, TrainingOptions options)
+public sealed class DiffusionLoss(UNetConfig config, IWeights weights, TrainingOptions options)
 {
     // The first of as many streams as there are blocks; those before it are TrainingGraph's.
     private const uint DropoutStream = 16;
@@ -42,7 +41,7 @@ public sealed class DiffusionLoss(UNetConfig config, INetworkWeights weights, Tr
     {
         Shape images = [n, config.ImageSize, config.ImageSize, config.ImageChannels];
         Value xStart = g.Input("x_start", images), noise = g.Input("noise", images), t = g.Input("t", [n]);
-        Value latents = new LatentEncoder(weights).Encode(g, xStart, encodings, options.World); // [N, K * E / 2]
+        Value latents = new LatentEncoder(config, weights).Encode(g, xStart, encodings, options.World); // [N, K * E / 2]
         Value given = options.UnconditionalProbability > 0 ? g.ScaleRows(latents, g.Input("keep", [n]), "keep") : latents;
 
         var unet = new UNet(config, weights, dropout);

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -124,7 +124,7 @@ public sealed class Trainer : IDisposable
         float[] part = new float[SharedAtOnce];
         for (long first = 0; first < Adam.Rows * RowLength; first += SharedAtOnce)
             ShareState(TrainableWeights.StateName, first, part.AsSpan(0, (int)Math.Min(SharedAtOnce, Adam.Rows * RowLength - first)));
-        foreach (StateDictEntry entry in training.Weights.Statistics) ShareState(entry.Name, 0, new float[entry.Count]);
+        foreach (NetworkTensor tensor in training.Weights.Statistics) ShareState(tensor.Name, 0, new float[tensor.Count]);
         if (options.LossScaling) ShareState(TrainingGraph.ScaleName, 0, new float[LossScale.Length]);
 
         void ShareState(string name, long first, Span<float> values)
@@ -187,30 +187,36 @@ public sealed class Trainer : IDisposable
     // One row of the state, parameter by parameter, so that no second copy of it exists; zeros without a prefix.
     private void WriteRow(TensorFile file, int row, string? prefix)
     {
-        foreach (Parameter parameter in training.Weights.Layout.Parameters)
+        foreach (NetworkTensor parameter in training.Weights.Parameters)
         {
-            float[] values = new float[parameter.Shape.Count];
-            if (prefix is not null) training.Weights.Read(file[prefix + parameter.Name], parameter, values);
-            executable.WritePart(TrainableWeights.StateName, row * RowLength + parameter.Offset, values);
+            float[] values = new float[parameter.Count];
+            if (prefix is not null)
+            {
+                file[prefix + parameter.Name].CopyTo(values);
+                parameter.ToEngine(values);
+            }
+            executable.WritePart(TrainableWeights.StateName, row * RowLength + training.Weights.OffsetOf(parameter), values);
         }
     }
 
     private void WriteStatistics(TensorFile file, string prefix)
     {
-        foreach (StateDictEntry entry in training.Weights.Statistics) executable.Write(entry.Name, file[prefix + entry.Name].ToSingles());
+        foreach (NetworkTensor tensor in training.Weights.Statistics)
+            executable.Write(tensor.Name, file[prefix + tensor.Name].ToSingles());
     }
 
     private IEnumerable<KeyValuePair<string, Tensor>> Row(int row, string prefix, bool buffers) =>
-        training.Weights.Entries.Where(e => buffers || !e.IsBuffer).Select(e => KeyValuePair.Create(prefix + e.Name, e switch
+        (buffers ? training.Weights.Tensors : training.Weights.Parameters).Select(t => KeyValuePair.Create(prefix + t.Name, t.Kind switch
         {
-            { IsBuffer: false } => training.Weights.TensorOf(e, (first, destination) =>
+            TensorKind.Parameter => training.Weights.TensorOf(t, (first, destination) =>
             {
                 executable.ReadPart(TrainableWeights.StateName, row * RowLength + first, destination);
-                RequireFinite(prefix + e.Name, destination);
+                RequireFinite(prefix + t.Name, destination);
             }),
-            { Shape.Count: > 0 } => new Tensor(
-            TensorType.Float32, e.Shape, bytes => executable.Read(e.Name, MemoryMarshal.Cast<byte, float>(bytes))),
-            _ => Tensor.FromInt64s([], [Batches]),
+            TensorKind.Statistic => new Tensor(
+                TensorType.Float32, t.Shape, bytes => executable.Read(t.Name, MemoryMarshal.Cast<byte, float>(bytes))),
+            TensorKind.Counter => Tensor.FromInt64s([], [Batches]),
+            _ => throw new InvalidOperationException($"{t.Name} is a {t.Kind}, which no checkpoint holds"),
         }));
 
     private IEnumerable<KeyValuePair<string, Tensor>> LossScales() => !options.LossScaling ? []

@@ -1,4 +1,4 @@
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;
@@ -44,7 +44,7 @@ public sealed class TrainingGraph
             throw new GraphException($"a batch of {options.BatchSize} images cannot be split into {options.Accumulate} equal parts");
         if (options.World < 1 || options.Rank < 0 || options.Rank >= options.World)
             throw new GraphException($"there is no process {options.Rank} of {options.World}");
-        Weights = new TrainableWeights(config);
+        Weights = new TrainableWeights(DecompTensors.Of(config));
         buckets = Weights.Layout.Split(options.World == 1 ? 1 : Buckets);
         Graph = options.World == 1 ? Build() : ReduceEarly.Apply(Build());
     }
@@ -75,7 +75,7 @@ public sealed class TrainingGraph
         Value? scale = options.LossScaling ? g.State(ScaleName, [LossScale.Length]) : null;
 
         // Running statistics move on from part to part.
-        var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Plain(g, s.Name));
+        var running = Weights.Statistics.ToDictionary(s => s.Name, s => Weights.Tensor(g, s));
         Dictionary<string, Value> states = new(running);
         Value? loss = null;
         var gradients = new Value[buckets.Count];

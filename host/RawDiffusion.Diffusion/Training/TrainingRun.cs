@@ -79,7 +79,7 @@ public sealed class TrainingRun : IDisposable
         Action<string> tell, ICommunicator? ranks = null)
     {
         UNetConfig network = config.NetworkFor(set.Size);
-        if (init is not null) StateDictCheck.Require(network, init.Names.ToDictionary(n => n, n => init[n].Shape));
+        if (init is not null) ArchitectureInference.Require(init, network);
         return Ready(new TrainingRun(folder, config, device, set, tell, ranks), run =>
         {
             RunConfigFile.Write(folder.Config, config with { ImageSize = network.ImageSize });
@@ -174,7 +174,7 @@ public sealed class TrainingRun : IDisposable
 
     private void Start(TensorFile? init)
     {
-        trainer.Start(init ?? RandomWeights.Of(Network, config.Training.Seed));
+        trainer.Start(init ?? RandomWeights.Of(DecompTensors.Of(Network), config.Training.Seed));
         window = default;
         Save();
     }

@@ -1,6 +1,8 @@
 using FsCheck;
 using FsCheck.Fluent;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Tests.Models;
 using RawDiffusion.Formats;
 using RawDiffusion.Testing;
 
@@ -38,8 +40,8 @@ public sealed class ArchitectureInferenceTests
             Gen.Choose(0, int.MaxValue - 1).ToArbitrary(),
             (config, choice) =>
             {
-                IReadOnlyList<StateDictEntry> entries = StateDict.Of(config);
-                StateDictEntry victim = entries[choice % entries.Count];
+                IReadOnlyList<NetworkTensor> entries = DecompTensors.Of(config);
+                NetworkTensor victim = entries[choice % entries.Count];
                 foreach (int damage in Enumerable.Range(0, 3))
                 {
                     Dictionary<string, IReadOnlyList<int>> shapes = Shapes(config);
@@ -149,6 +151,7 @@ public sealed class ArchitectureInferenceTests
 
     [TestCase("time_embed.0.weight", new[] { 16, 31 }, "multiple of the 31 columns of time_embed.0.weight, found 32")]
     [TestCase("time_embed.0.weight", new[] { 16, 0 }, "dimension 1 of time_embed.0.weight, found the shape [16, 0]")]
+    [TestCase("time_embed.0.weight", new[] { 16, 1 }, "number of channels must be at least 2, found 1")]
     [TestCase("time_embed.0.weight", new[] { 8, 32 }, "1 mis-shaped: time_embed.0.weight is [8, 32] instead of [16, 32]")]
     [TestCase("latent_encoder.0.weight", new[] { 5, 3, 3, 3 }, "1 mis-shaped: latent_encoder.0.weight")]
     [TestCase("latent_encoder.15.weight", new[] { 48, 767 }, "48 x s x s columns")]
@@ -234,7 +237,7 @@ public sealed class ArchitectureInferenceTests
         };
 
     private static Dictionary<string, IReadOnlyList<int>> Shapes(UNetConfig config) =>
-        StateDict.Of(config).ToDictionary(entry => entry.Name, entry => entry.Shape, StringComparer.Ordinal);
+        DecompTensors.Of(config).ToDictionary(entry => entry.Name, entry => entry.Shape, StringComparer.Ordinal);
 
     private static ArchitectureOverrides OverridesOf(UNetConfig config) =>
         new(config.ImageSize, config.NumHeads, config.NumHeadChannels);

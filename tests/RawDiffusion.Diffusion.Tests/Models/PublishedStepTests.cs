@@ -3,11 +3,11 @@ using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Cuda.Emulator.Counters;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
+using RawDiffusion.Formats;
 
 namespace RawDiffusion.Diffusion.Tests.Models;
 
@@ -79,7 +79,8 @@ public sealed class PublishedStepTests
     private static DecompModel Model()
     {
         UNetConfig config = Presets.Get("clevr");
-        return new DecompModel(RandomWeights.Of(config, 1), new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
+        TensorFile weights = RandomWeights.Of(DecompTensors.Of(config), 1);
+        return new DecompModel(weights, new(config.ImageSize, config.NumHeads, config.NumHeadChannels));
     }
 
     // Compositions of four factors at their first step.

@@ -1,4 +1,4 @@
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -15,7 +15,7 @@ public sealed class BlockDropoutTests
     {
         Graph graph = GraphOf(new TrainingOptions { BatchSize = 2, Dropout = 0.1 });
         Node[] forward = [.. graph.Nodes.Where(n => n.Operator is Dropout && n.Name.EndsWith(".out_layers.2", StringComparison.Ordinal))];
-        string[] blocks = [.. StateDict.Of(Network).Where(e => e.Name.EndsWith(".out_layers.3.weight", StringComparison.Ordinal))
+        string[] blocks = [.. DecompTensors.Of(Network).Where(e => e.Name.EndsWith(".out_layers.3.weight", StringComparison.Ordinal))
             .Select(e => e.Name[..^".3.weight".Length])];
         Assert.That(blocks, Has.Length.GreaterThan(5));
         Assert.That(forward.Select(n => n.Name[..^2]), Is.EquivalentTo(blocks));

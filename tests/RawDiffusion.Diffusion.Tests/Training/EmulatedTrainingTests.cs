@@ -2,7 +2,6 @@ using RawDiffusion.Cpu;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Emulator;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
@@ -127,7 +126,7 @@ public sealed class EmulatedTrainingTests
 
     private static double Distance(Run expected, Run found, int row, string prefix = "")
     {
-        ParameterLayout layout = new TrainableWeights(Config).Layout;
+        ParameterLayout layout = new TrainableWeights(DecompTensors.Of(Config)).Layout;
         double difference = 0, way = 0;
         foreach (long i in layout.Parameters.Where(p => p.Name.StartsWith(prefix, StringComparison.Ordinal))
             .SelectMany(p => Enumerable.Range(0, (int)p.Shape.Count).Select(e => row * layout.Count + p.Offset + e)))
@@ -152,7 +151,7 @@ public sealed class EmulatedTrainingTests
     private static Trainer Start(IDevice device, TrainingOptions options)
     {
         var trainer = new Trainer(device, Config, new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)), options);
-        trainer.Start(RandomWeights.Of(Config, 3));
+        trainer.Start(RandomWeights.Of(DecompTensors.Of(Config), 3));
         // Where a run would come to by itself: with so few images and pixels each has a large gradient.
         if (options.LossScaling) trainer.Executable.Write(TrainingGraph.ScaleName, [Scale, 0, 0]);
         return trainer;
@@ -173,13 +172,13 @@ public sealed class EmulatedTrainingTests
 
     private static float[] StateOf(Trainer trainer)
     {
-        float[] state = new float[Adam.Rows * new TrainableWeights(Config).Layout.Count];
+        float[] state = new float[Adam.Rows * new TrainableWeights(DecompTensors.Of(Config)).Layout.Count];
         trainer.Executable.Read(TrainableWeights.StateName, state);
         return state;
     }
 
     private static Dictionary<string, float[]> StatisticsOf(Trainer trainer) =>
-        new TrainableWeights(Config).Statistics.ToDictionary(s => s.Name, s =>
+        new TrainableWeights(DecompTensors.Of(Config)).Statistics.ToDictionary(s => s.Name, s =>
     {
         float[] values = new float[s.Count];
         trainer.Executable.Read(s.Name, values);

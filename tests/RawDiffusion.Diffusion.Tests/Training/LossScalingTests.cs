@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -76,7 +76,7 @@ public sealed class LossScalingTests : IDisposable
         Resume("cut", stopAfter: 4);
         Dictionary<string, byte[]> skipped = StateOf("cut", 4);
         foreach ((string name, byte[] bytes) in before.Where(e => e.Key.StartsWith("adam.") || Scaled.NetworkFor(16) is var n
-            && StateDict.Of(n).Any(s => !s.IsBuffer && e.Key.EndsWith("model." + s.Name, StringComparison.Ordinal))))
+            && DecompTensors.Of(n).Any(s => s.Kind == TensorKind.Parameter && e.Key.EndsWith("model." + s.Name, StringComparison.Ordinal))))
         {
             Assert.That(skipped[name], Is.EqualTo(bytes), $"{name} does not change in a skipped step");
         }

@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
 using RawDiffusion.Cpu;
-using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Training;
 
 namespace RawDiffusion.Diffusion.Tests.Training;

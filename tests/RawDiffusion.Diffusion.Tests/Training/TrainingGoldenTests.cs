@@ -48,7 +48,7 @@ public sealed class TrainingGoldenTests
         TrainingOptions options = OptionsOf(variant);
         using TensorFile file = Checkpoint.Open(Goldens.PathOf("A.pt"), WeightSelection.Auto);
         UNetConfig config = ArchitectureInference.Infer(file, new ArchitectureOverrides(NumHeadChannels: 16));
-        var weights = new ModelWeights(file);
+        var weights = new CheckpointWeights(file);
         float[] expected = golden[$"loss.eval.{variant}"].ToSingles();
         float whole = Evaluate(4, 0);
         CheckClose($"loss.eval.{variant}", [(float)expected.Average(e => (double)e)], [whole]);
@@ -209,11 +209,15 @@ public sealed class TrainingGoldenTests
             Training = new TrainingGraph(config, options, noiseGiven: true);
             if (gradients) Training.Graph.Output("gradient", Training.Graph.Nodes.Single(n => n.Operator is GradientNorm).Input(0));
             Executable = device.Compile(Training.Graph);
-            float[] row = Training.Weights.Read(file);
-            float[] state = new float[Adam.Rows * row.Length];
-            row.CopyTo(state, 0);
+            float[] state = new float[Adam.Rows * Training.Weights.Layout.Count];
+            foreach (NetworkTensor tensor in Training.Weights.Parameters)
+            {
+                Span<float> values = state.AsSpan((int)Training.Weights.OffsetOf(tensor), (int)tensor.Count);
+                file[tensor.Name].CopyTo(values);
+                tensor.ToEngine(values);
+            }
             Executable.Write(TrainableWeights.StateName, state);
-            foreach (StateDictEntry entry in Training.Weights.Statistics) Executable.Write(entry.Name, file[entry.Name].ToSingles());
+            foreach (NetworkTensor entry in Training.Weights.Statistics) Executable.Write(entry.Name, file[entry.Name].ToSingles());
         }
 
         public TrainingGraph Training { get; }
@@ -236,11 +240,11 @@ public sealed class TrainingGoldenTests
 
         public void CheckTensors(string prefix, float[] row)
         {
-            var statistics = Training.Weights.Statistics.ToDictionary(s => s.Name, s => new float[s.Count]);
-            foreach ((string name, Tensor tensor) in Training.Weights.Tensors(row, statistics, 0))
+            foreach (NetworkTensor parameter in Training.Weights.Parameters)
             {
-                if (!Training.Weights.Layout.Parameters.Any(p => p.Name == name)) continue;
-                float[] values = tensor.ToSingles();
+                string name = parameter.Name;
+                float[] values = Training.Weights.TensorOf(parameter, (first, destination) =>
+                    row.AsSpan((int)first, destination.Length).CopyTo(destination)).ToSingles();
                 if (values.Length > 4096) values = [.. values.Where((_, i) => i % 7 == 0)];
                 float[] expected = golden[$"{prefix}/{name}"].ToSingles();
                 if (prefix == "adam.p3") LeaveOutNoise(name, expected, values);
@@ -265,7 +269,7 @@ public sealed class TrainingGoldenTests
 
         public void CheckStatistics(string prefix)
         {
-            foreach (StateDictEntry entry in Training.Weights.Statistics)
+            foreach (NetworkTensor entry in Training.Weights.Statistics)
             {
                 if (golden.TryGet($"{prefix}/{entry.Name}", out Tensor? expected))
                     CheckClose($"{prefix}/{entry.Name}", expected.ToSingles(), Read(entry.Name, (int)entry.Count));

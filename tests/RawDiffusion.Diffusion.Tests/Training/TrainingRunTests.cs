@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
@@ -323,7 +324,7 @@ public sealed class TrainingRunTests : IDisposable
             ["rawdiffusion.diffusion_steps"] = "100",
             ["rawdiffusion.predict"] = "eps",
         }));
-        Assert.That(model.Names, Is.EqualTo(StateDict.Of(Config.NetworkFor(16)).Select(e => e.Name)));
+        Assert.That(model.Names, Is.EqualTo(DecompTensors.Of(Config.NetworkFor(16)).Select(e => e.Name)));
         Assert.That(model["latent_encoder.2.bn1.num_batches_tracked"].Type, Is.EqualTo(TensorType.Int64));
         // Two batches for the penalty and two parts, at each step.
         Assert.That(model["latent_encoder.2.bn1.num_batches_tracked"].ToInt64s(), Is.EqualTo(new long[] { 4 * Steps }));

@@ -1,39 +1,40 @@
 using System.Text;
+using RawDiffusion.Diffusion.Models;
 
 namespace RawDiffusion.Diffusion.Checkpoints;
 
-/// <summary>Compares the tensors of a file with those of an architecture, before any of them is loaded.</summary>
-public static class StateDictCheck
+/// <summary>Compares the tensors of a file with those of a network, before any of them is loaded.</summary>
+public static class TensorCheck
 {
     // A line that a person reads: the first few of each kind and the count are enough to see what is wrong.
     private const int Listed = 3;
     private const int LongestName = 80;
 
-    /// <summary>Requires that the file holds exactly the architecture's tensors, each with its shape.</summary>
-    /// <param name="config">The architecture.</param>
+    /// <summary>Requires that a file holds exactly a network's tensors, each with its shape.</summary>
+    /// <param name="tensors">What the network declares.</param>
     /// <param name="shapes">The file's tensors: name to shape.</param>
+    /// <param name="network">What the tensors are of, in the error.</param>
+    /// <param name="family">Whose checkpoint to use, in the error.</param>
     /// <exception cref="CheckpointException">
     /// A tensor is missing, unexpected or mis-shaped; one line lists the first of each kind and how many there are.
     /// </exception>
-    public static void Require(UNetConfig config, IReadOnlyDictionary<string, IReadOnlyList<int>> shapes)
+    public static void Require(IReadOnlyList<NetworkTensor> tensors, IReadOnlyDictionary<string, IReadOnlyList<int>> shapes,
+        string network, string family)
     {
-        IReadOnlyList<StateDictEntry> entries = StateDict.Of(config);
-        var expected = entries.Select(entry => entry.Name).ToHashSet(StringComparer.Ordinal);
+        var expected = tensors.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
 
-        string[] missing = [.. entries.Where(entry => !shapes.ContainsKey(entry.Name)).Select(entry => entry.Name)];
+        string[] missing = [.. tensors.Where(t => !shapes.ContainsKey(t.Name)).Select(t => t.Name)];
         string[] unexpected = [.. shapes.Keys.Where(name => !expected.Contains(name))];
-        string[] misshaped = [.. entries
-            .Where(entry => shapes.TryGetValue(entry.Name, out IReadOnlyList<int>? shape) && !shape.SequenceEqual(entry.Shape))
-            .Select(entry => $"{entry.Name} is {Text(shapes[entry.Name])} instead of {Text(entry.Shape)}")];
+        string[] misshaped = [.. tensors
+            .Where(t => shapes.TryGetValue(t.Name, out IReadOnlyList<int>? shape) && !shape.SequenceEqual(t.Shape))
+            .Select(t => $"{t.Name} is {Text(shapes[t.Name])} instead of {Text(t.Shape)}")];
         if (missing.Length + unexpected.Length + misshaped.Length == 0) return;
 
         string[] findings =
             [.. Finding("missing", missing), .. Finding("unexpected", unexpected), .. Finding("mis-shaped", misshaped)];
         throw new CheckpointException(
-            $"the checkpoint does not match the architecture that its shapes suggest ({config.Channels} channels x " +
-            $"({string.Join(",", config.ChannelMult)}), {config.NumResBlocks} residual blocks, {config.NumComponents} " +
-            $"components, {entries.Count} tensors): {string.Join("; ", findings)}; nothing was loaded, use an undamaged " +
-            "Decomp Diffusion checkpoint");
+            $"the checkpoint does not match {network}: {string.Join("; ", findings)}; nothing was loaded, use an undamaged {family} "
+            + "checkpoint");
     }
 
     internal static string Text(IReadOnlyList<int> shape) => $"[{string.Join(", ", shape)}]";

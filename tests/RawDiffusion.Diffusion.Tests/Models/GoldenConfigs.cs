@@ -1,6 +1,6 @@
-using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 
-namespace RawDiffusion.Diffusion.Tests.Checkpoints;
+namespace RawDiffusion.Diffusion.Tests.Models;
 
 /// <summary>The architectures of the golden models, from the table in goldens/README.md.</summary>
 internal static class GoldenConfigs

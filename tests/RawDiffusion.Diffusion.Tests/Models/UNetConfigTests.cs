@@ -1,6 +1,7 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Models;
 
-namespace RawDiffusion.Diffusion.Tests.Checkpoints;
+namespace RawDiffusion.Diffusion.Tests.Models;
 
 public sealed class UNetConfigTests
 {
@@ -9,6 +10,7 @@ public sealed class UNetConfigTests
         UNetConfig a = GoldenConfigs.A;
         yield return Case(a with { ImageSize = 33 }, "2 levels needs an image size that is a multiple of 2, found 33");
         yield return Case(a with { Channels = 24, NumHeadChannels = 8 }, "multiple of the 16 normalisation groups, found 24");
+        yield return Case(a with { Channels = 1, ChannelMult = [16, 32] }, "number of channels must be at least 2, found 1");
         yield return Case(a with { ChannelMult = [] }, "expected 1 to 16 levels, found 0");
         yield return Case(a with { ChannelMult = [1, 0] }, "channel multiplier must be positive, found 0");
         yield return Case(a with { NumResBlocks = 0 }, "residual blocks must be positive, found 0");

@@ -1,4 +1,6 @@
-namespace RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Checkpoints;
+
+namespace RawDiffusion.Diffusion.Models;
 
 /// <summary>
 /// The architecture of a Decomp Diffusion network: U-Net, timestep embedding and latent encoder. The members are the
@@ -64,9 +66,6 @@ public sealed record UNetConfig
     /// <summary>Height and width of the encoder's last feature map: the image size, halved and rounded up three times.</summary>
     public int EncodedSize => (ImageSize + (1 << EncoderDepth) - 1) >> EncoderDepth;
 
-    /// <summary>Number of trained parameters; the batch norms' running statistics are not among them.</summary>
-    public long ParameterCount => StateDict.Of(this).Where(entry => !entry.IsBuffer).Sum(entry => entry.Count);
-
     /// <summary>Widths of the feature maps at each level, full resolution first.</summary>
     public IReadOnlyList<int> Widths => [.. ChannelMult.Select(mult => mult * Channels)];
 
@@ -88,7 +87,6 @@ public sealed record UNetConfig
     {
         RequirePositive(ImageSize, "image size");
         RequirePositive(ImageChannels, "number of image channels");
-        RequirePositive(Channels, "number of channels");
         RequirePositive(NumResBlocks, "number of residual blocks");
         RequirePositive(EmbDim, "embedding dimension");
         RequirePositive(EncChannels, "number of encoder channels");
@@ -97,12 +95,7 @@ public sealed record UNetConfig
         Require(ChannelMult.Count is >= 1 and <= 16, $"expected 1 to 16 levels, found {ChannelMult.Count}");
         foreach (int mult in ChannelMult) RequirePositive(mult, "channel multiplier");
         Require(EmbDim % 2 == 0, $"the embedding dimension must be even, found {EmbDim}");
-        foreach (int width in Widths)
-        {
-            Require(
-                width % NormGroups == 0,
-                $"every level's width must be a multiple of the {NormGroups} normalisation groups, found {width}");
-        }
+        ValidateWidths();
         Require(
             ImageSize % SizeMultiple == 0,
             $"a network of {ChannelMult.Count} levels needs an image size that is a multiple of {SizeMultiple}, " +
@@ -125,6 +118,19 @@ public sealed record UNetConfig
 
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Scalars, ChannelMult.Count, AttentionDownsamples.Count);
+
+    /// <summary>Checks the widths of the U-Net's levels, which its layers need before its tensors can be listed.</summary>
+    /// <exception cref="CheckpointException">They are none that a network can have.</exception>
+    internal void ValidateWidths()
+    {
+        Require(Channels >= 2, $"the number of channels must be at least 2, found {Channels}");
+        foreach (int width in Widths)
+        {
+            Require(
+                width % NormGroups == 0,
+                $"every level's width must be a multiple of the {NormGroups} normalisation groups, found {width}");
+        }
+    }
 
     // Every level but the first halves the image, and the way up doubles it back: no pixel may be lost in between.
     internal int SizeMultiple => 1 << (ChannelMult.Count - 1);
