@@ -33,7 +33,8 @@ public static class PrebuiltKernelsWriter
         int done = 0;
         try
         {
-            Parallel.For(0, entries.Length, i =>
+            // NVRTC holds a lock for long: without a limit the pool would add threads that wait.
+            Parallel.For(0, entries.Length, new() { MaxDegreeOfParallelism = Environment.ProcessorCount }, i =>
             {
                 var target = KernelTarget.Parse(entries[i].Target);
                 if (!nvrtc.Architectures.Contains(target.ComputeCapability))
