@@ -1,6 +1,7 @@
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 
@@ -46,17 +47,17 @@ internal sealed class StepBench : IStepBench
     public StepBench(IDevice device, DecompModel model, int batch, bool withFactors, uint seed)
     {
         GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, Steps));
-        var table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
+        var ddim = new Ddim(process);
         var options = new SamplerOptions { Seed = seed };
-        var decomposer = new Decomposer(device, model, table, options);
+        var decomposer = new Decomposer(device, model, ddim, options);
         float[] latents = new float[batch * model.Config.NumComponents * model.Config.LatentDim];
-        Philox.Normal(latents, 0, 1, seed, Sampler.InitialStream);
-        Trajectory[] trajectories = [.. Enumerable.Range(0, batch).SelectMany(image => withFactors
-            ? decomposer.Trajectories(latents, image)
-            : decomposer.Trajectories(latents, image).TakeLast(1))];
+        Philox.Normal(latents, 0, 1, seed, 0);
+        Composition[] compositions = [.. Enumerable.Range(0, batch).SelectMany(image => withFactors
+            ? decomposer.Compositions(latents, image)
+            : decomposer.Compositions(latents, image).TakeLast(1))];
         var initial = InitialNoise.Draw(model.Config, seed);
-        noise = [.. trajectories.SelectMany(_ => initial.Of(0, 0).ToArray())];
-        sampler = new Sampler(device, [model], trajectories, table, options);
+        noise = [.. Enumerable.Range(0, compositions.Length).SelectMany(n => initial.Of(n, 0).ToArray())];
+        sampler = new Sampler(device, [model.Denoiser], compositions, ddim, options);
         Restart();
     }
 

@@ -25,20 +25,21 @@ public static class Philox
     /// (b, 0, step, 0) under key (seed, stream), as pairs of radius and angle.
     /// </summary>
     /// <param name="destination">Receives elements <paramref name="start"/>, start + 1, ...</param>
-    /// <param name="start">First element; a multiple of 4.</param>
+    /// <param name="start">First element.</param>
     /// <param name="step">Sampling or training step.</param>
     /// <param name="seed">User's seed.</param>
     /// <param name="stream">Distinguishes independent uses of one seed.</param>
     public static void Normal(Span<float> destination, long start, uint step, uint seed, uint stream)
     {
         Span<float> four = stackalloc float[4];
-        for (int i = 0; i < destination.Length; i += 4)
+        for (int i = 0, taken; i < destination.Length; i += taken)
         {
-            long block = (start + i) / 4;
+            (long block, int lane) = ((start + i) / 4, (int)((start + i) % 4));
             (uint a, uint b, uint c, uint d) = Block((uint)block, (uint)(block >> 32), step, 0, seed, stream);
             (four[0], four[1]) = BoxMuller(a, b);
             (four[2], four[3]) = BoxMuller(c, d);
-            four[..Math.Min(4, destination.Length - i)].CopyTo(destination[i..]);
+            taken = Math.Min(4 - lane, destination.Length - i);
+            four.Slice(lane, taken).CopyTo(destination[i..]);
         }
     }
 

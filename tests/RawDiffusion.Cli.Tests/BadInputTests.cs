@@ -145,10 +145,10 @@ public sealed class BadInputTests : IDisposable
         Decompose("--noise", Goldens.PathOf("A.pt")).Failed(1, "A.pt");
     }
 
-    [TestCase("--steps 0", "--steps 0 is not between 1 and the 1000")]
-    [TestCase("--steps 300", "--steps 300 does not divide the 1000 training steps", "250 and 500")]
+    [TestCase("--steps 0", "a number of steps from 1 to the 1000 of training, found 0")]
+    [TestCase("--steps 300", "300 steps do not divide the 1000 of training", "250 and 500")]
     [TestCase("--steps ten", "whole number", "'ten'")]
-    [TestCase("--eta 2", "--eta must be between 0 and 1")]
+    [TestCase("--eta 2", "eta must be between 0 and 1")]
     [TestCase("--eta nan", "--eta takes a number")]
     [TestCase("--guidance 1e39", "--guidance takes a number", "'1e39'")]
     [TestCase("--sampler ddpm --eta 0.5", "ddpm")]

@@ -102,18 +102,28 @@ public sealed class DecomposeTests : IDisposable
         Assert.That(row.Crop(0, 0, 32, 32).Samples, Is.EqualTo(ImageConvert.FromChw(input, 3, 32, 32).Samples));
     }
 
-    [Test]
-    public void An_image_does_not_depend_on_the_others()
+    [TestCase("ddim")]
+    [TestCase("ddpm")]
+    public void An_image_depends_on_its_index_and_not_on_the_others(string sampler)
     {
         string a = Goldens.PathOf("images/synth_20x24.png"), b = Goldens.PathOf("images/synth_97x61.png");
         // More images than are sampled at once, so that there are two parts of different sizes.
-        Rawdiffusion.Run("decompose", "--image", a, b, a, a, b, a, b, "--steps", "2", "--threads", "1", "--out", work.Out).Succeeded();
+        Rawdiffusion.Run("decompose", "--image", a, b, a, a, b, a, b, "--sampler", sampler, "--steps", "2", "--threads", "1", "--out",
+            work.Out).Succeeded();
         Assert.That(work.Results, Has.Length.EqualTo(7).And.Contain("synth_20x24-2.png").And.Contain("synth_97x61-3.png"));
-        string alone = work.PathOf("alone");
-        Rawdiffusion.Run("decompose", "--image", b, "--steps", "2", "--threads", "1", "--out", alone).Succeeded();
-        byte[] expected = File.ReadAllBytes(Path.Combine(alone, "synth_97x61.png"));
-        foreach (string name in new[] { "synth_97x61.png", "synth_97x61-2.png", "synth_97x61-3.png" })
-            Assert.That(File.ReadAllBytes(Path.Combine(work.Out, name)), Is.EqualTo(expected), name);
+        byte[][] alone = [.. new[] { 0, 1, 4, 6 }.Select(Alone)];
+        Assert.That(alone.Select(Convert.ToHexString).Distinct().Count(), Is.EqualTo(4), "each index has noise of its own");
+        foreach ((string name, int i) in new[] { ("synth_97x61.png", 1), ("synth_97x61-2.png", 2), ("synth_97x61-3.png", 3) })
+            Assert.That(File.ReadAllBytes(Path.Combine(work.Out, name)), Is.EqualTo(alone[i]), name);
+
+        byte[] Alone(int index)
+        {
+            string folder = work.PathOf($"alone{index}");
+            Outcome outcome = Rawdiffusion.Run("decompose", "--image", b, "--first-index", $"{index}", "--sampler", sampler, "--steps", "2",
+                "--threads", "1", "--json", "--out", folder).Succeeded();
+            Assert.That(outcome.Json.GetProperty("first_index").GetInt32(), Is.EqualTo(index));
+            return File.ReadAllBytes(Path.Combine(folder, "synth_97x61.png"));
+        }
     }
 
     [TestCase("ddim", "0.7")]
@@ -142,7 +152,9 @@ public sealed class DecomposeTests : IDisposable
     [TestCase("--steps 4 --predict eps")]
     [TestCase("--steps 4 --schedule linear")]
     [TestCase("--steps 4 --diffusion-steps 400")]
+    [TestCase("--steps 4 --predict v")]
     [TestCase("--steps 4 --seed 1")]
+    [TestCase("--steps 4 --first-index 1")]
     [TestCase("--steps 4 --num-head-channels 16")]
     public void Every_knob_bites(string options)
     {

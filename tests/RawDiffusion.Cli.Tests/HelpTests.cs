@@ -28,7 +28,7 @@ public sealed class HelpTests
     [Test]
     public void A_process_ends_with_the_exit_code_and_keeps_its_streams_apart()
     {
-        Rawdiffusion.RunProcess("decompose", "--steps", "0").Failed(2, "--steps 0");
+        Rawdiffusion.RunProcess("decompose", "--steps", "0").Failed(2, "steps from 1 to the 1000");
         var watch = Stopwatch.StartNew();
         Outcome help = Rawdiffusion.RunProcess("--help").Succeeded();
         Assert.That(help.Error, Is.Empty);

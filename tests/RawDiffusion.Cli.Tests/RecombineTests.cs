@@ -74,6 +74,39 @@ public sealed class RecombineTests : IDisposable
         }
     }
 
+    [Test]
+    public void The_index_decides_the_noise()
+    {
+        string picture = Goldens.PathOf("images/synth_20x24.png"), other = Goldens.PathOf("images/synth_97x61.png");
+        byte[] zero = Result(0);
+        Assert.That(Result(null), Is.EqualTo(zero));
+        Assert.That(Result(7), Is.Not.EqualTo(zero));
+
+        byte[] Result(int? index)
+        {
+            string[] option = index is null ? [] : ["--first-index", $"{index}"];
+            Outcome outcome = Rawdiffusion.Run(["recombine", "--image", picture, other, .. option, "--sampler", "ddpm", "--steps", "2",
+                "--threads", "1", "--json", "--out", work.Out]).Succeeded();
+            Assert.That(outcome.Json.GetProperty("first_index").GetInt32(), Is.EqualTo(index ?? 0));
+            return File.ReadAllBytes(Path.Combine(work.Out, "recombination.png"));
+        }
+    }
+
+    [Test]
+    public void Models_that_predict_different_things_are_refused_unless_the_command_knows_better()
+    {
+        string picture = Goldens.PathOf("images/synth_20x24.png"), noise = work.PathOf("eps.safetensors");
+        using (TensorFile file = Checkpoint.Open(Goldens.PathOf("A.pt")))
+        {
+            SafeTensors.Write(noise, file.Names.Select(n => KeyValuePair.Create(n, file[n])),
+                new Dictionary<string, string> { ["rawdiffusion.predict"] = "eps" });
+        }
+        string[] command = ["recombine", "--checkpoint", Goldens.PathOf("A.pt"), "--checkpoint2", noise, "--image", picture, picture,
+            "--pick", "1,0,1", "--steps", "1", "--threads", "1", "--out", work.Out];
+        Rawdiffusion.Run(command).Failed(1, "two models that predict the same, found xstart in", "eps in");
+        Rawdiffusion.Run([.. command, "--predict", "eps"]).Succeeded();
+    }
+
     [TestCase("--pick 1,0", "--pick takes 3 numbers")]
     [TestCase("--pick 1,0,2", "'2'")]
     [TestCase("--pick 1,0,x", "'x'")]

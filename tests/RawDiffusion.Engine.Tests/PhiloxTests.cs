@@ -30,7 +30,7 @@ public sealed class PhiloxTests
     }
 
     [Test]
-    public void A_piece_is_what_the_whole_has_there([Values(0, 4, 64, 1000)] int start, [Values(0, 1, 2, 3, 4, 7, 33)] int length)
+    public void A_piece_is_what_the_whole_has_there([Values(0, 1, 2, 7, 64, 1000)] int start, [Values(0, 1, 2, 3, 4, 7, 33)] int length)
     {
         float[] whole = new float[1100];
         Philox.Normal(whole, 0, 5, 6, 7);

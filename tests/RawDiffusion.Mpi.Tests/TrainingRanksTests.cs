@@ -1,6 +1,7 @@
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
@@ -17,7 +18,7 @@ public sealed class TrainingRanksTests
         yield return new TestCaseData(2, ShortRun.Options).SetArgDisplayNames("two");
         yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
         yield return new TestCaseData(2,
-            ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, PredictXStart = false })
+            ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true, Predicts = Prediction.Epsilon })
             .SetArgDisplayNames("two, everything else");
         yield return new TestCaseData(2, ShortRun.Options with { Dropout = 0.2 }).SetArgDisplayNames("two, dropout");
     }

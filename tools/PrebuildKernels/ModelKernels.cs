@@ -3,8 +3,10 @@ using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Conditioning;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Formats;
 
@@ -14,9 +16,9 @@ namespace PrebuildKernels;
 internal static class ModelKernels
 {
     // Tiles of convolutions do not depend on the number of images and steps, those of attention and linear layers do.
-    private static readonly (SamplerKind Kind, float Guidance, int Images, int Steps)[] Runs =
-        [(SamplerKind.Ddim, 1, 1, 1), (SamplerKind.Ddim, 1, 2, 2), (SamplerKind.Ddim, 1, 4, 4), (SamplerKind.Ddim, 1, 16, 1000),
-        (SamplerKind.Ddpm, 10, 1, 50)];
+    private static readonly (string Sampler, float Guidance, int Images, int Steps)[] Runs =
+        [("ddim", 1, 1, 1), ("ddim", 1, 2, 2), ("ddim", 1, 4, 4), ("ddim", 1, 16, 1000),
+        ("ddpm", 10, 1, 50)];
 
     private static readonly HashSet<string> Seen = [];
 
@@ -70,18 +72,19 @@ internal static class ModelKernels
     {
         UNetConfig config = model.Config;
         var options = new SamplerOptions();
-        foreach ((SamplerKind kind, float guidance, int images, int steps) in Runs)
+        foreach ((string sampler, float guidance, int images, int steps) in Runs)
         {
             GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, steps));
-            var table = StepTable.Sampling(process, kind, Prediction.XStart);
+            Transition transition = Samplers.Named(sampler).For(process);
             float[] latents = new float[images * config.NumComponents * config.LatentDim];
-            var decomposer = new Decomposer(device, model, table, options, guidance);
-            Trajectory[] trajectories = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Trajectories(latents, i))];
-            new Sampler(device, [model], trajectories, table, options).Dispose();
+            var decomposer = new Decomposer(device, model, transition, options, guidance);
+            Composition[] compositions = [.. Enumerable.Range(0, images).SelectMany(i => decomposer.Compositions(latents, i))];
+            new Sampler(device, [model.Denoiser], compositions, transition,
+                options with { CompositionsOfImage = decomposer.TrajectoriesOfImage }).Dispose();
             // As recombine: factors of two models.
-            ReadOnlyMemory<float> latent = new float[config.LatentDim];
-            var composition = Trajectory.Composition([.. Enumerable.Range(0, config.NumComponents).Select(i => (latent, i % 2))]);
-            new Sampler(device, [model, model], [composition.Guided(guidance)], table, options).Dispose();
+            var latent = new LatentCondition(new float[config.LatentDim]);
+            var composition = Composition.Mean([.. Enumerable.Range(0, config.NumComponents).Select(i => Composition.Of(latent, i % 2))]);
+            new Sampler(device, [model.Denoiser, model.Denoiser], [composition.Guided(guidance)], transition, options).Dispose();
         }
         int imageLength = config.ImageChannels * config.ImageSize * config.ImageSize;
         foreach (int images in Runs.Select(r => r.Images).Distinct()) model.Encode(device, new float[images * imageLength], images);

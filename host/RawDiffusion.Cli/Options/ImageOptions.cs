@@ -22,6 +22,8 @@ internal sealed class ImageOptions
     private readonly Option<string?> output = OptionOf.Text("--out", "DIR", "Folder for the results [default: out]");
     private readonly Option<string?> noise = OptionOf.Text(
         "--noise", "FILE", "Initial noise: safetensors file with a tensor 'noise' [default: drawn from --seed]");
+    private readonly Option<int?> firstIndex = OptionOf.Integer("--first-index",
+        "Index of the first image among all of --seed: each has noise of its own [default: 0]", 0, 1_000_000_000);
     private readonly Option<string?> crop = OptionOf.Text(
         "--crop", "X,Y,W,H", "Part of each picture to use, in pixels; 0 for W or H is up to the edge");
     private readonly Option<string> orientation = OptionOf.Orientation();
@@ -33,6 +35,7 @@ internal sealed class ImageOptions
         command.Options.Add(images);
         command.Options.Add(output);
         command.Options.Add(noise);
+        command.Options.Add(firstIndex);
         command.Options.Add(crop);
         command.Options.Add(orientation);
         command.Options.Add(raw);
@@ -50,6 +53,8 @@ internal sealed class ImageOptions
 
     public string? NoiseFile(ParseResult result) => result.GetValue(noise);
 
+    public int FirstIndex(ParseResult result) => result.GetValue(firstIndex) ?? 0;
+
     public ImageOrientation Orientation(ParseResult result) => OptionOf.Orientation(result.GetRequiredValue(orientation));
 
     public ImageCrop? Crop(ParseResult result) => OptionOf.Crop(result.GetValue(crop));
@@ -61,5 +66,6 @@ internal sealed class ImageOptions
     /// <param name="trajectories">Of one image.</param>
     /// <param name="seed">Where no file is named.</param>
     public InitialNoise Noise(ParseResult result, UNetConfig config, int count, int trajectories, uint seed) =>
-        NoiseFile(result) is { } path ? InitialNoise.Read(path, config, count, trajectories) : InitialNoise.Draw(config, seed);
+        NoiseFile(result) is { } path ? InitialNoise.Read(path, config, count, trajectories)
+            : InitialNoise.Draw(config, seed, FirstIndex(result));
 }

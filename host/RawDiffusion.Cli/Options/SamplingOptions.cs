@@ -1,6 +1,7 @@
 using System.CommandLine;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 
@@ -9,17 +10,17 @@ namespace RawDiffusion.Cli.Options;
 /// <summary>Options that decide the chain from noise to image.</summary>
 internal sealed class SamplingOptions
 {
-    private const int UsualDdimSteps = 50;
-
-    private readonly Option<string> sampler = OptionOf.Choice("--sampler", "Sampler", "ddim", "ddpm");
-    private readonly Option<int?> steps = OptionOf.Integer(
-        "--steps", "Sampling steps, a divisor of --diffusion-steps [default: ddim 50, ddpm all]");
+    private readonly Option<string> sampler = OptionOf.Choice(
+        "--sampler", "Sampler", Samplers.All[0].Name, [.. Samplers.All.Skip(1).Select(s => s.Name)]);
+    private readonly Option<int?> steps = OptionOf.Integer("--steps", "Sampling steps, a divisor of --diffusion-steps [default: "
+        + string.Join(", ", Samplers.All.Select(s => $"{s.Name} {(s.UsualSteps is { } usual ? $"{usual}" : "all")}")) + "]");
     private readonly Option<double?> eta = OptionOf.Number("--eta", "Noise that ddim adds at each step, 0 to 1 [default: 0]");
     private readonly Option<double?> guidance = OptionOf.Number(
         "--guidance", "Scale s of classifier-free guidance, u + s (c - u) [default: 1, none]");
     private readonly Option<bool> noClip = OptionOf.Flag("--no-clip", "Do not clip predicted images to [-1, 1]");
     private readonly Option<string> predict = OptionOf.Choice(
-        "--predict", "What the network was trained to predict; models that were trained here know it", "xstart", "eps");
+        "--predict", "What the network was trained to predict; models that were trained here know it", Predictions.Names[0],
+        [.. Predictions.Names.Skip(1)]);
     private readonly Option<string> schedule = OptionOf.Choice(
         "--schedule", "Noise schedule of training; models that were trained here know it", "squaredcos", "linear");
     private readonly Option<int?> diffusionSteps = OptionOf.Integer(
@@ -46,6 +47,7 @@ internal sealed class SamplingOptions
     public SamplerOptions Sampler(ParseResult result, uint seed) => new()
     {
         Clip = !result.GetValue(noClip),
+        Predicts = IsGiven(result, predict) ? Predictions.Named(result.GetValue(predict)!) : null,
         Seed = seed,
         Compile = new CompileOptions { Guard = result.GetValue(guard) },
     };
@@ -54,22 +56,19 @@ internal sealed class SamplingOptions
     /// <param name="result">The arguments.</param>
     /// <param name="metadata">The model's: what it says of its training counts where the arguments do not.</param>
     /// <exception cref="UsageException">Values that do not go together.</exception>
-    public StepTable Table(ParseResult result, IReadOnlyDictionary<string, string> metadata)
+    public Transition Transition(ParseResult result, IReadOnlyDictionary<string, string> metadata)
     {
         int timesteps = result.GetValue(diffusionSteps) ?? ModelMetadata.DiffusionStepsOf(metadata);
-        SamplerKind kind = result.GetValue(sampler) == "ddpm" ? SamplerKind.Ddpm : SamplerKind.Ddim;
-        string predicts = Trained(result, predict, ModelMetadata.PredictOf(metadata));
-        Prediction prediction = predicts == "eps" ? Prediction.Epsilon : Prediction.XStart;
-        int? count = result.GetValue(steps) ?? (kind == SamplerKind.Ddim ? Math.Min(UsualDdimSteps, timesteps) : null);
+        NamedSampler named = Samplers.Named(result.GetValue(sampler)!);
+        int? count = result.GetValue(steps) ?? (named.UsualSteps is { } usual ? Math.Min(usual, timesteps) : null);
         return UsageException.Guard(() =>
         {
-            string name = Trained(result, schedule, ModelMetadata.ScheduleOf(metadata));
+            string name = IsGiven(result, schedule) ? result.GetValue(schedule)! : ModelMetadata.ScheduleOf(metadata);
             var process = new GaussianDiffusion(BetaSchedule.Named(name, timesteps));
             if (count is int retained) process = process.Respace(TimestepSpacing.Every(timesteps, retained));
-            return StepTable.Sampling(process, kind, prediction, result.GetValue(eta) ?? 0);
+            return named.For(process, result.GetValue(eta) ?? 0);
         });
     }
 
-    private static string Trained(ParseResult result, Option<string> option, string trained) =>
-        result.GetResult(option) is { Implicit: false } ? result.GetValue(option)! : trained;
+    private static bool IsGiven(ParseResult result, Option<string> option) => result.GetResult(option) is { Implicit: false };
 }

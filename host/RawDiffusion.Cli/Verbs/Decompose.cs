@@ -7,7 +7,7 @@ using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
-using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Engine;
 
 namespace RawDiffusion.Cli.Verbs;
@@ -44,14 +44,14 @@ internal sealed class Decompose(Terminal terminal)
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = modelOptions.Open(result, terminal);
-        StepTable table = samplingOptions.Table(result, model.Network.Metadata);
+        Transition transition = samplingOptions.Transition(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;
         ResultWriter.RequirePicture(config);
         IReadOnlyList<string> files = imageOptions.ImageFiles(result);
         List<InputImage> images = InputImage.Read(files.Count > 0 ? files : [DefaultFiles.Image()], crop, imageOptions.Orientation(result),
             config, terminal.Cancellation);
         var decomposer = new Decomposer(
-            device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
+            device, model.Network, transition, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
         InitialNoise noise = imageOptions.Noise(result, config, images.Count, decomposer.TrajectoriesOfImage, seed);
 
         using OutputFolder? folder = terminal.IsFirst ? new OutputFolder(imageOptions.Output(result), terminal.Cancellation) : null;
@@ -75,8 +75,8 @@ internal sealed class Decompose(Terminal terminal)
         try
         {
             sampled = ProgressDisplay.Run(terminal, what, decomposer.TotalSteps(share.Count),
-                stepDone => decomposer.Sample(latents, share.Count, (image, trajectory) => noise.Of(share.First + image, trajectory),
-                stepDone, terminal.Cancellation));
+                stepDone => decomposer.Sample(latents, share.Count, imageOptions.FirstIndex(result) + share.First,
+                (image, trajectory) => noise.Of(share.First + image, trajectory), stepDone, terminal.Cancellation));
         }
         finally
         {
@@ -106,7 +106,7 @@ internal sealed class Decompose(Terminal terminal)
                 ("factors", [images.Count, config.NumComponents, .. image], factors),
                 ("reconstruction", [images.Count, .. image], reconstructions));
         }
-        Report(result, folder.Commit(), new RunSummary(model, device, table.Count, images.Count, seed, seconds));
+        Report(result, folder.Commit(), new RunSummary(model, device, transition.Count, images.Count, seed, seconds));
         return ExitCode.Success;
     }
 
@@ -117,6 +117,7 @@ internal sealed class Decompose(Terminal terminal)
             JsonReport.Write(terminal.Out, json =>
             {
                 summary.Write(json);
+                json.WriteNumber("first_index", imageOptions.FirstIndex(result));
                 json.Strings("files", written);
             });
             return;

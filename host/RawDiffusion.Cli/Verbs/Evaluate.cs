@@ -7,7 +7,7 @@ using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Evaluation;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
-using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
@@ -80,7 +80,7 @@ internal sealed class Evaluate(Terminal terminal)
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel model = modelOptions.Open(result, terminal);
-        StepTable table = samplingOptions.Table(result, model.Network.Metadata);
+        Transition transition = samplingOptions.Transition(result, model.Network.Metadata);
         UNetConfig config = model.Network.Config;
         if (config.ImageChannels != 3)
             throw new CommandException($"expected a model of pictures with 3 channels, found one with {config.ImageChannels}");
@@ -96,7 +96,7 @@ internal sealed class Evaluate(Terminal terminal)
 
         long start = Stopwatch.GetTimestamp();
         var decomposer = new Decomposer(
-            device, model.Network, table, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
+            device, model.Network, transition, samplingOptions.Sampler(result, seed), samplingOptions.Guidance(result));
         var noise = InitialNoise.Draw(config, seed);
         var evaluation = new SetEvaluation(set, config, limit, result.GetValue(rows) ?? DefaultSheetRows);
         int chunks = (set.Count + Chunk - 1) / Chunk;
@@ -112,7 +112,9 @@ internal sealed class Evaluate(Terminal terminal)
                     if (images.Count == 0) continue;
                     float[] pixels = [.. images.SelectMany(i => i.Pixels)];
                     float[] latents = decomposer.Encode(pixels, images.Count, terminal.Cancellation);
-                    Decomposition sampled = decomposer.Sample(latents, images.Count, noise.Of, stepDone, terminal.Cancellation);
+                    int first = evaluation.Count;
+                    Decomposition sampled = decomposer.Sample(latents, images.Count, first,
+                        (image, trajectory) => noise.Of(first + image, trajectory), stepDone, terminal.Cancellation);
                     evaluation.Add(images, latents, sampled);
                 }
                 return chunks;
@@ -126,7 +128,7 @@ internal sealed class Evaluate(Terminal terminal)
         if (evaluation.Count == 0) throw policy.NoneLeft();
         ResultWriter.WarnNonFinite(terminal, evaluation.Reconstructions);
         if (perceptual is not null || features is not null) Compare(device, perceptual, features, evaluation, seed);
-        var summary = new RunSummary(model, device, table.Count, evaluation.Count, seed, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        var summary = new RunSummary(model, device, transition.Count, evaluation.Count, seed, Stopwatch.GetElapsedTime(start).TotalSeconds);
 
         folder.Add(SheetName, path => ImageFile.WritePng(path, evaluation.Sheet()));
         folder.Add(JsonName, path =>

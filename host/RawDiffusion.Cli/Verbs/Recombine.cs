@@ -4,9 +4,11 @@ using System.Globalization;
 using RawDiffusion.Cli.Inputs;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Diffusion.Conditioning;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 
@@ -63,12 +65,13 @@ internal sealed class Recombine
         uint seed = deviceOptions.Seed(result);
         using IDevice device = deviceOptions.Open(result, terminal);
         using LoadedModel first = modelOptions.Open(result, terminal);
-        StepTable table = samplingOptions.Table(result, first.Network.Metadata);
+        Transition transition = samplingOptions.Transition(result, first.Network.Metadata);
         using LoadedModel? second = result.GetValue(secondOptions.Checkpoint) is { } path2
             ? secondOptions.Open(result, path2, terminal) : null;
         UNetConfig config = first.Network.Config;
         ResultWriter.RequirePicture(config);
-        if (second is not null) RequireAlike(first, second);
+        SamplerOptions sampling = samplingOptions.Sampler(result, seed);
+        if (second is not null) RequireAlike(first, second, sampling.Predicts);
         List<InputImage> images = InputImage.Read(
             imageOptions.ImageFiles(result), crop, imageOptions.Orientation(result), config, terminal.Cancellation);
         if (images.Count < 2) throw new UsageException($"expected at least two images after --image, found {images.Count}");
@@ -90,21 +93,21 @@ internal sealed class Recombine
         int pixels = config.ImageSize * config.ImageSize;
         float[][] latents = [.. images.Select((image, i) =>
             models[modelOf[i]].Encode(device, Layout.ToNhwc(image.Planes, config.ImageChannels, pixels), 1, terminal.Cancellation))];
-        var trajectory = Trajectory.Composition(
-            [.. Factors(picked, images.Count, config.NumComponents).Select(f => (Latent(f.Image, f.Factor), modelOf[f.Image]))]);
-        using var sampler = new Sampler(
-            device, models, [trajectory.Guided(samplingOptions.Guidance(result))], table, samplingOptions.Sampler(result, seed));
+        var composition = Composition.Mean([.. Factors(picked, images.Count, config.NumComponents)
+            .Select(f => Composition.Of(new LatentCondition(Latent(f.Image, f.Factor)), modelOf[f.Image]))]);
+        using var sampler = new Sampler(device, [.. models.Select(m => m.Denoiser)], [composition.Guided(samplingOptions.Guidance(result))],
+            transition, sampling);
         first.WarnNonFinite(terminal);
         second?.WarnNonFinite(terminal);
-        float[] sampled = ProgressDisplay.Run(terminal, "recombining", table.Count,
-            stepDone => sampler.Run(noise.Of(0, 0).Span, _ => stepDone(), cancellation: terminal.Cancellation));
+        float[] sampled = ProgressDisplay.Run(terminal, "recombining", transition.Count,
+            stepDone => sampler.Run(noise.Of(0, 0).Span, imageOptions.FirstIndex(result), _ => stepDone(), terminal.Cancellation));
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         float[] recombined = Layout.ToNchw(sampled, config.ImageChannels, pixels);
         ResultWriter.WarnNonFinite(terminal, recombined);
 
         ResultWriter.AddRow(folder, files, config, [.. images.Select(i => (ReadOnlyMemory<float>)i.Planes), recombined]);
         if (imageOptions.Raw(result)) AddRaw(folder, config, images, latents, recombined);
-        Report(result, folder.Commit(), picked, new RunSummary(first, device, table.Count, images.Count, seed, seconds));
+        Report(result, folder.Commit(), picked, new RunSummary(first, device, transition.Count, images.Count, seed, seconds));
         return ExitCode.Success;
 
         ReadOnlyMemory<float> Latent(int image, int factor)
@@ -119,9 +122,15 @@ internal sealed class Recombine
         ? Enumerable.Range(0, images).SelectMany(_ => Enumerable.Range(0, components), (image, k) => (image, k))
         : picked.Select((image, k) => (image, k));
 
-    private static void RequireAlike(LoadedModel first, LoadedModel second)
+    private static void RequireAlike(LoadedModel first, LoadedModel second, Prediction? predicts)
     {
         (UNetConfig a, UNetConfig b) = (first.Network.Config, second.Network.Config);
+        (Prediction x, Prediction y) = (first.Network.Denoiser.Predicts, second.Network.Denoiser.Predicts);
+        if (predicts is null && x != y)
+        {
+            throw new CommandException($"expected two models that predict the same, found {x.Name()} in {first.Path} and {y.Name()} in "
+                + $"{second.Path}");
+        }
         if ((a.ImageSize, a.ImageChannels, a.NumComponents) == (b.ImageSize, b.ImageChannels, b.NumComponents)) return;
         throw new CommandException(
             $"expected two models of one image size and number of factors, found {a.ImageSize} x {a.ImageSize} pixels and "
@@ -154,6 +163,7 @@ internal sealed class Recombine
             JsonReport.Write(terminal.Out, json =>
             {
                 summary.Write(json);
+                json.WriteNumber("first_index", imageOptions.FirstIndex(result));
                 if (result.GetValue(secondOptions.Checkpoint) is { } path) json.WriteString("checkpoint2", path);
                 json.WriteString("method", picked is null ? "average" : "pick");
                 if (picked is not null) json.Integers("image_of_factor", picked);

@@ -5,6 +5,7 @@ using RawDiffusion.Cli.Output;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
@@ -150,7 +151,7 @@ internal sealed class Train(Terminal terminal)
         foreach (string note in file.Notes) terminal.Tell($"{Path.GetFileName(path)}: {note}");
         (string Flag, string Of, string Now)[] settings =
         [
-            ("--predict", ModelMetadata.PredictOf(file.Metadata), config.Training.PredictXStart ? "xstart" : "eps"),
+            ("--predict", ModelMetadata.PredictOf(file.Metadata), config.Training.Predicts.Name()),
             ("--schedule", ModelMetadata.ScheduleOf(file.Metadata), config.Schedule),
             ("--diffusion-steps", $"{ModelMetadata.DiffusionStepsOf(file.Metadata)}", $"{config.DiffusionSteps}"),
         ];

@@ -12,9 +12,13 @@ internal sealed unsafe class RandomNormalKernel : CpuKernel<RandomNormal>
     {
         private readonly RandomNormal op = (RandomNormal)node.Operator;
         private readonly int* step = (int*)context.Pointer(node.Input(RandomNormal.Step));
+        private readonly int* firstRow = node.Inputs[RandomNormal.First] is { } first ? (int*)context.Pointer(first) : null;
         private readonly float* y = context.Pointer(node.Output);
 
-        protected override void Run(long first, int length) =>
-            Philox.Normal(new Span<float>(y + first, length), first, (uint)*step, op.Seed, op.Stream);
+        protected override void Run(long first, int length)
+        {
+            long start = firstRow is null ? 0 : *firstRow * op.RowLength;
+            Philox.Normal(new Span<float>(y + first, length), start + first, (uint)*step, op.Seed, op.Stream);
+        }
     }
 }

@@ -181,6 +181,10 @@ public static class KernelCases
         yield return new KernelCase(new TimestepEmbedding(65), [new CaseInput([9], 500, 200)]);
         // Every remainder of four; many numbers, so that small uniform ones are among them, whose logarithm is large.
         foreach (Shape shape in (Shape[])[[2, 5, 13, 3], [1, 5, 7, 1], [13], [2, 64, 64, 3]])
-            yield return new KernelCase(new RandomNormal(shape, 7, 3), [CaseInput.Counter(49)]);
+            yield return new KernelCase(new RandomNormal(shape, 7, 3), [CaseInput.Counter(49), null]);
+        // First rows that begin with each number of a block, and one past 2^32 blocks.
+        foreach (int first in (int[])[0, 1, 2, 3])
+            yield return new KernelCase(new RandomNormal([3, 5, 7, 1], 7, 3), [CaseInput.Counter(49), CaseInput.Counter(first)]);
+        yield return new KernelCase(new RandomNormal([2, 25, 41, 3], 7, 3), [CaseInput.Counter(49), CaseInput.Counter(7_000_001)]);
     }
 }

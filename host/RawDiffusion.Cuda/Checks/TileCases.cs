@@ -129,7 +129,7 @@ internal static class TileCases
         yield return new KernelCase(new TimestepEmbedding(57), [new CaseInput([9], 500, 200)]);
         // The last counts past 20 bits.
         foreach (int count in (int[])[1023, (1 << 20) + 1])
-            yield return new KernelCase(new RandomNormal([count], 7, 3), [CaseInput.Counter(49)]);
+            yield return new KernelCase(new RandomNormal([count], 7, 3), [CaseInput.Counter(49), null]);
         // Pieces of 4096 elements, vectors of 4.
         var layout = new ParameterLayout([("a", [4095]), ("b", [4097]), ("c", [4096]), ("d", [8193])]);
         int all = layout.Shape[0];

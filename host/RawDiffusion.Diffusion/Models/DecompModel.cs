@@ -1,4 +1,5 @@
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
@@ -20,14 +21,14 @@ public sealed class DecompModel : IDisposable
         try
         {
             Config = ArchitectureInference.Infer(file, overrides);
+            Weights = new CheckpointWeights(file);
+            Denoiser = new DecompDenoiser(Config, Weights, PredictionOf(file));
         }
         catch
         {
             file.Dispose();
             throw;
         }
-        Weights = new CheckpointWeights(file);
-        UNet = new UNet(Config, Weights);
         Encoder = new LatentEncoder(Config, Weights);
     }
 
@@ -51,7 +52,7 @@ public sealed class DecompModel : IDisposable
     public CheckpointWeights Weights { get; }
 
     /// <summary>The denoising network.</summary>
-    public UNet UNet { get; }
+    public DecompDenoiser Denoiser { get; }
 
     /// <summary>The latent encoder.</summary>
     public LatentEncoder Encoder { get; }
@@ -85,14 +86,25 @@ public sealed class DecompModel : IDisposable
     /// <summary>DDIM's steps from noise to image, for the process that the model was trained on.</summary>
     /// <param name="count">How many; a divisor of the steps of training, which were 1000 for the published models.</param>
     /// <exception cref="ArgumentException">It is no such number.</exception>
-    public StepTable Steps(int count)
+    public Transition Steps(int count)
     {
         int timesteps = ModelMetadata.DiffusionStepsOf(Metadata);
         var process = new GaussianDiffusion(BetaSchedule.Named(ModelMetadata.ScheduleOf(Metadata), timesteps));
-        return StepTable.Sampling(process.Respace(TimestepSpacing.Every(timesteps, count)), SamplerKind.Ddim,
-            ModelMetadata.PredictOf(Metadata) == "eps" ? Prediction.Epsilon : Prediction.XStart);
+        return new Ddim(process.Respace(TimestepSpacing.Every(timesteps, count)));
     }
 
     /// <inheritdoc/>
     public void Dispose() => file.Dispose();
+
+    private static Prediction PredictionOf(TensorFile file)
+    {
+        try
+        {
+            return Predictions.Named(ModelMetadata.PredictOf(file.Metadata));
+        }
+        catch (ArgumentException e)
+        {
+            throw new CheckpointException($"the file's {ModelMetadata.Predict}: {e.Message}");
+        }
+    }
 }

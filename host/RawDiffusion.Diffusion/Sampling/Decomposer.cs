@@ -1,5 +1,6 @@
+using RawDiffusion.Diffusion.Conditioning;
 using RawDiffusion.Diffusion.Models;
-using RawDiffusion.Diffusion.Schedules;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats.Images;
 
@@ -12,14 +13,14 @@ public sealed record Decomposition(float[] Factors, float[] Reconstructions);
 
 /// <summary>
 /// Samples all factors of images and their compositions: K + 1 trajectories for each image, a few images at once. An
-/// image's result does not depend on the other images.
+/// image's result depends on its index among all images of the seed, and not on the other images.
 /// </summary>
 /// <param name="device">Device to run on.</param>
 /// <param name="model">The network.</param>
-/// <param name="table">The steps.</param>
+/// <param name="transition">The steps.</param>
 /// <param name="options">Clipping, seed; null for the usual ones and seed 0.</param>
 /// <param name="guidance">Scale of classifier-free guidance; 1 for none.</param>
-public sealed class Decomposer(IDevice device, DecompModel model, StepTable table, SamplerOptions? options = null, float guidance = 1)
+public sealed class Decomposer(IDevice device, DecompModel model, Transition transition, SamplerOptions? options = null, float guidance = 1)
 {
     // Factor evaluations that are held in memory at once. The processor is busy with far fewer.
     private const int RowsAtOnce = 32;
@@ -27,6 +28,8 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
     // The encoder's feature maps are small beside the U-Net's, and compiling it is dear beside running it.
     private const int EncodedAtOnce = 16;
 
+    private readonly SamplerOptions options =
+        (options ?? new SamplerOptions()) with { CompositionsOfImage = model.Config.NumComponents + 1 };
     private readonly int components = model.Config.NumComponents;
     private readonly int imageLength = model.Config.ImageSize * model.Config.ImageSize * model.Config.ImageChannels;
 
@@ -38,7 +41,7 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
 
     /// <summary>Steps of all images together, as <see cref="Sample"/> reports them.</summary>
     /// <param name="count">B.</param>
-    public int TotalSteps(int count) => Parts(count, ImagesAtOnce).Count() * table.Count;
+    public int TotalSteps(int count) => Parts(count, ImagesAtOnce).Count() * transition.Count;
 
     /// <summary>The latents of images.</summary>
     /// <param name="images">[B, S, S, C].</param>
@@ -52,11 +55,12 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
     /// <summary>Samples each image's factors and composition.</summary>
     /// <param name="latents">[B, K * E / 2].</param>
     /// <param name="count">B.</param>
+    /// <param name="firstImage">Index of the first image among all of the seed, for the noise that steps add.</param>
     /// <param name="noise">Initial noise [S, S, C] by image and trajectory (0 to K - 1 factors, K composition).</param>
     /// <param name="stepDone">Called after each step.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     public Decomposition Sample(
-        float[] latents, int count, Func<int, int, ReadOnlyMemory<float>> noise, Action? stepDone = null,
+        float[] latents, int count, int firstImage, Func<int, int, ReadOnlyMemory<float>> noise, Action? stepDone = null,
             CancellationToken cancellation = default)
     {
         var result = new Decomposition(new float[count * components * imageLength], new float[count * imageLength]);
@@ -66,22 +70,22 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
         {
             foreach ((int first, int images) in Parts(count, ImagesAtOnce))
             {
-                Trajectory[] trajectories = [.. Enumerable.Range(first, images).SelectMany(image => Trajectories(latents, image))];
+                Composition[] compositions = [.. Enumerable.Range(first, images).SelectMany(image => Compositions(latents, image))];
                 if (sampler is not null && compiledFor == images)
                 {
-                    sampler.WriteLatents(trajectories);
+                    sampler.Write(compositions);
                 }
                 else
                 {
                     sampler?.Dispose();
-                    sampler = new Sampler(device, [model], trajectories, table, options);
+                    sampler = new Sampler(device, [model.Denoiser], compositions, transition, options);
                     compiledFor = images;
                 }
-                float[] x = new float[trajectories.Length * imageLength];
-                for (int n = 0; n < trajectories.Length; n++)
+                float[] x = new float[compositions.Length * imageLength];
+                for (int n = 0; n < compositions.Length; n++)
                     noise(first + n / TrajectoriesOfImage, n % TrajectoriesOfImage).Span.CopyTo(x.AsSpan(n * imageLength, imageLength));
-                float[] sampled = sampler.Run(x, stepDone is null ? null : _ => stepDone(), cancellation: cancellation);
-                for (int n = 0; n < trajectories.Length; n++)
+                float[] sampled = sampler.Run(x, firstImage + first, stepDone is null ? null : _ => stepDone(), cancellation);
+                for (int n = 0; n < compositions.Length; n++)
                 {
                     (int image, int trajectory) = (first + n / TrajectoriesOfImage, n % TrajectoriesOfImage);
                     Span<float> to = trajectory < components
@@ -105,7 +109,7 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
     public Image Draw(Image picture, CancellationToken cancellation = default) =>
         Draw([ImageResize.Resize(picture, model.Config.ImageSize, model.Config.ImageSize)], cancellation);
 
-    /// <summary>Decomposes images, all from the same noise, and draws a row for each: the image, its factors, their composition.</summary>
+    /// <summary>Decomposes images, the first of the seed, and draws a row for each: the image, its factors, their composition.</summary>
     /// <param name="images">[S, S, 3] each.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <exception cref="ArgumentException">The model's images have not 3 channels.</exception>
@@ -114,26 +118,23 @@ public sealed class Decomposer(IDevice device, DecompModel model, StepTable tabl
         if (model.Config.ImageChannels != 3)
             throw new ArgumentException($"expected a model of pictures with 3 channels, found one with {model.Config.ImageChannels}");
         float[] latents = Encode([.. images.SelectMany(i => i)], images.Count, cancellation);
-        float[] noise = new float[imageLength];
-        Philox.Normal(noise, 0, 0, options?.Seed ?? 0, Sampler.InitialStream);
-        Decomposition sampled = Sample(latents, images.Count, (_, _) => noise, null, cancellation);
+        Decomposition sampled = Sample(
+            latents, images.Count, 0, (image, _) => ImageNoise.Initial(imageLength, options.Seed, image), null, cancellation);
         float[][] factors = [.. sampled.Factors.Chunk(imageLength)], compositions = [.. sampled.Reconstructions.Chunk(imageLength)];
         return ImageSheet.Of(model.Config.ImageSize, components + 2, [.. Enumerable.Range(0, images.Count).SelectMany(Row)]);
 
         IEnumerable<float[]> Row(int b) => [images[b], .. factors[(b * components)..((b + 1) * components)], compositions[b]];
     }
 
-    /// <summary>The trajectories of one image.</summary>
+    /// <summary>What the trajectories of one image are made of: its factors, then the mean of them.</summary>
     /// <param name="latents">[B, K * E / 2].</param>
     /// <param name="image">Index below B.</param>
-    public IEnumerable<Trajectory> Trajectories(float[] latents, int image)
+    public IEnumerable<Composition> Compositions(float[] latents, int image)
     {
         int width = model.Config.LatentDim;
-        ReadOnlyMemory<float>[] factors =
-            [.. Enumerable.Range(0, components)
-            .Select(k => (ReadOnlyMemory<float>)latents.AsMemory((image * components + k) * width, width))];
-        IEnumerable<Trajectory> all = factors.Select(Trajectory.Factor).Append(Trajectory.Composition([.. factors.Select(f => (f, 0))]));
-        return all.Select(t => t.Guided(guidance));
+        Composition[] factors = [.. Enumerable.Range(image * components, components)
+            .Select(k => Composition.Of(new LatentCondition(latents.AsMemory(k * width, width))))];
+        return factors.Append(Composition.Mean(factors)).Select(c => c.Guided(guidance));
     }
 
     // As few parts as fit, of sizes that differ by one at most, so that there are two compilations at most.

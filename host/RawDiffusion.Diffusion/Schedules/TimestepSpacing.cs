@@ -18,7 +18,7 @@ public static class TimestepSpacing
     public static int[] Every(int timesteps, int steps)
     {
         if (steps < 1 || steps > timesteps)
-            throw new ArgumentException($"--steps {steps} is not between 1 and the {timesteps} training steps");
+            throw new ArgumentException($"expected a number of steps from 1 to the {timesteps} of training, found {steps}");
         if (timesteps % steps != 0)
         {
             int below = steps;
@@ -26,7 +26,7 @@ public static class TimestepSpacing
             while (timesteps % below != 0) below--;
             while (timesteps % above != 0) above++;
             throw new ArgumentException(
-                $"--steps {steps} does not divide the {timesteps} training steps; the nearest that do are {below} and {above}");
+                $"{steps} steps do not divide the {timesteps} of training; the nearest that do are {below} and {above}");
         }
         int stride = timesteps / steps;
         return [.. Enumerable.Range(0, steps).Select(i => i * stride)];

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using RawDiffusion.Diffusion.Data;
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Formats.Images;
 
@@ -106,8 +107,8 @@ public static class RunSettings
         (a, v) => a with { MaxNorm = v }),
         Training("ema", 0, 1, "Largest decay of the parameters' moving average [default: 0.9999]", t => t.EmaRate,
         (t, v) => t with { EmaRate = v }),
-        Choice("predict", "What the network predicts", ["xstart", "eps"], c => c.Training.PredictXStart ? "xstart"
-        : "eps", (c, v) => c with { Training = c.Training with { PredictXStart = v == "xstart" } }),
+        Choice("predict", "What the network predicts", Predictions.Names, c => c.Training.Predicts.Name(),
+        (c, v) => c with { Training = c.Training with { Predicts = Predictions.Named(v) } }),
         Switch("downweight", "Later timesteps count less", c => c.Training.Downweight,
         (c, v) => c with { Training = c.Training with { Downweight = v } }),
         Switch("latent_orthog", "Punish alike latents of an image's factors", c => c.Training.LatentOrthogonality,
@@ -154,10 +155,10 @@ public static class RunSettings
         new(name, SettingKind.Text, description, get, (c, v) => v.Length > 0 ? set(c, v) : throw new FormatException("text, found none"));
 
     private static RunSetting Choice(
-        string name, string description, string[] words, Func<RunConfig, string> get, Func<RunConfig, string, RunConfig> set) =>
+        string name, string description, IReadOnlyList<string> words, Func<RunConfig, string> get, Func<RunConfig, string, RunConfig> set) =>
         new(name, SettingKind.Text, $"{description} ({string.Join('|', words)})", get,
             (c, v) => words.Contains(v) ? set(c, v)
-            : throw new FormatException($"{string.Join(", ", words[..^1])} or {words[^1]}, found '{v}'"));
+            : throw new FormatException($"{string.Join(", ", words.SkipLast(1))} or {words[^1]}, found '{v}'"));
 
     private static RunSetting Switch(string name, string description, Func<RunConfig, bool> get, Func<RunConfig, bool, RunConfig> set) =>
         new(name, SettingKind.Switch, description, c => get(c) ? "on" : "off",

@@ -2,6 +2,7 @@ using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
@@ -28,9 +29,9 @@ internal static class SampleSheet
         using var model = new DecompModel(weights, new ArchitectureOverrides(config.ImageSize, config.NumHeads, config.NumHeadChannels));
         GaussianDiffusion process = run.Diffusion();
         int steps = Enumerable.Range(1, Steps).Last(n => process.Timesteps % n == 0);
-        var table = StepTable.Sampling(process.Respace(TimestepSpacing.Every(process.Timesteps, steps)), SamplerKind.Ddim,
-            run.Training.PredictXStart ? Prediction.XStart : Prediction.Epsilon);
-        var decomposer = new Decomposer(device, model, table, new SamplerOptions { Seed = run.Training.Seed });
+        var ddim = new Ddim(process.Respace(TimestepSpacing.Every(process.Timesteps, steps)));
+        var decomposer = new Decomposer(
+            device, model, ddim, new SamplerOptions { Predicts = run.Training.Predicts, Seed = run.Training.Seed });
 
         return decomposer.Draw([.. Readable(set).Take(Images)], cancellation);
     }

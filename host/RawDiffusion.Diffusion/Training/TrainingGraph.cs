@@ -131,8 +131,7 @@ public sealed class TrainingGraph
     private Graph BuildPart(int part)
     {
         var g = new Graph();
-        var diffusion = new DiffusionLoss(config, Weights, options);
-        Value loss = diffusion.InTraining(g, Part, options.Rank * options.BatchSize + part * Part);
+        Value loss = new DecompLoss(config, Weights, options).InTraining(g, Part, options.Rank * options.BatchSize + part * Part);
         int shares = options.Accumulate * options.World;
         g.Output("loss", shares == 1 ? loss : g.ScaleRows(loss, g.Constant("share", [1], [1f / shares]), "share"));
         g = ShareAcrossRows.Apply(g);

@@ -1,3 +1,4 @@
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine.Operators;
 
 namespace RawDiffusion.Diffusion.Training;
@@ -49,8 +50,8 @@ public sealed record TrainingOptions
     /// <summary>Largest decay of the parameters' moving average; it starts lower (<see cref="MovingAverage"/>).</summary>
     public double EmaRate { get; init; } = 0.9999;
 
-    /// <summary>Whether the network predicts x_0 or the noise.</summary>
-    public bool PredictXStart { get; init; } = true;
+    /// <summary>What the network predicts.</summary>
+    public Prediction Predicts { get; init; } = Prediction.XStart;
 
     /// <summary>Whether later timesteps count less: 2 - 2^(t / T).</summary>
     public bool Downweight { get; init; }

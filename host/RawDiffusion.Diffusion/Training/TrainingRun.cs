@@ -3,6 +3,7 @@ using System.Globalization;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Data;
 using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
@@ -319,7 +320,7 @@ public sealed class TrainingRun : IDisposable
         metadata[ModelMetadata.Trained] = "true";
         metadata[ModelMetadata.Schedule] = config.Schedule;
         metadata[ModelMetadata.DiffusionSteps] = config.DiffusionSteps.ToString(CultureInfo.InvariantCulture);
-        metadata[ModelMetadata.Predict] = config.Training.PredictXStart ? "xstart" : "eps";
+        metadata[ModelMetadata.Predict] = config.Training.Predicts.Name();
         return metadata;
     }
 

@@ -44,7 +44,8 @@ public static class Definition
             SumRows mean => ForwardDefinitions.SumRows(mean.Groups, OnLoad(In(SumRows.X), at(SumRows.Affine), mean.OnLoad)),
             NextStep => In(NextStep.Step).Map(step => step + 1),
             Pool2d pool => ForwardDefinitions.Pool(pool, In(Pool2d.X)),
-            RandomNormal random => ForwardDefinitions.RandomNormal(random, (uint)In(RandomNormal.Step)[0]),
+            RandomNormal random => ForwardDefinitions.RandomNormal(
+                random, (uint)In(RandomNormal.Step)[0], (long)(at(RandomNormal.First)?[0] ?? 0)),
             RepeatRows repeat => Embedded(ForwardDefinitions.RepeatRows(repeat.Groups, In(RepeatRows.X)), at(RepeatRows.Embedding)),
             View view => new Array64(view.Shape, In(View.X).Values[(int)view.Offset..(int)(view.Offset + view.Shape.Count)]),
             TableRow row => ForwardDefinitions.TableRow(In(TableRow.Table), In(TableRow.Step)[0], row.Rows),

@@ -222,10 +222,10 @@ internal static class ForwardDefinitions
     }
 
     /// <summary>The host's function is the definition.</summary>
-    public static Array64 RandomNormal(RandomNormal random, uint step)
+    public static Array64 RandomNormal(RandomNormal random, uint step, long firstRow)
     {
         float[] values = new float[random.Shape.Count];
-        Philox.Normal(values, 0, step, random.Seed, random.Stream);
+        Philox.Normal(values, firstRow * random.RowLength, step, random.Seed, random.Stream);
         return new Array64(random.Shape, [.. values.Select(v => (double)v)]);
     }
 

@@ -38,7 +38,7 @@ public sealed class PlantedKernelFaultTests
     TestName = "Cotangents cut off instead of rounded")]
     [TestCase("attention_tiles.cuh", "Attention [1, 7, 9, 384]", "if (first + STREAM <= positions) return;",
     "if (first + STREAM <= positions + 1) return;", TestName = "One key beyond the end of 63")]
-    [TestCase("random_normal.cu", "RandomNormal", "philox_normal(block, *step", "philox_normal(block & 0x3ffff, *step",
+    [TestCase("random_normal.cu", "RandomNormal", "philox_normal(start / 4 + block, *step", "philox_normal(start / 4 + block & 0x3ffff, *step",
     TestName = "Noise that begins again after a million elements")]
     [TestCase("norm_statistics.cuh", "GroupNormAffine [2, 30, 31, 19]", "float d = p[0] - mean;", "float d = __ldg(p) - mean;",
     TestName = "Statistics of other blocks through the read-only cache")]

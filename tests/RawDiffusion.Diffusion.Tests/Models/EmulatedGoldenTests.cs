@@ -1,7 +1,9 @@
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Emulator;
+using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Tests.Sampling;
 using RawDiffusion.Engine;
@@ -55,9 +57,9 @@ public sealed class EmulatedGoldenTests(string config, Precision precision, bool
         {
             var g = new Graph();
             var groups = RowGroups.Mean(golden.Images, count);
-            Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [golden.Images]));
-            Value y = golden.Model.UNet.Predict(g, g.Input("x", [golden.Images, size, size, 3]), g.RepeatRows(time, groups),
-                g.Input("latents", [groups.Rows, width]), groups);
+            Value y = golden.Model.Denoiser.Predict(g, g.Input("x", [golden.Images, size, size, 3]),
+                Timesteps.OfImages(g.Input("t", [golden.Images])),
+                new Dictionary<string, Value> { ["latents"] = g.Input("latents", [groups.Rows, width]) }, groups);
             g.Output("y", y);
             using IExecutable executable = device.Compile(g);
             executable.Write("x", golden.Read("x_t"));
@@ -75,9 +77,9 @@ public sealed class EmulatedGoldenTests(string config, Precision precision, bool
     {
         var of = new GoldenTrajectories(golden);
         int images = golden.Shape("ddim.mean.step1")[0];
-        var table = StepTable.Sampling(new GaussianDiffusion(BetaSchedule.SquaredCosine(1000))
-            .Respace(TimestepSpacing.Every(1000, 50)), SamplerKind.Ddim, Prediction.XStart);
-        using var sampler = new Sampler(device, [golden.Model], [.. Enumerable.Range(0, images).Select(of.Composition)], table);
+        var ddim = new Ddim(new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50)));
+        using var sampler = new Sampler(
+            device, [golden.Model.Denoiser], [.. Enumerable.Range(0, images).Select(of.Whole)], ddim);
         float[] noise = golden.Read("ddim.noise"); // [K + 1, B, S, S, C]
         sampler.Start(noise.AsSpan(of.Factors * golden.Images * of.ImageCount, images * of.ImageCount));
         for (int step = 1; step <= 3; step++)

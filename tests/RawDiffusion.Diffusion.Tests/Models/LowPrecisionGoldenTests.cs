@@ -1,3 +1,4 @@
+using RawDiffusion.Diffusion.Conditioning;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
 using RawDiffusion.Diffusion.Tests.Sampling;
@@ -27,7 +28,7 @@ public sealed class LowPrecisionGoldenTests
         for (int image = 0; image < golden.Images; image++)
         {
             float[] found = of.Predict(rounded, golden.Read("x_t").AsSpan(image * of.ImageCount, of.ImageCount), t[image],
-                [Trajectory.Factor(latents.AsMemory(image * stride, rounded.Config.LatentDim))]);
+                [Composition.Of(new LatentCondition(latents.AsMemory(image * stride, rounded.Config.LatentDim)))]);
             for (int i = 0; i < found.Length; i++)
             {
                 double error = Math.Abs(found[i] - expected[image * found.Length + i]);

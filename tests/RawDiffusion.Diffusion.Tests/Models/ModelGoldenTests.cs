@@ -62,7 +62,7 @@ public sealed class ModelGoldenTests(string config)
         var g = new Graph();
         Value steps = g.Input("t", [t.Length]);
         g.Output("sincos", g.TimestepEmbedding(steps, golden.Model.Config.Channels));
-        g.Output("mlp", golden.Model.UNet.TimeEmbedding(g, steps));
+        g.Output("mlp", golden.Model.Denoiser.UNet.TimeEmbedding(g, steps));
         using IExecutable executable = GoldenModel.Device.Compile(g);
         executable.Write("t", t);
         executable.Run();
@@ -84,8 +84,8 @@ public sealed class ModelGoldenTests(string config)
         var g = new Graph();
         Value x = g.Input("x", [images, size, size, 3]);
         var groups = RowGroups.Mean(images, 1);
-        Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [images]));
-        golden.Model.UNet.Predict(g, x, time, g.Input("latents", [images, width]), groups);
+        Value time = golden.Model.Denoiser.UNet.TimeEmbedding(g, g.Input("t", [images]));
+        golden.Model.Denoiser.UNet.Predict(g, x, time, g.Input("latents", [images, width]), groups);
         golden.Model.Encoder.Encode(g, g.Input("images", [images, size, size, 3]));
         string[] kept = [.. golden.Names.Where(n => n.StartsWith("act", StringComparison.Ordinal))];
         string[] modules = [.. kept.Select(ModuleOf).Distinct()];
@@ -153,8 +153,8 @@ public sealed class ModelGoldenTests(string config)
     private float[] Predict(float[] x, float[] t, float[] latentRows, RowGroups groups)
     {
         var g = new Graph();
-        Value time = golden.Model.UNet.TimeEmbedding(g, g.Input("t", [t.Length]));
-        Value y = golden.Model.UNet.Predict(
+        Value time = golden.Model.Denoiser.UNet.TimeEmbedding(g, g.Input("t", [t.Length]));
+        Value y = golden.Model.Denoiser.UNet.Predict(
             g, g.Input("x", [t.Length, size, size, 3]), g.RepeatRows(time, groups), g.Input("latents", [groups.Rows, width]), groups);
         g.Output("y", y);
         using IExecutable executable = GoldenModel.Device.Compile(g);

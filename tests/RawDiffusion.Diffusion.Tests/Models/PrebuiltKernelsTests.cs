@@ -2,8 +2,10 @@ using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Diffusion.Checkpoints;
+using RawDiffusion.Diffusion.Conditioning;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Formats;
 using RawDiffusion.Testing;
@@ -42,16 +44,17 @@ public sealed class PrebuiltKernelsTests
         UNetConfig config = model.Config;
         int imageLength = config.ImageSize * config.ImageSize * config.ImageChannels;
         GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 2));
-        foreach ((SamplerKind kind, float guidance, int images) in new[] { (SamplerKind.Ddim, 1f, 3), (SamplerKind.Ddpm, 10f, 1) })
+        foreach ((string sampler, float guidance, int images) in new[] { ("ddim", 1f, 3), ("ddpm", 10f, 1) })
         {
-            var table = StepTable.Sampling(process, kind, Prediction.XStart);
-            var decomposer = new Decomposer(device, model, table, new SamplerOptions(), guidance);
+            Transition transition = Samplers.Named(sampler).For(process);
+            var decomposer = new Decomposer(device, model, transition, guidance: guidance);
             float[] latents = decomposer.Encode(new float[images * imageLength], images);
-            decomposer.Sample(latents, images, (_, _) => new float[imageLength]);
-            ReadOnlyMemory<float> latent = latents.AsMemory(0, config.LatentDim);
-            var composition = Trajectory.Composition(
-                [.. Enumerable.Range(0, images * config.NumComponents).Select(i => (latent, i % 2))]);
-            using var recombiner = new Sampler(device, [model, model], [composition.Guided(guidance)], table);
+            decomposer.Sample(latents, images, 0, (_, _) => new float[imageLength]);
+            var latent = new LatentCondition(latents.AsMemory(0, config.LatentDim));
+            var composition = Composition.Mean(
+                [.. Enumerable.Range(0, images * config.NumComponents).Select(i => Composition.Of(latent, i % 2))]);
+            using var recombiner = new Sampler(
+                device, [model.Denoiser, model.Denoiser], [composition.Guided(guidance)], transition);
         }
     }
 

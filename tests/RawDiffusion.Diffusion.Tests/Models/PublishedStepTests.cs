@@ -5,6 +5,7 @@ using RawDiffusion.Cuda.Emulator;
 using RawDiffusion.Cuda.Emulator.Counters;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
@@ -87,10 +88,10 @@ public sealed class PublishedStepTests
     private static Sampler Step(CudaDevice device, DecompModel model, int images = 1)
     {
         GaussianDiffusion process = new GaussianDiffusion(BetaSchedule.SquaredCosine(1000)).Respace(TimestepSpacing.Every(1000, 50));
-        var table = StepTable.Sampling(process, SamplerKind.Ddim, Prediction.XStart);
+        var ddim = new Ddim(process);
         float[] latents = new float[model.Config.NumComponents * model.Config.LatentDim];
-        Trajectory composition = new Decomposer(device, model, table, new SamplerOptions()).Trajectories(latents, 0).Last();
-        var sampler = new Sampler(device, [model], [.. Enumerable.Repeat(composition, images)], table);
+        Composition composition = new Decomposer(device, model, ddim).Compositions(latents, 0).Last();
+        var sampler = new Sampler(device, [model.Denoiser], [.. Enumerable.Repeat(composition, images)], ddim);
         float[] noise = new float[images * model.Config.ImageSize * model.Config.ImageSize * 3];
         Philox.Normal(noise, 0, 0, 1, 0);
         sampler.Start(noise);

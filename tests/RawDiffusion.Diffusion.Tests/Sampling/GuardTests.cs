@@ -1,5 +1,7 @@
+using RawDiffusion.Diffusion.Conditioning;
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Engine;
 using RawDiffusion.Formats;
@@ -16,10 +18,10 @@ public sealed class GuardTests
         TensorFile file = ClosedFormWeights.StateDict("tiny_cf");
         using var model = new DecompModel(new TensorFile(
             file.Names.Select(n => KeyValuePair.Create(n, n == Broken ? WithNan(file[n]) : file[n]))), new(NumHeadChannels: 16));
-        Trajectory[] trajectories = [Trajectory.Factor(new float[16])];
-        var table = StepTable.Sampling(new GaussianDiffusion(BetaSchedule.SquaredCosine(10)), SamplerKind.Ddim, Prediction.XStart);
+        Composition[] compositions = [Composition.Of(new LatentCondition(new float[16]))];
+        var ddim = new Ddim(new GaussianDiffusion(BetaSchedule.SquaredCosine(10)));
         using var sampler = new Sampler(
-            GoldenModel.Device, [model], trajectories, table, new SamplerOptions { Compile = new CompileOptions { Guard = true } });
+            GoldenModel.Device, [model.Denoiser], compositions, ddim, new SamplerOptions { Compile = new CompileOptions { Guard = true } });
 
         NonFiniteException? e = Assert.Throws<NonFiniteException>(() => sampler.Run(new float[32 * 32 * 3]));
 

@@ -1,5 +1,6 @@
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 
 namespace RawDiffusion.Diffusion.Tests.Sampling;
@@ -13,7 +14,7 @@ public sealed class SamplerGoldenTests(string config)
 {
     private static readonly GaussianDiffusion Full = new(BetaSchedule.SquaredCosine(1000));
     private static readonly GaussianDiffusion Every20 = Full.Respace(TimestepSpacing.Every(1000, 50));
-    private static readonly StepTable Ddim50 = StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart);
+    private static readonly Ddim Ddim50 = new(Every20);
     private GoldenModel golden = null!;
     private GoldenTrajectories of = null!;
 
@@ -32,16 +33,16 @@ public sealed class SamplerGoldenTests(string config)
     {
         int images = golden.Images, factors = of.Factors;
         float[] noise = golden.Read("ddim.noise"); // [K + 1, B, S, S, C]
-        var trajectories = new List<Trajectory>();
+        var compositions = new List<Composition>();
         for (int k = 0; k <= factors; k++)
-            for (int b = 0; b < images; b++) trajectories.Add(k < factors ? of.Factor(b, k) : of.Composition(b));
-        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], trajectories, Ddim50);
+            for (int b = 0; b < images; b++) compositions.Add(k < factors ? of.Factor(b, k) : of.Whole(b));
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model.Denoiser], compositions, Ddim50);
         sampler.Start(noise);
         if (golden.Has("ddim.mean.step1.pred_xstart"))
         {
             int kept = golden.Shape("ddim.mean.step1.pred_xstart")[0];
             float[] x0 = [.. Enumerable.Range(0, kept).SelectMany(b => of.Predict(
-                noise.AsSpan((factors * images + b) * of.ImageCount, of.ImageCount), Ddim50.ModelTimesteps[0], [of.Composition(b)]))];
+                noise.AsSpan((factors * images + b) * of.ImageCount, of.ImageCount), Ddim50.ModelTimesteps[0], [of.Whole(b)]))];
             golden.Check("ddim.mean.step1.pred_xstart", [.. x0.Select(p => Math.Clamp(p, -1f, 1f))]);
         }
         for (int step = 1; step <= 50; step++)
@@ -62,7 +63,7 @@ public sealed class SamplerGoldenTests(string config)
     public void DdimInversion()
     {
         using var sampler = new Sampler(
-            GoldenModel.Device, [golden.Model], [of.Composition(0)], StepTable.Inversion(Every20, Prediction.XStart));
+            GoldenModel.Device, [golden.Model.Denoiser], [of.Whole(0)], new DdimInversion(Every20));
         of.Follow(sampler, golden.Read("x_start").AsSpan(0, of.ImageCount), "ddim_reverse.mean", 5);
     }
 
@@ -73,18 +74,18 @@ public sealed class SamplerGoldenTests(string config)
         int kept = golden.Names.Count(n => n.StartsWith("cfg.ddim_fixed.comp0.", StringComparison.Ordinal));
         Assert.That(kept, Is.EqualTo(config switch { "A" => 2, "B" => 3, "C" => 0, _ => 1 }));
         if (kept == 0) return;
-        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Factor(0, 0).Guided(10)], Ddim50);
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model.Denoiser], [of.Factor(0, 0).Guided(10)], Ddim50);
         of.Follow(sampler, golden.Read("ddim.noise").AsSpan(0, of.ImageCount), "cfg.ddim_fixed.comp0", 3);
     }
 
     [Test]
     public void Guidance()
     {
-        var checks = new Dictionary<string, Func<int, Trajectory>>
+        var checks = new Dictionary<string, Func<int, Composition>>
         {
-            ["cfg.uncond.comp1"] = _ => new([new FactorRow(ReadOnlyMemory<float>.Empty, 1)]),
+            ["cfg.uncond.comp1"] = _ => Composition.Unconditional(),
             ["cfg.scale10.comp1"] = b => of.Factor(b, 1).Guided(10),
-            ["cfg.scale10.mean"] = b => of.Composition(b).Guided(10),
+            ["cfg.scale10.mean"] = b => of.Whole(b).Guided(10),
         };
         string[] kept = [.. checks.Keys.Where(golden.Has)];
         Assert.That(kept, Has.Length.EqualTo(config == "C" ? 1 : 3));

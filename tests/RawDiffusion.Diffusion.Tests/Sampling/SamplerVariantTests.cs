@@ -1,5 +1,6 @@
 using RawDiffusion.Diffusion.Models;
 using RawDiffusion.Diffusion.Sampling;
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 
 namespace RawDiffusion.Diffusion.Tests.Sampling;
@@ -9,7 +10,7 @@ public sealed class SamplerVariantTests
 {
     private static readonly GaussianDiffusion Full = new(BetaSchedule.SquaredCosine(1000));
     private static readonly GaussianDiffusion Every20 = Full.Respace(TimestepSpacing.Every(1000, 50));
-    private static readonly StepTable Ddim50 = StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart);
+    private static readonly Ddim Ddim50 = new(Every20);
     private GoldenModel golden = null!;
     private GoldenTrajectories of = null!;
     private float[] noise = null!;
@@ -26,12 +27,12 @@ public sealed class SamplerVariantTests
     public void Close() => golden.Dispose();
 
     [Test]
-    public void NoisePrediction() => Follow("ddim_eps.comp0", StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.Epsilon));
+    public void NoisePrediction() =>
+        Follow("ddim_eps.comp0", Ddim50, new SamplerOptions { Predicts = Prediction.Epsilon });
 
     [Test]
     public void NoisePredictionWithoutClipping() =>
-        Follow("ddim_eps_noclip.comp0", StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.Epsilon),
-        new SamplerOptions { Clip = false });
+        Follow("ddim_eps_noclip.comp0", Ddim50, new SamplerOptions { Predicts = Prediction.Epsilon, Clip = false });
 
     [Test]
     public void WithoutClipping() => Follow("ddim_noclip.comp0", Ddim50, new SamplerOptions { Clip = false });
@@ -40,20 +41,18 @@ public sealed class SamplerVariantTests
     public void TwoHundredTrainingSteps()
     {
         GaussianDiffusion diffusion = new GaussianDiffusion(BetaSchedule.SquaredCosine(200)).Respace(TimestepSpacing.Every(200, 50));
-        Follow("ddim_T200.comp0", StepTable.Sampling(diffusion, SamplerKind.Ddim, Prediction.XStart));
+        Follow("ddim_T200.comp0", new Ddim(diffusion));
     }
 
     [Test]
-    public void Eta() => WithNoise(
-        "ddim_eta0.7.comp0", of.Factor(0, 0), StepTable.Sampling(Every20, SamplerKind.Ddim, Prediction.XStart, 0.7), noise, 3);
+    public void Eta() => WithNoise("ddim_eta0.7.comp0", of.Factor(0, 0), new Ddim(Every20, 0.7), noise, 3);
 
     [Test]
     public void AncestralSampling()
     {
-        var table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
         float[] start = golden.Read("ddpm.x_T");
-        WithNoise("ddpm.comp0", of.Factor(0, 0), table, start, 20);
-        WithNoise("ddpm.mean", of.Composition(0), table, start, 20);
+        WithNoise("ddpm.comp0", of.Factor(0, 0), new Ddpm(Full), start, 20);
+        WithNoise("ddpm.mean", of.Whole(0), new Ddpm(Full), start, 20);
     }
 
     [Test]
@@ -61,8 +60,8 @@ public sealed class SamplerVariantTests
     {
         // A step's mean is what it gives without noise; x0 is what a table gives that stops there.
         float[] x = golden.Read("ddpm.x_T");
-        float[] prediction = of.Predict(x, 999, [of.Composition(0)]);
-        SamplingStep step = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart)[0];
+        float[] prediction = of.Predict(x, 999, [of.Whole(0)]);
+        SamplingStep step = new Ddpm(Full).Table(Prediction.XStart)[0];
         float[] x0 = [.. prediction.Select(p => Math.Clamp(p, -1f, 1f))];
         golden.Check("ddpm.p_mean_variance.t999.pred_xstart", x0);
         golden.Check("ddpm.p_mean_variance.t999.mean", [.. x0.Zip(x, (p, xt) => step.XStart * p + step.X * xt)]);
@@ -73,8 +72,7 @@ public sealed class SamplerVariantTests
     public void LastAncestralStepsAddNoNoiseAtTheEnd()
     {
         // The tail of the full chain: t = 4, 3, 2, 1, 0 with the first five noises.
-        var table = StepTable.Sampling(Full, SamplerKind.Ddpm, Prediction.XStart);
-        WithNoise("ddpm_tail.mean", of.Composition(0), table, golden.Read("ddpm_tail.x_start_t4"), 5, firstStep: 995);
+        WithNoise("ddpm_tail.mean", of.Whole(0), new Ddpm(Full), golden.Read("ddpm_tail.x_start_t4"), 5, firstStep: 995);
     }
 
     [Test]
@@ -84,8 +82,8 @@ public sealed class SamplerVariantTests
         using DecompModel second = GoldenModel.Load("A", "x2/");
         float[] images = golden.Read("x_start");
         float[] latent2 = second.Encode(GoldenModel.Device, images.AsSpan(of.ImageCount, of.ImageCount), 1);
-        Trajectory[] trajectories = [of.Sliced(pick), of.Added(), of.Crossed(pick, of.Latents[0], latent2)];
-        using var sampler = new Sampler(GoldenModel.Device, [golden.Model, second], trajectories, Ddim50);
+        Composition[] compositions = [of.Sliced(pick), of.Added(), of.Crossed(pick, of.Latents[0], latent2)];
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model.Denoiser, second.Denoiser], compositions, Ddim50);
         float[] x = sampler.Run([.. noise, .. noise, .. noise]);
         golden.Check("official.combine_slice.final", x.AsSpan(0, of.ImageCount));
         golden.Check("official.combine_add.final", x.AsSpan(of.ImageCount, of.ImageCount));
@@ -117,24 +115,24 @@ public sealed class SamplerVariantTests
 
         float[] Run(SamplerOptions options)
         {
-            var table = StepTable.Sampling(Full.Respace(TimestepSpacing.Every(1000, 5)), SamplerKind.Ddim, Prediction.XStart, 1);
-            using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Factor(0, 0)], table, options);
+            var ddim = new Ddim(Full.Respace(TimestepSpacing.Every(1000, 5)), eta: 1);
+            using var sampler = new Sampler(GoldenModel.Device, [golden.Model.Denoiser], [of.Factor(0, 0)], ddim, options);
             return sampler.Run(noise);
         }
     }
 
-    private void Follow(string name, StepTable table, SamplerOptions? options = null)
+    private void Follow(string name, Transition transition, SamplerOptions? options = null)
     {
-        using var sampler = new Sampler(GoldenModel.Device, [golden.Model], [of.Factor(0, 0)], table, options);
+        using var sampler = new Sampler(GoldenModel.Device, [golden.Model.Denoiser], [of.Factor(0, 0)], transition, options);
         of.Follow(sampler, noise, name, 3);
     }
 
-    private void WithNoise(string name, Trajectory trajectory, StepTable table, float[] start, int steps, int firstStep = 0)
+    private void WithNoise(string name, Composition composition, Transition transition, float[] start, int steps, int firstStep = 0)
     {
         float[] stepNoise = golden.Read("ddpm.step_noise");
         using var sampler = new Sampler(
-            GoldenModel.Device, [golden.Model], [trajectory], table, new SamplerOptions { ExternalNoise = true });
-        sampler.Start(start, firstStep);
+            GoldenModel.Device, [golden.Model.Denoiser], [composition], transition, new SamplerOptions { ExternalNoise = true });
+        sampler.Start(start, firstStep: firstStep);
         for (int step = 1; step <= steps; step++)
         {
             sampler.WriteNoise(stepNoise.AsSpan((step - 1) * of.ImageCount, of.ImageCount));

@@ -1,3 +1,4 @@
+using RawDiffusion.Diffusion.Sampling.Transitions;
 using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Testing;
 
@@ -11,7 +12,7 @@ public sealed class StepTableTests
 {
     private static readonly string[] Schedules = ["squaredcos", "linear"];
     private static readonly int[] Timesteps = [1000, 200];
-    private static readonly Prediction[] Predictions = [Prediction.XStart, Prediction.Epsilon];
+    private static readonly Prediction[] All = Enum.GetValues<Prediction>();
 
     [Test]
     public void Ddim_steps_are_the_references(
@@ -19,10 +20,10 @@ public sealed class StepTableTests
         [ValueSource(nameof(Timesteps))] int timesteps,
         [Values(0, 50, 1)] int steps,
         [Values(0, 0.7, 1)] double eta,
-        [ValueSource(nameof(Predictions))] Prediction prediction)
+        [ValueSource(nameof(All))] Prediction prediction)
     {
         GaussianDiffusion d = Process(schedule, timesteps, steps);
-        var table = StepTable.Sampling(d, SamplerKind.Ddim, prediction, eta);
+        StepTable table = new Ddim(d, eta).Table(prediction);
         RequireSteps(d, prediction, table, t => d.Timesteps - 1 - t, (t, x, predXStart, noise) =>
         {
             double eps = (d.SqrtRecipAlphasCumprod[t] * x - predXStart) / d.SqrtRecipm1AlphasCumprod[t];
@@ -40,10 +41,10 @@ public sealed class StepTableTests
         [ValueSource(nameof(Schedules))] string schedule,
         [ValueSource(nameof(Timesteps))] int timesteps,
         [Values(0, 50, 1)] int steps,
-        [ValueSource(nameof(Predictions))] Prediction prediction)
+        [ValueSource(nameof(All))] Prediction prediction)
     {
         GaussianDiffusion d = Process(schedule, timesteps, steps);
-        var table = StepTable.Sampling(d, SamplerKind.Ddpm, prediction);
+        StepTable table = new Ddpm(d).Table(prediction);
         RequireSteps(d, prediction, table, t => d.Timesteps - 1 - t, (t, x, predXStart, noise) =>
         {
             double fraction = (d.Betas[t] + 1) / 2;
@@ -59,10 +60,10 @@ public sealed class StepTableTests
         [ValueSource(nameof(Schedules))] string schedule,
         [ValueSource(nameof(Timesteps))] int timesteps,
         [Values(0, 50, 1)] int steps,
-        [ValueSource(nameof(Predictions))] Prediction prediction)
+        [ValueSource(nameof(All))] Prediction prediction)
     {
         GaussianDiffusion d = Process(schedule, timesteps, steps);
-        var table = StepTable.Inversion(d, prediction);
+        StepTable table = new DdimInversion(d).Table(prediction);
         RequireSteps(d, prediction, table, t => t, (t, x, predXStart, _) =>
         {
             double eps = (d.SqrtRecipAlphasCumprod[t] * x - predXStart) / d.SqrtRecipm1AlphasCumprod[t];
@@ -76,8 +77,8 @@ public sealed class StepTableTests
     public void Inversion_undoes_sampling_when_the_prediction_stays()
     {
         GaussianDiffusion d = Process("squaredcos", 1000, 50);
-        var sampling = StepTable.Sampling(d, SamplerKind.Ddim, Prediction.XStart);
-        var inversion = StepTable.Inversion(d, Prediction.XStart);
+        StepTable sampling = new Ddim(d).Table(Prediction.XStart);
+        StepTable inversion = new DdimInversion(d).Table(Prediction.XStart);
         const double predXStart = 0.3;
         for (int t = 1; t < d.Timesteps; t++)
         {
@@ -91,7 +92,7 @@ public sealed class StepTableTests
     [Test]
     public void The_flat_table_holds_the_steps_row_by_row()
     {
-        var table = StepTable.Sampling(Process("squaredcos", 1000, 50), SamplerKind.Ddim, Prediction.Epsilon, eta: 0.5);
+        StepTable table = new Ddim(Process("squaredcos", 1000, 50), eta: 0.5).Table(Prediction.Epsilon);
         Assert.That(table.Coefficients.Length, Is.EqualTo(50 * StepTable.Columns));
         Assert.That(table.ModelTimesteps.ToArray(), Is.EqualTo(Enumerable.Range(0, 50).Select(i => 980f - 20 * i)));
         for (int i = 0; i < table.Count; i++)
@@ -104,19 +105,45 @@ public sealed class StepTableTests
         }
     }
 
+    [Test]
+    public void Each_prediction_gives_back_the_image_it_was_made_from([ValueSource(nameof(All))] Prediction prediction)
+    {
+        GaussianDiffusion d = Process("squaredcos", 1000, 50);
+        StepTable table = new Ddim(d).Table(prediction);
+        const double xStart = 0.4, eps = -1.3;
+        for (int step = 0; step < table.Count; step++)
+        {
+            int t = d.Timesteps - 1 - step;
+            double signal = Math.Sqrt(d.AlphasCumprod[t]), sigma = Math.Sqrt(1 - d.AlphasCumprod[t]);
+            double output = prediction switch
+            {
+                Prediction.XStart => xStart,
+                Prediction.Epsilon => eps,
+                _ => signal * eps - sigma * xStart,
+            };
+            double found = table[step].PredX * (signal * xStart + sigma * eps) + table[step].PredModel * output;
+            // The most noise multiplies float32's rounding by 1 / signal.
+            Assert.That(found, Is.EqualTo(xStart).Within(2e-6 / signal), $"step {step}");
+        }
+    }
+
+    [Test]
+    public void A_prediction_that_is_none_is_refused() =>
+        Assert.That(() => new Ddpm(Process("linear", 200, 0)).Table((Prediction)77), Throws.InstanceOf<ArgumentException>());
+
     [TestCase(-0.1)]
     [TestCase(1.1)]
     [TestCase(double.NaN)]
     public void An_eta_outside_0_to_1_is_refused(double eta) =>
         Assert.That(
-            () => StepTable.Sampling(Process("squaredcos", 1000, 50), SamplerKind.Ddim, Prediction.XStart, eta),
-            Throws.ArgumentException.With.Message.Contains("--eta must be between 0 and 1"));
+            () => new Ddim(Process("squaredcos", 1000, 50), eta),
+            Throws.ArgumentException.With.Message.Contains("eta must be between 0 and 1"));
 
     [Test]
     public void Eta_is_refused_where_it_would_do_nothing() =>
         Assert.That(
-            () => StepTable.Sampling(Process("squaredcos", 1000, 50), SamplerKind.Ddpm, Prediction.XStart, 0.5),
-            Throws.ArgumentException.With.Message.Contains("--eta 0.5 has no meaning for the ddpm sampler"));
+            () => Samplers.Named("ddpm").For(Process("squaredcos", 1000, 50), 0.5),
+            Throws.ArgumentException.With.Message.Contains("eta 0.5 has no meaning for the ddpm sampler"));
 
     // 0 steps: the full process, not respaced.
     private static GaussianDiffusion Process(string schedule, int timesteps, int steps)
@@ -146,9 +173,15 @@ public sealed class StepTableTests
                 [step.XStart, step.X, step.Sigma],
                 // Half a unit in the last place of float32; the reference's own way to the factors cancels in double.
                 new Tolerance(1e-11, 6e-8, 0));
-            (double predX, double predModel) = prediction == Prediction.XStart
-                ? (0.0, 1.0)
-                : (d.SqrtRecipAlphasCumprod[t], -d.SqrtRecipm1AlphasCumprod[t]);
+            double alphaBar = d.AlphasCumprod[t];
+            (double predX, double predModel) = prediction switch
+            {
+                Prediction.XStart => (0.0, 1.0),
+                Prediction.Epsilon => (Math.Sqrt(1 / alphaBar), -Math.Sqrt(1 / alphaBar - 1)),
+                // With x = sqrt(alpha-bar) x0 + sqrt(1 - alpha-bar) eps and v = sqrt(alpha-bar) eps - sqrt(1 - alpha-bar) x0.
+                Prediction.V => (Math.Sqrt(alphaBar), -Math.Sqrt(1 - alphaBar)),
+                _ => throw new ArgumentOutOfRangeException(nameof(prediction)),
+            };
             Comparer.RequireClose(
                 $"step {i}", [predX, predModel], [step.PredX, step.PredModel], Tolerance.Relative(6e-8));
         }

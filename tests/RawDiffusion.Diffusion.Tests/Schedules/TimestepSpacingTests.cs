@@ -33,7 +33,7 @@ public sealed class TimestepSpacingTests
         Assert.That(
             () => TimestepSpacing.Every(1000, steps),
             Throws.ArgumentException.With.Message.EqualTo(
-                $"--steps {steps} does not divide the 1000 training steps; the nearest that do are {nearest}"));
+                $"{steps} steps do not divide the 1000 of training; the nearest that do are {nearest}"));
 
     [TestCase(0)]
     [TestCase(-50)]
@@ -41,7 +41,7 @@ public sealed class TimestepSpacingTests
     public void Steps_outside_the_training_steps_are_refused(int steps) =>
         Assert.That(
             () => TimestepSpacing.Every(1000, steps),
-            Throws.ArgumentException.With.Message.EqualTo($"--steps {steps} is not between 1 and the 1000 training steps"));
+            Throws.ArgumentException.With.Message.EqualTo($"expected a number of steps from 1 to the 1000 of training, found {steps}"));
 
     [Test]
     public void A_chain_has_as_many_steps_as_asked_for_at_an_even_stride_from_0() =>

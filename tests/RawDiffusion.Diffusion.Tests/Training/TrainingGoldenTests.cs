@@ -61,7 +61,7 @@ public sealed class TrainingGoldenTests
         {
             var g = new Graph();
             // What is dropped in training alone changes nothing.
-            g.Output("loss", new DiffusionLoss(config, weights, options with { Dropout = 0.5 }).InEvaluation(g, count));
+            g.Output("loss", new DecompLoss(config, weights, options with { Dropout = 0.5 }).InEvaluation(g, count));
             using var device = new CpuDevice(1);
             using IExecutable executable = device.Compile(g);
             WriteBatch(executable, options, count, first);
@@ -174,7 +174,7 @@ public sealed class TrainingGoldenTests
     {
         BatchSize = 4,
         LearningRate = 1e-3,
-        PredictXStart = variant.StartsWith("xstart", StringComparison.Ordinal),
+        Predicts = variant.StartsWith("xstart", StringComparison.Ordinal) ? Prediction.XStart : Prediction.Epsilon,
         Downweight = variant.EndsWith("_down", StringComparison.Ordinal),
         LatentOrthogonality = variant.Contains("orthog"),
     };

@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using RawDiffusion.Diffusion.Checkpoints;
 using RawDiffusion.Diffusion.Models;
+using RawDiffusion.Diffusion.Schedules;
 using RawDiffusion.Diffusion.Training;
 using RawDiffusion.Formats;
 using RawDiffusion.Formats.Images;
@@ -313,7 +314,7 @@ public sealed class TrainingRunTests : IDisposable
     [Test]
     public void The_model_of_a_run_tells_what_its_shapes_do_not()
     {
-        Train("run", Config with { Schedule = "linear", DiffusionSteps = 100, Training = Config.Training with { PredictXStart = false } });
+        Train("run", Config with { Schedule = "linear", DiffusionSteps = 100, Training = Config.Training with { Predicts = Prediction.Epsilon } });
         using TensorFile model = SafeTensors.Open(PathOf("run", "model.safetensors"));
         Assert.That(model.Metadata, Is.EquivalentTo(new Dictionary<string, string>
         {
