@@ -120,11 +120,11 @@ public static class ArchitectureInference
     {
         // Rounded up: a file that lost blocks at the end is then told which tensors are missing.
         int levels = (blocks + numResBlocks) / (numResBlocks + 1);
-        if (numResBlocks < 1 || levels > 16)
+        if (numResBlocks is < 1 or > UNetConfig.MostResBlocks || levels > UNetConfig.MostLevels)
         {
             throw new CheckpointException(
-                $"expected 1 to 16 levels of residual blocks in output_blocks, found {blocks} blocks in levels of " +
-                $"{numResBlocks + 1}: this is not a Decomp Diffusion checkpoint");
+                $"expected 1 to {UNetConfig.MostLevels} levels of 1 to {UNetConfig.MostResBlocks} residual blocks, and one more in each in "
+                + $"output_blocks, found {blocks} blocks in levels of {numResBlocks + 1}: this is not a Decomp Diffusion checkpoint");
         }
         return (numResBlocks, levels, resBlockUpDown);
     }

@@ -14,6 +14,12 @@ public sealed record UNetConfig
     /// <summary>Convolutions with stride 2 in the latent encoder.</summary>
     public const int EncoderDepth = 3;
 
+    // 1 << level stays within an int, and no image has that many pixels anyway.
+    internal const int MostLevels = 16;
+
+    // Far more than in any network. A damaged file must not ask for a graph that takes minutes to build.
+    internal const int MostResBlocks = 64;
+
     /// <summary>Height and width of the images, in pixels.</summary>
     public required int ImageSize { get; init; }
 
@@ -91,8 +97,8 @@ public sealed record UNetConfig
         RequirePositive(EmbDim, "embedding dimension");
         RequirePositive(EncChannels, "number of encoder channels");
         RequirePositive(NumComponents, "number of components");
-        // 1 << level stays within an int, and no image has that many pixels anyway.
-        Require(ChannelMult.Count is >= 1 and <= 16, $"expected 1 to 16 levels, found {ChannelMult.Count}");
+        Require(NumResBlocks <= MostResBlocks, $"a level has at most {MostResBlocks} residual blocks, found {NumResBlocks}");
+        Require(ChannelMult.Count is >= 1 and <= MostLevels, $"expected 1 to {MostLevels} levels, found {ChannelMult.Count}");
         foreach (int mult in ChannelMult) RequirePositive(mult, "channel multiplier");
         Require(EmbDim % 2 == 0, $"the embedding dimension must be even, found {EmbDim}");
         ValidateWidths();

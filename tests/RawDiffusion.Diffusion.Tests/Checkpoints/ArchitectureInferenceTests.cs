@@ -206,6 +206,18 @@ public sealed class ArchitectureInferenceTests
             Throws.TypeOf<CheckpointException>().With.Message.Contains("12 missing: output_blocks.8.0.in_layers.0.weight"));
     }
 
+    /// <summary>Without a change of resolution all blocks are one level's; the file need not hold them.</summary>
+    [Test]
+    public void More_blocks_than_any_network_has_are_refused_before_they_are_built()
+    {
+        Dictionary<string, IReadOnlyList<int>> shapes = Shapes(GoldenConfigs.A with { ChannelMult = [1], AttentionDownsamples = [] });
+        int blocks = shapes.Count - 1;
+        shapes.Add($"output_blocks.{blocks - 1}.0.x", [1]);
+        Assert.That(
+            () => ArchitectureInference.Infer(shapes),
+            Throws.TypeOf<CheckpointException>().With.Message.Contains($"found {blocks} blocks in levels of {blocks}"));
+    }
+
     private static Gen<UNetConfig> AnyConfig =>
         from levels in Gen.Choose(1, 4)
         from multiplied in Gen.ArrayOf(Gen.Choose(1, 4), levels)

@@ -14,6 +14,7 @@ public sealed class UNetConfigTests
         yield return Case(a with { ChannelMult = [] }, "expected 1 to 16 levels, found 0");
         yield return Case(a with { ChannelMult = [1, 0] }, "channel multiplier must be positive, found 0");
         yield return Case(a with { NumResBlocks = 0 }, "residual blocks must be positive, found 0");
+        yield return Case(a with { NumResBlocks = 65 }, "at most 64 residual blocks, found 65");
         yield return Case(a with { EmbDim = 31 }, "must be even, found 31");
         yield return Case(a with { NumComponents = -1 }, "components must be positive, found -1");
         yield return Case(a with { AttentionDownsamples = [2, 4] }, "2 levels has none at downsampling 4");
