@@ -22,7 +22,7 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
     /// <summary>Scores of all images so far.</summary>
     public DecompositionScores Scores { get; } = new(config.NumComponents, 3, config.ImageSize, maskThreshold);
 
-    /// <summary>The set.</summary>
+    /// <summary>Pictures that are measured.</summary>
     public ImageSet Set => set;
 
     /// <summary>What the set is called.</summary>
@@ -37,7 +37,7 @@ internal sealed class SetEvaluation(ImageSet set, UNetConfig config, double mask
     /// <summary>Threshold of the masks.</summary>
     public double MaskThreshold => maskThreshold;
 
-    /// <summary>S.</summary>
+    /// <summary>Pixels a side of the model's images.</summary>
     public int Size => config.ImageSize;
 
     /// <summary>Images that were evaluated.</summary>

@@ -16,7 +16,7 @@ internal sealed class TrainBench : IStepBench
 
     /// <summary>Compiles the step.</summary>
     /// <param name="device">Device to measure.</param>
-    /// <param name="config">The network.</param>
+    /// <param name="config">Architecture of the network.</param>
     /// <param name="batch">Images of a step.</param>
     /// <param name="seed">Of weights and images.</param>
     /// <param name="recompute"><see cref="CompileOptions.Recompute"/>.</param>
@@ -53,7 +53,7 @@ internal sealed class TrainBench : IStepBench
     public IReadOnlyList<KernelTime> Profile(CancellationToken cancellation) => trainer.Profile(images, cancellation);
 
     /// <summary>Seconds that steps wait for images of a set while threads load the next ones.</summary>
-    /// <param name="set">The images.</param>
+    /// <param name="set">Images to take batches from.</param>
     /// <param name="steps">How many steps, after the first, which has to wait.</param>
     /// <param name="cancellation">Stops.</param>
     /// <returns>The mean over steps.</returns>

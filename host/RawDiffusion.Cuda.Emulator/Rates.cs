@@ -9,7 +9,7 @@ namespace RawDiffusion.Cuda.Emulator;
 /// </summary>
 public sealed record Rates
 {
-    /// <summary>The product.</summary>
+    /// <summary>Name of the product that the rates are of.</summary>
     public required string Name { get; init; }
 
     /// <summary>Compute capability, 8.0 as 80.</summary>

@@ -45,7 +45,7 @@ public interface ICommunicator : IDisposable
 public static class CommunicatorExtensions
 {
     /// <summary>What each process says, by rank; nobody has it before all have spoken.</summary>
-    /// <param name="ranks">The processes.</param>
+    /// <param name="ranks">Processes that train together; null for one.</param>
     /// <param name="own">What this one says; equally long in all.</param>
     /// <exception cref="IOException">The processes can no longer reach each other.</exception>
     public static unsafe float[][] Gather(this ICommunicator ranks, params ReadOnlySpan<float> own)

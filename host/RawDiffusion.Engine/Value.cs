@@ -38,7 +38,7 @@ public sealed class Value
     /// <summary>Name for errors, profiles and named inputs; for weights the checkpoint's tensor name.</summary>
     public string Name { get; }
 
-    /// <summary>Dimensions.</summary>
+    /// <summary>Dimensions, outermost first; fixed when the graph is built.</summary>
     public Shape Shape { get; }
 
     /// <summary>Element type.</summary>

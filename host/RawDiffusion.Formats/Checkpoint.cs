@@ -11,7 +11,7 @@ public static class Checkpoint
     /// <see cref="TensorFile.Notes"/> says what was done, <see cref="TensorFile.PassedOver"/> what else there is. Tensors are read when
     /// they are asked for.
     /// </summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <param name="selection">Which weights to take where the file has EMA weights too.</param>
     /// <exception cref="FileFormatException">The file has another format, is malformed, or lacks the selected weights.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>

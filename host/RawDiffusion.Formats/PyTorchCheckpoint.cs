@@ -9,7 +9,7 @@ namespace RawDiffusion.Formats;
 public static partial class PyTorchCheckpoint
 {
     /// <summary>Opens the state dict in a file; see <see cref="Checkpoint.Open"/>, which also takes safetensors.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <param name="selection">Which weights to take where the file has EMA weights too.</param>
     /// <exception cref="FileFormatException">The file is malformed, or lacks the selected weights.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>

@@ -28,7 +28,7 @@ public static class RegularFile
     public static FileStream OpenStream(string path) => new(Open(path), FileAccess.Read);
 
     /// <summary>Reads a whole file, or standard input.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <param name="longest">Bytes that are read at most.</param>
     /// <exception cref="FileFormatException">It is longer.</exception>
     /// <exception cref="IOException">It cannot be read.</exception>

@@ -26,7 +26,7 @@ public static partial class SafeTensors
     /// <summary>
     /// Opens a file. The header is read and checked now, each tensor when it is asked for. Dispose the result to close it.
     /// </summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <returns>All tensors in the header's order, under the file's own names.</returns>
     /// <exception cref="FileFormatException">The file is no well-formed safetensors file.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>

@@ -42,7 +42,7 @@ public sealed class TarFile : IDisposable
     public IReadOnlyList<string> Links => links;
 
     /// <summary>Opens a tar file and reads its headers.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <param name="unpackFolder">Where one with gzip is unpacked; null for the system's temporary folder.</param>
     /// <param name="mostUnpacked">Bytes that it may take there; null for half of what is free.</param>
     /// <exception cref="FileFormatException">It is no tar file, is truncated or damaged, or takes too much.</exception>

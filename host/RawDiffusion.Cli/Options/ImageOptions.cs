@@ -62,7 +62,7 @@ internal sealed class ImageOptions
     /// <summary>The initial noise.</summary>
     /// <param name="result">Parsed command line.</param>
     /// <param name="config">The model's architecture.</param>
-    /// <param name="count">B.</param>
+    /// <param name="count">B, images.</param>
     /// <param name="trajectories">Of one image.</param>
     /// <param name="seed">Where no file is named.</param>
     public InitialNoise Noise(ParseResult result, UNetConfig config, int count, int trajectories, uint seed) =>

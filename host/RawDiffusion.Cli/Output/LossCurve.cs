@@ -8,7 +8,7 @@ internal static class LossCurve
     // Bits of the dots of a character: left column from above, right column from above.
     private static readonly int[,] Dots = { { 0x01, 0x02, 0x04, 0x40 }, { 0x08, 0x10, 0x20, 0x80 } };
 
-    /// <summary>Draws.</summary>
+    /// <summary>Draws the losses of a run over its steps.</summary>
     /// <param name="values">In order; those that are not positive and finite are left out.</param>
     /// <param name="width">Characters.</param>
     /// <param name="height">Lines.</param>

@@ -45,7 +45,7 @@ internal sealed class OutputFolder : IDisposable
         registration = cancellation.Register(Abandon);
     }
 
-    /// <summary>The folder.</summary>
+    /// <summary>Full path of the folder that results go to.</summary>
     public string FullPath { get; }
 
     /// <summary>

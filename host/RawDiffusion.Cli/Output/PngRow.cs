@@ -6,7 +6,7 @@ namespace RawDiffusion.Cli.Output;
 internal static class PngRow
 {
     /// <summary>Makes the row.</summary>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="channels">C: 1 or 3.</param>
     /// <param name="tiles">Planes [C, S, S] of each image.</param>
     public static Image Of(int size, int channels, IReadOnlyList<ReadOnlyMemory<float>> tiles)

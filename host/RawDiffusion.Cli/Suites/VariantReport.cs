@@ -17,7 +17,7 @@ internal sealed class VariantReport(KernelVariant variant)
     // Products on tensor cores read operands in rows: two accesses to a bank at once are the most that padding may leave.
     private const double MaxConflicts = 2;
 
-    /// <summary>The variant.</summary>
+    /// <summary>The kernel with its macros that the report is about.</summary>
     public KernelVariant Variant => variant;
 
     /// <summary>Cases that ran it.</summary>

@@ -24,7 +24,7 @@ internal abstract unsafe class GradWeightLaunch<S, V> : CpuLaunch
     /// <param name="gradient">The result.</param>
     /// <param name="parts">Tasks that divide the result.</param>
     /// <param name="mostShares">Shares that the positions suffice for.</param>
-    /// <param name="context">Memory.</param>
+    /// <param name="context">Gives values their places in memory.</param>
     protected GradWeightLaunch(Value gradient, int parts, int mostShares, CpuContext context)
     {
         this.gradient = context.Pointer(gradient);

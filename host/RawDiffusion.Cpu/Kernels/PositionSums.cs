@@ -11,7 +11,7 @@ namespace RawDiffusion.Cpu.Kernels;
 /// <param name="positions">Positions of a segment.</param>
 /// <param name="channels">Channels of a position.</param>
 /// <param name="terms">Sums of each channel.</param>
-/// <param name="context">Memory.</param>
+/// <param name="context">Gives values their places in memory.</param>
 internal abstract unsafe class PositionSumsLaunch<S, V>(
     string description, int segments, int positions, int channels, int terms, CpuContext context) : CpuLaunch
     where S : struct, ISimd<V>

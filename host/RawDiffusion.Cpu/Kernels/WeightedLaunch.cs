@@ -34,7 +34,7 @@ internal abstract unsafe class WeightedLaunch : CpuLaunch
     /// <summary>Packs a constant, or arranges for any other weight to be packed in each run. Last in a constructor.</summary>
     /// <param name="weight">The weight.</param>
     /// <param name="floats">Floats of the packed weight.</param>
-    /// <param name="context">Memory.</param>
+    /// <param name="context">Gives values their places in memory.</param>
     protected void BindWeight(Value weight, long floats, CpuContext context)
     {
         using NativeBuffer? constant = context.ReadConstant(weight);

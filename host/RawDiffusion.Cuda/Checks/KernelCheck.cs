@@ -12,7 +12,7 @@ public sealed class PreparedCase
 {
     private Array64[]? expected;
 
-    /// <summary>Draws.</summary>
+    /// <summary>Draws the inputs; what they should give is computed when it is asked for.</summary>
     /// <param name="kernelCase">Operators and shapes.</param>
     /// <param name="seed">Of the inputs' elements.</param>
     public PreparedCase(KernelCase kernelCase, int seed = 1)

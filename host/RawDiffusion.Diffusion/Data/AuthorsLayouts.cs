@@ -24,7 +24,7 @@ public static class AuthorsLayouts
     /// <summary>Opens a data set.</summary>
     /// <param name="name">One of <see cref="Names"/>.</param>
     /// <param name="folder">The authors' <c>base_dir</c>, which holds the data sets' folders.</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <exception cref="ArgumentException">There is no such data set.</exception>
     /// <exception cref="IOException">It has no images there.</exception>
     public static FileSet Open(string name, string folder, int size)
@@ -54,7 +54,7 @@ public static class AuthorsLayouts
 
     /// <summary>Opens <c>faces</c> with a number of images, half of which are of each of its parts.</summary>
     /// <param name="folder">The authors' <c>base_dir</c>.</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="count">Number of images, or null for all.</param>
     /// <exception cref="IOException">There are no images.</exception>
     public static FileSet OpenFaces(string folder, int size, int? count)

@@ -14,7 +14,7 @@ internal static class ContentSample
 
     private const int MaxFiles = 64;
 
-    /// <summary>The text.</summary>
+    /// <summary>The hashes, as a checkpoint keeps them.</summary>
     /// <param name="names">Names that stay when the files move.</param>
     /// <param name="length">Length of a file.</param>
     /// <param name="start">Its first <see cref="MaxBytes"/> bytes.</param>

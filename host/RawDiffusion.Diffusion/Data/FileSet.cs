@@ -16,7 +16,7 @@ public sealed class FileSet : ImageSet
     /// <summary>A set of files.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="paths">The files in the set's order; one may be there more than once.</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="crop">Part of each to use, or null.</param>
     /// <param name="orientation">What to do with pictures that a camera has turned.</param>
     public FileSet(string name, IReadOnlyList<string> paths, int size, ImageCrop? crop = null,
@@ -53,7 +53,7 @@ public sealed class FileSet : ImageSet
     /// <summary>Opens folders, with those below them, patterns (<see cref="GlobPattern"/>) and files, each sorted by path.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="sources">The folders, patterns and files.</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="crop">Part of each picture to use, or null.</param>
     /// <param name="orientation">What to do with pictures that a camera has turned.</param>
     /// <exception cref="IOException">There is no such file or folder, or no picture.</exception>

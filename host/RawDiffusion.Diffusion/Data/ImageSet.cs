@@ -12,7 +12,7 @@ public abstract class ImageSet : IDisposable
     /// <summary>Makes a set.</summary>
     /// <param name="name">What errors call it: a folder, a pattern, or the name of a procedural set.</param>
     /// <param name="count">N.</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <exception cref="ArgumentException">A number is not positive.</exception>
     protected ImageSet(string name, int count, int size)
     {

@@ -74,7 +74,7 @@ public sealed class MadeSet : ImageSet
 
     /// <summary>Writes the table of a folder's images, whose files are called by their index.</summary>
     /// <param name="stream">Receives JSON.</param>
-    /// <param name="set">The images.</param>
+    /// <param name="set">Images to take batches from.</param>
     /// <param name="truths">What is in each.</param>
     public static void WriteTable(Stream stream, ImageSet set, IReadOnlyList<GroundTruth> truths)
     {

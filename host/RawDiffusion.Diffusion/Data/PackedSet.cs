@@ -93,7 +93,7 @@ public sealed class PackedSet : ImageSet
     }
 
     /// <summary>Packs a set.</summary>
-    /// <param name="set">The images.</param>
+    /// <param name="set">Images to take batches from.</param>
     /// <param name="path">The file to make or replace, whole or not at all.</param>
     /// <param name="options">Threads, what to do about images that cannot be read.</param>
     /// <param name="cancellation">Stops between images.</param>

@@ -7,7 +7,7 @@ namespace RawDiffusion.Diffusion.Data;
 /// What becomes of images that cannot be read, wherever a set is read: each is told of once, counted and left out; in a strict run the
 /// first is an error. Thread-safe.
 /// </summary>
-/// <param name="set">The images.</param>
+/// <param name="set">Images to take batches from.</param>
 /// <param name="strict">Whether one that cannot be read is an error.</param>
 /// <param name="warn">Told of each that is skipped.</param>
 public sealed class ReadPolicy(ImageSet set, bool strict, Action<string>? warn)

@@ -47,7 +47,7 @@ public sealed class TarSet : ImageSet
     /// <summary>Opens tar files. One with gzip is unpacked first, into a file without a name in the user's cache folder.</summary>
     /// <param name="name">What errors call the set.</param>
     /// <param name="paths">The files.</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="crop">Part of each picture to use, or null.</param>
     /// <param name="orientation">What to do with pictures that a camera has turned.</param>
     /// <exception cref="FileFormatException">One is no tar file, or is damaged.</exception>

@@ -16,9 +16,9 @@ public sealed record KnownObjects(int[] Objects, double[,] Attributes);
 /// Scores decompositions image by image and sums them up. A reconstruction is clamped to [0, 1] before it is compared, as
 /// it is when it is shown.
 /// </summary>
-/// <param name="components">K.</param>
-/// <param name="channels">C.</param>
-/// <param name="size">S.</param>
+/// <param name="components">K, factors of an image.</param>
+/// <param name="channels">C, numbers of a pixel.</param>
+/// <param name="size">S, pixels a side.</param>
 /// <param name="maskThreshold">Threshold of <see cref="FactorMasks.Label"/>.</param>
 public sealed class DecompositionScores(int components, int channels, int size, double maskThreshold = FactorMasks.DefaultThreshold)
 {

@@ -16,8 +16,8 @@ public static class FactorMasks
 
     /// <summary>Labels of all pixels.</summary>
     /// <param name="factors">[K, C, P], values in [0, 1] up to overshoot; NaN never departs.</param>
-    /// <param name="components">K.</param>
-    /// <param name="channels">C.</param>
+    /// <param name="components">K, factors of an image.</param>
+    /// <param name="channels">C, numbers of a pixel.</param>
     /// <param name="threshold">Departure above which a pixel belongs to a factor.</param>
     /// <returns>[P]: factor from 0 to K - 1, or <see cref="Background"/>.</returns>
     /// <exception cref="ArgumentException">The span cannot be divided into K images of C channels.</exception>

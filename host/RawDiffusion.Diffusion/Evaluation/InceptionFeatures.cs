@@ -44,7 +44,7 @@ public sealed class InceptionFeatures : IDisposable
     /// <summary>Features of images.</summary>
     /// <param name="device">Device to run on.</param>
     /// <param name="images">[N, S, S, 3], values in [0, 1].</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="imageDone">Called after each image.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>[N, 2048].</returns>

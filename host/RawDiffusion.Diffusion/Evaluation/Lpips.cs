@@ -85,7 +85,7 @@ public sealed class Lpips : IDisposable
     /// <param name="device">Device to run on.</param>
     /// <param name="first">[N, S, S, 3], values in [0, 1].</param>
     /// <param name="second">[N, S, S, 3].</param>
-    /// <param name="size">S.</param>
+    /// <param name="size">S, pixels a side.</param>
     /// <param name="pairDone">Called after each pair.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>[N].</returns>

@@ -20,7 +20,7 @@ public static class MaskMetrics
 
     /// <summary>Matches factors to objects so that the sum of IoU is greatest.</summary>
     /// <param name="factors">Factor of each pixel.</param>
-    /// <param name="components">K.</param>
+    /// <param name="components">K, factors of an image.</param>
     /// <param name="objects">Object of each pixel.</param>
     /// <param name="objectCount">O.</param>
     /// <exception cref="ArgumentException">The segmentations differ in size, or a label is out of range.</exception>

@@ -43,7 +43,7 @@ public static class ReconstructionMetrics
     /// </summary>
     /// <param name="a">An image.</param>
     /// <param name="b">Another of the same shape.</param>
-    /// <param name="channels">C.</param>
+    /// <param name="channels">C, numbers of a pixel.</param>
     /// <param name="height">H.</param>
     /// <param name="width">W.</param>
     /// <exception cref="ArgumentException">The spans have another length.</exception>

@@ -5,8 +5,8 @@ using RawDiffusion.Engine;
 namespace RawDiffusion.Diffusion.Models;
 
 /// <summary>The U-Net of Decomp Diffusion: a row's condition is the latent of one factor, and no condition is a latent of zeros.</summary>
-/// <param name="config">The network.</param>
-/// <param name="weights">Its tensors.</param>
+/// <param name="config">Architecture of the network.</param>
+/// <param name="weights">Where the tensors of the network come from.</param>
 /// <param name="predicts">What it was trained to predict.</param>
 /// <param name="dropout">What residual blocks drop, in training.</param>
 public sealed class DecompDenoiser(UNetConfig config, IWeights weights, Prediction predicts, BlockDropout? dropout = null)

@@ -35,7 +35,7 @@ public sealed class DecompModel : IDisposable
     /// <summary>
     /// Opens a file of PyTorch's or a safetensors file. What shapes cannot tell is what the file says, or as in the published models.
     /// </summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <exception cref="CheckpointException">Not such a network: lists missing, unexpected and mis-shaped tensors.</exception>
     /// <exception cref="FileFormatException">The file has another format, or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
@@ -66,7 +66,7 @@ public sealed class DecompModel : IDisposable
     /// <summary>Latents of images.</summary>
     /// <param name="device">Device to run on.</param>
     /// <param name="images">[B, S, S, C], values as the model sees them.</param>
-    /// <param name="count">B.</param>
+    /// <param name="count">B, images.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>[B, K * E / 2].</returns>
     public float[] Encode(IDevice device, ReadOnlySpan<float> images, int count, CancellationToken cancellation = default)

@@ -12,7 +12,7 @@ public interface IDenoiser
     /// <summary>H, pixels of the images that it was made for.</summary>
     int Height { get; }
 
-    /// <summary>W.</summary>
+    /// <summary>W, pixels of the images that it was made for.</summary>
     int Width { get; }
 
     /// <summary>C of the images.</summary>

@@ -11,7 +11,7 @@ namespace RawDiffusion.Diffusion.Models;
 /// The authors' Sequential applies ReLU again after each BasicBlock, which ends with one; that changes nothing and is
 /// left out here.
 /// </remarks>
-/// <param name="config">The network.</param>
+/// <param name="config">Architecture of the network.</param>
 /// <param name="weights">Where its tensors come from.</param>
 public sealed class LatentEncoder(UNetConfig config, IWeights weights)
 {

@@ -40,7 +40,7 @@ public static class Layers
     /// <param name="g">Graph that reads them.</param>
     /// <param name="name">Of the module.</param>
     /// <param name="positions">H * W.</param>
-    /// <param name="channels">C.</param>
+    /// <param name="channels">C, numbers of a pixel.</param>
     /// <param name="outputs">O.</param>
     /// <returns>Weight [O, H * W * C] and bias [O].</returns>
     public static (Value Weight, Value? Bias) FlattenedLinear(
@@ -51,7 +51,7 @@ public static class Layers
     /// <param name="weights">Where tensors come from.</param>
     /// <param name="g">Graph that reads them.</param>
     /// <param name="name">Of the module.</param>
-    /// <param name="channels">C.</param>
+    /// <param name="channels">C, numbers of a pixel.</param>
     /// <returns>Scale and shift [C].</returns>
     public static (Value Gamma, Value Beta) Norm(this IWeights weights, Graph g, string name, int channels) =>
         (weights.Vector(g, $"{name}.weight", channels, 1), weights.Vector(g, $"{name}.bias", channels, 0));

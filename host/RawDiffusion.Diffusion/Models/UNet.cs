@@ -9,7 +9,7 @@ namespace RawDiffusion.Diffusion.Models;
 /// code. Source: the authors' model/unet.py, <c>UNetModel</c>.
 /// </summary>
 /// <remarks>N is the number of trajectories, R of rows (factor evaluations), S the image size, E the embedding width.</remarks>
-/// <param name="config">The network.</param>
+/// <param name="config">Architecture of the network.</param>
 /// <param name="weights">Where its tensors come from.</param>
 /// <param name="dropout">What residual blocks drop, in training.</param>
 public sealed class UNet(UNetConfig config, IWeights weights, BlockDropout? dropout = null)

@@ -40,12 +40,12 @@ public sealed class Decomposer(IDevice device, DecompModel model, Transition tra
     public int ImagesAtOnce => Math.Max(1, RowsAtOnce / (2 * components));
 
     /// <summary>Steps of all images together, as <see cref="Sample"/> reports them.</summary>
-    /// <param name="count">B.</param>
+    /// <param name="count">B, images.</param>
     public int TotalSteps(int count) => Parts(count, ImagesAtOnce).Count() * transition.Count;
 
     /// <summary>The latents of images.</summary>
     /// <param name="images">[B, S, S, C].</param>
-    /// <param name="count">B.</param>
+    /// <param name="count">B, images.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <returns>[B, K * E / 2].</returns>
     public float[] Encode(float[] images, int count, CancellationToken cancellation = default) =>
@@ -54,7 +54,7 @@ public sealed class Decomposer(IDevice device, DecompModel model, Transition tra
 
     /// <summary>Samples each image's factors and composition.</summary>
     /// <param name="latents">[B, K * E / 2].</param>
-    /// <param name="count">B.</param>
+    /// <param name="count">B, images.</param>
     /// <param name="firstImage">Index of the first image among all of the seed, for the noise that steps add.</param>
     /// <param name="noise">Initial noise [S, S, C] by image and trajectory (0 to K - 1 factors, K composition).</param>
     /// <param name="stepDone">Called after each step.</param>

@@ -12,8 +12,8 @@ namespace RawDiffusion.Diffusion.Training;
 /// <remarks>
 /// Beside the inputs of every loss it reads, where the options want them, <c>keep</c> [N] and, in training, <c>step</c> [1].
 /// </remarks>
-/// <param name="config">The network.</param>
-/// <param name="weights">Its tensors.</param>
+/// <param name="config">Architecture of the network.</param>
+/// <param name="weights">Where the tensors of the network come from.</param>
 /// <param name="options">What the loss is made of.</param>
 public sealed class DecompLoss(UNetConfig config, IWeights weights, TrainingOptions options)
 {

@@ -22,7 +22,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
     private const string SettingsKey = "rawdiffusion.settings";
 
     /// <summary>Writes the file: whole or not at all.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <param name="trainer">Its state is written.</param>
     /// <param name="metadata">What the file is to say of the network besides.</param>
     /// <exception cref="IOException">It cannot be written; what was there stays.</exception>
@@ -51,7 +51,7 @@ public sealed record RunCheckpoint(long Step, LogWindow Window, string Images, s
     }
 
     /// <summary>Reads a file into a trainer.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">Path of the file.</param>
     /// <param name="trainer">Gets the state.</param>
     /// <param name="settings">Those of the run that goes on; a file without any is taken for its own.</param>
     /// <exception cref="FileFormatException">The file is damaged, or another network's.</exception>

@@ -119,7 +119,7 @@ public sealed record RunConfig
     /// <summary>
     /// Folder for images of a set that are decoded once; null where the run reads each once at most, or they are not decoded at all.
     /// </summary>
-    /// <param name="set">The images.</param>
+    /// <param name="set">Images to take batches from.</param>
     /// <param name="world">Processes that train together.</param>
     public string? CacheFor(ImageSet set, int world) =>
         Cache == NoCache || !set.IsDecoded || (long)Training.Steps * Training.BatchSize * world <= set.Count ? null

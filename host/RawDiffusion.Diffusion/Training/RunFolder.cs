@@ -27,10 +27,10 @@ public sealed class RunFolder : IDisposable
         }
     }
 
-    /// <summary>The folder.</summary>
+    /// <summary>Full path of the run's folder.</summary>
     public string FullPath { get; }
 
-    /// <summary>The settings.</summary>
+    /// <summary>Path of the run's settings in JSON.</summary>
     public string Config => Path.Combine(FullPath, "config.json");
 
     /// <summary>Where and how the run was begun and gone on with.</summary>

@@ -44,7 +44,7 @@ public readonly record struct LogWindow(int Steps, double Loss, double GradientN
 /// before that were skipped as their gradients overflowed. Step, loss, norm, rate and overflows are the same whenever the run is done
 /// again.
 /// </summary>
-/// <param name="path">The file.</param>
+/// <param name="path">Path of the file.</param>
 public sealed class RunLog(string path)
 {
     private const int MaxBytes = 1 << 30;

@@ -17,9 +17,9 @@ internal static class SampleSheet
 
     /// <summary>Samples and draws.</summary>
     /// <param name="device">Device to sample on.</param>
-    /// <param name="config">The network.</param>
+    /// <param name="config">Architecture of the network.</param>
     /// <param name="run">What it was trained to do.</param>
-    /// <param name="weights">Its tensors.</param>
+    /// <param name="weights">Where the tensors of the network come from.</param>
     /// <param name="set">The images; those that cannot be read are left out.</param>
     /// <param name="cancellation">Stops between two kernels.</param>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>

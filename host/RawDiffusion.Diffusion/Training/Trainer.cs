@@ -35,7 +35,7 @@ public sealed class Trainer : IDisposable
 
     /// <summary>Compiles the step; parameters are zero until <see cref="Start"/> or <see cref="Restore"/>.</summary>
     /// <param name="device">Device to train on.</param>
-    /// <param name="config">The network.</param>
+    /// <param name="config">Architecture of the network.</param>
     /// <param name="diffusion">The diffusion process, not respaced.</param>
     /// <param name="options">What to compute.</param>
     /// <param name="compile">How to compile it.</param>
@@ -46,7 +46,7 @@ public sealed class Trainer : IDisposable
         executable = device.Compile(training.Graph, compile);
     }
 
-    /// <summary>The network.</summary>
+    /// <summary>Architecture of the network that is trained.</summary>
     public UNetConfig Config { get; }
 
     /// <summary>Steps done.</summary>

@@ -33,7 +33,7 @@ public sealed class TrainingGraph
     private readonly IReadOnlyList<ParameterLayout> buckets;
 
     /// <summary>Builds the graph.</summary>
-    /// <param name="config">The network.</param>
+    /// <param name="config">Architecture of the network.</param>
     /// <param name="options">What to compute.</param>
     /// <param name="noiseGiven">Whether the caller writes the noise instead of letting the graph draw it.</param>
     /// <exception cref="GraphException">The batch cannot be split as the options say.</exception>

@@ -11,7 +11,7 @@ namespace RawDiffusion.Diffusion.Training;
 public static class TrainingRanks
 {
     /// <summary>Gives all processes the settings of the first.</summary>
-    /// <param name="ranks">The processes.</param>
+    /// <param name="ranks">Processes that train together; null for one.</param>
     /// <param name="own">The settings, in the first process.</param>
     /// <exception cref="IOException">The processes can no longer reach each other.</exception>
     public static RunConfig Share(ICommunicator ranks, RunConfig? own)
@@ -43,7 +43,7 @@ public static class TrainingRanks
     /// <summary>Computes this process's parts of all steps, until the first process ends the run.</summary>
     /// <param name="config">The settings.</param>
     /// <param name="device">Device that knows of the processes.</param>
-    /// <param name="set">The images.</param>
+    /// <param name="set">Images to take batches from.</param>
     /// <param name="ranks">The processes, of which this one is not the first.</param>
     /// <exception cref="TrainingException">The images are not those of the first process.</exception>
     /// <exception cref="Formats.FileFormatException">An image cannot be read in a strict run.</exception>

@@ -55,7 +55,7 @@ public sealed class TrainingRun : IDisposable
         trainer = Compile(config.Guard);
     }
 
-    /// <summary>The network.</summary>
+    /// <summary>Architecture of the network that is trained.</summary>
     public UNetConfig Network { get; }
 
     /// <summary>Steps done.</summary>

@@ -12,7 +12,7 @@ public enum Activation
 }
 
 /// <summary>y = activation(x), element by element, any shape.</summary>
-/// <param name="Activation">Which one.</param>
+/// <param name="Activation">The function that is applied.</param>
 public sealed record Activate(Activation Activation) : Operator(arity: 1)
 {
     /// <summary>Position of the input.</summary>
@@ -39,7 +39,7 @@ public sealed record Activate(Activation Activation) : Operator(arity: 1)
 }
 
 /// <summary>dx = dy * activation'(x), element by element. Inputs: 0 x; 1 dy, the same shape. The derivative of ReLU at 0 is 0.</summary>
-/// <param name="Activation">Which one.</param>
+/// <param name="Activation">The function that is applied.</param>
 public sealed record ActivateGrad(Activation Activation) : Operator(arity: 2)
 {
     /// <summary>Positions of the inputs.</summary>

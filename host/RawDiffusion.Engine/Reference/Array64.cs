@@ -14,7 +14,7 @@ public sealed class Array64
         if (Values.Length != shape.Count) throw new ArgumentException($"{shape} got {Values.Length} elements");
     }
 
-    /// <summary>Dimensions.</summary>
+    /// <summary>Dimensions, outermost first.</summary>
     public Shape Shape { get; }
 
     /// <summary>Elements, last dimension fastest.</summary>

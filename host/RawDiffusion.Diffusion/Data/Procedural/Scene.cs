@@ -1,12 +1,12 @@
 namespace RawDiffusion.Diffusion.Data.Procedural;
 
 /// <summary>An image that is being painted, with what is in it.</summary>
-/// <param name="size">S.</param>
+/// <param name="size">S, pixels a side.</param>
 /// <param name="objects">M.</param>
 /// <param name="attributes">A.</param>
 internal sealed class Scene(int size, int objects, int attributes)
 {
-    /// <summary>S.</summary>
+    /// <summary>S, pixels a side.</summary>
     public int Size => size;
 
     /// <summary>[S, S, 3]; black at first.</summary>

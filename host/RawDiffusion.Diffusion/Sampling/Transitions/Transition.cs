@@ -20,7 +20,7 @@ public abstract class Transition
         ModelTimesteps = [.. Timesteps.Select(t => diffusion.ModelTimesteps[t])];
     }
 
-    /// <summary>The process.</summary>
+    /// <summary>The noising process that is undone, respaced or not.</summary>
     public GaussianDiffusion Diffusion { get; }
 
     /// <summary>The timestep of the process at each evaluation, in the order in which they run.</summary>
