@@ -69,7 +69,7 @@ public sealed record CaseResult(IReadOnlyList<(KernelVariant Variant, LaunchGeom
 /// <summary>Runs operators on a CUDA device against their double-precision definitions.</summary>
 public static class KernelCheck
 {
-    /// <summary>Runs one case, each executable twice, unless it has run: where nothing is stored in 16 bits, precisions are alike.</summary>
+    /// <summary>Runs one case, each executable twice, unless it has run: where nothing is stored in 16 bits, precisions agree.</summary>
     /// <param name="device">Where.</param>
     /// <param name="prepared">The case.</param>
     /// <param name="ran">Kernels and grids with which the case has run; gets these.</param>

@@ -11,6 +11,8 @@ public sealed record Pack(ParameterLayout Layout) : Operator(Layout.Parameters.C
     /// <inheritdoc/>
     public override Shape Infer(IReadOnlyList<Value?> inputs)
     {
+        int given = inputs.Count(i => i is not null);
+        Require(given == inputs.Count, $"{inputs.Count} parameters got {given} inputs");
         for (int i = 0; i < inputs.Count; i++)
         {
             Take(inputs, i, Layout.Parameters[i].Name, -1);

@@ -21,9 +21,9 @@ public sealed class PlantedKernelFaultTests
     [TestCase("adam.cu", "Adam", "rsqrtf(-expm1f(t * log_beta2))", "rsqrtf(1.f - __expf(t * log_beta2))",
     TestName = "A power that loses the first digits")]
     [TestCase("pairwise_cosine.cu", "PairwiseCosine [3, 132]", "if (length < epsilon) total +=", "if (false) total +=",
-    TestName = "Latents too short, counted as others")]
-    [TestCase("pairwise_cosine.cu", "PairwiseCosineGrad [3, 132]", "if (factor >= 1.f / epsilon) along = 0.f;", "",
-    TestName = "Latents too short, their gradient turned")]
+    TestName = "Vectors too short, counted as others")]
+    [TestCase("pairwise_cosine.cu", "PairwiseCosineGrad [3, 132]", "if (scaled >= 1.f / epsilon) along = 0.f;", "",
+    TestName = "Vectors too short, their gradient turned")]
     [TestCase("pool2d.cu", "Pool2d [2, 3, 6, 8]", "left = max(left, 0);", "left = max(left, left == 0 ? PADDING : 0);",
     TestName = "A window that begins at the edge, cut")]
     [TestCase("dropout.cu", "Dropout [1, 3, 7, 2]", "(u32)(block >> 32), *step, 0)", "(u32)(block >> 32), 3, 0)",
@@ -38,8 +38,8 @@ public sealed class PlantedKernelFaultTests
     TestName = "Cotangents cut off instead of rounded")]
     [TestCase("attention_tiles.cuh", "Attention [1, 7, 9, 384]", "if (first + STREAM <= positions) return;",
     "if (first + STREAM <= positions + 1) return;", TestName = "One key beyond the end of 63")]
-    [TestCase("random_normal.cu", "RandomNormal", "philox_normal(start / 4 + block, *step", "philox_normal(start / 4 + block & 0x3ffff, *step",
-    TestName = "Noise that begins again after a million elements")]
+    [TestCase("random_normal.cu", "RandomNormal", "philox_normal(start / 4 + block, *step",
+    "philox_normal(start / 4 + block & 0x3ffff, *step", TestName = "Noise that begins again after a million elements")]
     [TestCase("norm_statistics.cuh", "GroupNormAffine [2, 30, 31, 19]", "float d = p[0] - mean;", "float d = __ldg(p) - mean;",
     TestName = "Statistics of other blocks through the read-only cache")]
     [TestCase("adam.cu", "Adam", "} else {\n            for (int k = i; k < piece.count; k++) {",

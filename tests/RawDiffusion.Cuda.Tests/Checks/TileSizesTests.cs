@@ -24,7 +24,7 @@ public sealed partial class TileSizesTests
     private static readonly Tile Columns = new("columns", m => (m.Or("C", 0) + m.Or("C1", 0) + m.Or("C2", 0)) / m["VECTOR"], _ => 256);
     private static readonly Tile Owned = new("owned positions", m => m["POSITIONS"], m => 16 * m["ROW_TILES"] * m["WARPS"]);
     private static readonly Tile Streamed = new("streamed positions", m => m["POSITIONS"], m => m["STREAM"]);
-    private static readonly Tile Factors = new("factors", m => m["FACTORS"], _ => 8);
+    private static readonly Tile RowVectors = new("row vectors", m => m["VECTORS"], _ => 8);
     private static readonly Tile Depth = new("a latent's elements", m => m["D"], _ => 256);
 
     private static readonly Dictionary<string, Tile[]> Tiles = new()
@@ -80,8 +80,8 @@ public sealed partial class TileSizesTests
         ["group_norm_grad_film"] = [new("pairs", m => m["COUNT"] / 2, _ => 128)],
         ["group_norm_grad_input"] = [Vectors],
         ["group_norm_grad_sums"] = [TilePixels, Columns],
-        ["pairwise_cosine_forward"] = [Factors, Depth],
-        ["pairwise_cosine_grad"] = [Factors, Depth],
+        ["pairwise_cosine_forward"] = [RowVectors, Depth],
+        ["pairwise_cosine_grad"] = [RowVectors, Depth],
         ["linear_forward"] =
         [
             new("rows", m => m["ROWS"], m => m["TILE_ROWS"]), new("outputs", m => m["OUT"], _ => 16), new(
