@@ -24,7 +24,7 @@ public static class ModelMetadata
     /// <summary>Steps of the diffusion process of training.</summary>
     public const string DiffusionSteps = "rawdiffusion.diffusion_steps";
 
-    /// <summary>What the network was trained to predict: <c>xstart</c> or <c>eps</c>.</summary>
+    /// <summary>What the network was trained to predict: <c>xstart</c>, <c>eps</c> or <c>v</c>.</summary>
     public const string Predict = "rawdiffusion.predict";
 
     /// <summary>What shapes cannot tell about an architecture, to be found again when the file is opened.</summary>
