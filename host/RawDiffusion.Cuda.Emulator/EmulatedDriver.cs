@@ -2,9 +2,9 @@ using System.Numerics;
 using System.Runtime.InteropServices;
 using System.Text;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Counters;
 using RawDiffusion.Cuda.Emulator.Execution;
+using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Memory;
 using RawDiffusion.Cuda.Emulator.Ptx;
 

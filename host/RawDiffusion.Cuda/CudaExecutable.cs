@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
+using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Launches;
-using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 using RawDiffusion.Engine.Passes;

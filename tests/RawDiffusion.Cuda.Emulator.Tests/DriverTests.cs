@@ -1,7 +1,7 @@
 using System.Text;
 using RawDiffusion.Cuda.Driver;
-using RawDiffusion.Cuda.Emulator.Findings;
 using RawDiffusion.Cuda.Emulator.Counters;
+using RawDiffusion.Cuda.Emulator.Findings;
 
 namespace RawDiffusion.Cuda.Emulator.Tests;
 

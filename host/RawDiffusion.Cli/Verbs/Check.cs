@@ -1,9 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
-using RawDiffusion.Cli.Suites;
 using RawDiffusion.Cli.Options;
 using RawDiffusion.Cli.Output;
+using RawDiffusion.Cli.Suites;
 using RawDiffusion.Cuda;
 using RawDiffusion.Cuda.Checks;
 using RawDiffusion.Cuda.Compilation;

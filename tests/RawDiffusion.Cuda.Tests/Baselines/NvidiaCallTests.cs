@@ -1,6 +1,6 @@
+using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Emulator;
-using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Engine;
 using RawDiffusion.Engine.Operators;
 

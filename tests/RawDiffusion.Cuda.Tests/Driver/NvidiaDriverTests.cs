@@ -2,12 +2,12 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
+using RawDiffusion.Cuda.Baselines;
 using RawDiffusion.Cuda.Compilation;
 using RawDiffusion.Cuda.Driver;
 using RawDiffusion.Cuda.Exchange;
 using RawDiffusion.Cuda.Native;
 using RawDiffusion.Cuda.Tests.Compilation;
-using RawDiffusion.Cuda.Baselines;
 
 namespace RawDiffusion.Cuda.Tests.Driver;
 
