@@ -17,10 +17,8 @@ public sealed class TrainingRanksTests
     {
         yield return new TestCaseData(2, ShortRun.Options).SetArgDisplayNames("two");
         yield return new TestCaseData(3, ShortRun.Options).SetArgDisplayNames("three");
-        yield return new TestCaseData(2,
-            ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true,
-            Predicts = Prediction.Epsilon })
-            .SetArgDisplayNames("two, everything else");
+        TrainingOptions all = ShortRun.Options with { UnconditionalProbability = 0.5, Downweight = true, LatentOrthogonality = true };
+        yield return new TestCaseData(2, all with { Predicts = Prediction.Epsilon }).SetArgDisplayNames("two, everything else");
         yield return new TestCaseData(2, ShortRun.Options with { Dropout = 0.2 }).SetArgDisplayNames("two, dropout");
     }
 

@@ -155,8 +155,8 @@ public static class RunSettings
         new(name, SettingKind.Text, description, get, (c, v) => v.Length > 0 ? set(c, v) : throw new FormatException("text, found none"));
 
     private static RunSetting Choice(
-        string name, string description,
-            IReadOnlyList<string> words, Func<RunConfig, string> get, Func<RunConfig, string, RunConfig> set) =>
+        string name, string description, IReadOnlyList<string> words, Func<RunConfig, string> get,
+        Func<RunConfig, string, RunConfig> set) =>
         new(name, SettingKind.Text, $"{description} ({string.Join('|', words)})", get,
             (c, v) => words.Contains(v) ? set(c, v)
             : throw new FormatException($"{string.Join(", ", words.SkipLast(1))} or {words[^1]}, found '{v}'"));

@@ -314,8 +314,8 @@ public sealed class TrainingRunTests : IDisposable
     [Test]
     public void The_model_of_a_run_tells_what_its_shapes_do_not()
     {
-        Train("run", Config with {
-            Schedule = "linear", DiffusionSteps = 100, Training = Config.Training with { Predicts = Prediction.Epsilon } });
+        TrainingOptions predictsNoise = Config.Training with { Predicts = Prediction.Epsilon };
+        Train("run", Config with { Schedule = "linear", DiffusionSteps = 100, Training = predictsNoise });
         using TensorFile model = SafeTensors.Open(PathOf("run", "model.safetensors"));
         Assert.That(model.Metadata, Is.EquivalentTo(new Dictionary<string, string>
         {
