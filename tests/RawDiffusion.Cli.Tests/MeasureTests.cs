@@ -36,7 +36,7 @@ public sealed class MeasureTests
             Is.GreaterThan(2.5 * sampling.GetProperty("gflop_per_step").GetDouble()));
         JsonElement profile = Rawdiffusion.Run(["profile", .. options]).Succeeded().Json;
         Assert.That(profile.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("kernel").GetString()), Does.Contain("adam"));
-        Assert.That(profile.GetProperty("seconds_waited_for_images").GetDouble(), Is.Positive);
+        Assert.That(profile.TryGetProperty("seconds_waited_for_images", out _));
         Rawdiffusion.Run("profile", "--preset", "tetris", "--data", "tetris").Failed(2, "--data goes with --what train");
     }
 

@@ -46,9 +46,9 @@ public sealed class UndefinedValueTests
             var g = new Graph();
             g.Output("y", g.Apply(op, [.. shapes.Select((s, i) =>
                 s is { } shape ? g.Input($"in{i}", shape, shape == [1] ? DType.I32 : DType.F32) : null)]));
-            // The CUDA kernels know the activations, so that the compiler refuses it.
+            // The CUDA kernels know the activations, so that the compiler refuses it; without one, no such kernel is found.
             Assert.That(() => device.Device.Compile(g), Throws.TypeOf<GraphException>().With.Message.Contains(" 99 ")
-                .Or.TypeOf<KernelCompileException>().With.Message.Contains("activation"), device.Name);
+                .Or.TypeOf<KernelCompileException>().With.Message.Match("activation|=99 "), device.Name);
         }
     }
 
