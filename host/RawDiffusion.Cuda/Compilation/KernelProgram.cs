@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace RawDiffusion.Cuda.Compilation;
 
 /// <summary>A variant with all that decides its compiled form but the target and the compiler.</summary>
-internal sealed class KernelProgram
+internal sealed partial class KernelProgram
 {
     // Part of every key: what an older release left in a user's cache is not found by a newer one that keeps it differently.
     private const string Format = "rawdiffusion kernel 1";
@@ -64,8 +65,18 @@ internal sealed class KernelProgram
                 + $"declare it extern \"C\" __global__ between #ifdef {Selector} and #endif");
         }
 
-        return image;
+        return target.IsMachineCode ? image : WithoutFolders(image);
     }
+
+    /// <summary>
+    /// PTX that names its source files without folders: NVRTC puts the working folder before them, and the same kernel would have other
+    /// bytes elsewhere.
+    /// </summary>
+    internal static byte[] WithoutFolders(byte[] ptx) =>
+        Encoding.Latin1.GetBytes(FileFolder().Replace(Encoding.Latin1.GetString(ptx), "$1"));
+
+    [GeneratedRegex("""(\.file\s+\d+ ")[^"\n]*[/\\](?=[^"/\\\n]+")""")]
+    private static partial Regex FileFolder();
 
     private string[] Options(KernelTarget target) => [.. target.IsMachineCode ? CommonOptions : PtxOptions, .. macros];
 

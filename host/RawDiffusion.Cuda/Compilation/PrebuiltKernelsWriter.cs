@@ -44,7 +44,8 @@ public static class PrebuiltKernelsWriter
                 }
 
                 string key = new KernelProgram(sources, entries[i].Variant).Key(target, nvrtc.Version);
-                kernels[i] = (target, key, compiler.Compile(entries[i].Variant, entries[i].Target));
+                byte[] image = compiler.Compile(entries[i].Variant, entries[i].Target);
+                kernels[i] = (target, key, target.IsMachineCode ? image : KernelProgram.WithoutFolders(image));
                 progress(Interlocked.Increment(ref done));
             });
         }
